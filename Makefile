@@ -1,0 +1,50 @@
+# `make animate`, `make test` and `make check` need only Python 3.11+, pip and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help animate test test-slow check format
+
+help:
+	@echo "make animate   animate the bundled portrait: result.mp4 and result.png"
+	@echo "make test      run the tests (JOBS=$(JOBS) processes)"
+	@echo "make test-slow run the slow tests too"
+	@echo "make check     lint, format and types"
+	@echo "make format    rewrite the sources in the house format"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are written last, so an interrupted installation is taken up again.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+animate: $(VENV)/.installed
+	$(BIN)/fnevr animate -o result.mp4
+	$(BIN)/python scripts/make_contact_sheet.py result.mp4 result.png
+	@echo "video:         $(CURDIR)/result.mp4"
+	@echo "contact sheet: $(CURDIR)/result.png"
+
+test: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m 'not slow'
+
+test-slow: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src tests
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .

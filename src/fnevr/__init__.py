@@ -1,0 +1,49 @@
+"""FNeVR: neural volume rendering for face animation. The public names; they load when first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fnevr.animate import Animator, Report
+    from fnevr.errors import CheckpointError, FaceError, FnevrError, MediaError
+    from fnevr.geometry.keypoints import Keypoints
+    from fnevr.models.fnevr import FNeVR
+
+__version__ = "0.1.0"
+
+_HOME_OF_NAME = {
+    "Animator": "fnevr.animate",
+    "Report": "fnevr.animate",
+    "CheckpointError": "fnevr.errors",
+    "FaceError": "fnevr.errors",
+    "FnevrError": "fnevr.errors",
+    "MediaError": "fnevr.errors",
+    "Keypoints": "fnevr.geometry.keypoints",
+    "FNeVR": "fnevr.models.fnevr",
+}
+__all__ = [
+    "Animator",
+    "CheckpointError",
+    "FNeVR",
+    "FaceError",
+    "FnevrError",
+    "Keypoints",
+    "MediaError",
+    "Report",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in _HOME_OF_NAME:
+        raise AttributeError(f"module 'fnevr' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF_NAME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""Run the commands as ``python -m fnevr``."""
+
+from fnevr.cli import main
+
+main()
