@@ -1,0 +1,232 @@
+"""Video files of any container and codec, through FFmpeg's libraries (PyAV)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from fnevr.errors import MediaError
+from fnevr.media.files import readable_file
+from fnevr.media.pixels import RgbConverter
+from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader, nearest_rate
+
+DEFAULT_RATE = Fraction(25)
+LOST_SECONDS = Fraction(1, 2)  # a video this much shorter than it claims was cut short
+
+# Demuxers that follow names written inside the file, or that read text as a picture.
+REFUSED_FORMATS = frozenset(
+    {"hls", "concat", "dash", "imf", "sdp", "rtsp", "rtp", "tty", "bin", "xbin", "adf", "idf"}
+)
+# PyAV raises ValueError and LookupError itself for formats that it cannot name.
+AV_ERRORS = (av.FFmpegError, ValueError, LookupError)
+
+
+def open_container(path: Path) -> InputContainer:
+    """Open a local media file; names inside it are not followed to anywhere.
+
+    Raises:
+        MediaError: if the file is missing, empty, unreadable, or no media file.
+    """
+    readable_file(path, "a video")
+    try:
+        container = av.open(
+            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
+    except AV_ERRORS as error:
+        raise MediaError(
+            f"'{path}' is not a video that can be read ({_words(error)}); "
+            "if it plays elsewhere, convert it to MP4"
+        ) from error
+    if REFUSED_FORMATS & set(container.format.name.split(",")):
+        name = container.format.name
+        container.close()
+        raise MediaError(f"'{path}' is a playlist or text ({name}), not a video; give the video")
+    return container
+
+
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """Return the first real video stream: cover pictures of songs do not count."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    return None
+
+
+class ContainerReader(VideoReader):
+    """Read a video file frame by frame.
+
+    Raises:
+        MediaError: if there is no video stream in it, or no frame that can be decoded.
+    """
+
+    def __init__(self, path: Path):
+        with open_container(path) as container:
+            stream = video_stream(container)
+            if stream is None:
+                raise MediaError(_no_video(path, container))
+            if stream.codec_context is None:
+                raise MediaError(f"'{path}': its video codec is not supported; convert it to MP4")
+            first = next(_decode(container, stream, _Progress()), None)
+            if first is None:
+                raise MediaError(
+                    f"'{path}' has no frame that can be decoded: it is damaged or cut short; "
+                    "copy or download it again"
+                )
+            super().__init__(path, _info(container, stream, first))
+
+    def _frames(self) -> Iterator[VideoFrame]:
+        with open_container(self.path) as container:
+            stream = video_stream(container)
+            assert stream is not None, "it was there when the file was opened"
+            clock = _Clock(self.info.frame_rate, Fraction(stream.time_base or 0))
+            converter = RgbConverter()
+            progress = _Progress()
+            time = Fraction(0)
+            for frame in _decode(container, stream, progress):
+                time = clock.time(frame)
+                yield VideoFrame(converter.convert(frame, stream.sample_aspect_ratio), time)
+        self._check_end(progress, time)
+
+    def _check_end(self, progress: _Progress, time: Fraction) -> None:
+        """Say so if the video ended before its time."""
+        end = time + 1 / self.info.frame_rate
+        if progress.error:
+            self._report_damage(
+                f"'{self.path}' is damaged after {float(end):.2f} s ({progress.error}); "
+                "what comes before is used"
+            )
+        elif self.info.duration and end + LOST_SECONDS < self.info.duration:
+            self._report_damage(
+                f"'{self.path}' is cut short: it claims {float(self.info.duration):.2f} s "
+                f"but holds {float(end):.2f} s of frames, which are used"
+            )
+
+
+@dataclass
+class _Progress:
+    """What the decoder met on its way."""
+
+    num_frames: int = 0
+    error: str | None = None
+
+
+class _Clock:
+    """Exact times of frames, relative to the first, strictly increasing.
+
+    Containers with coarse ticks (Matroska: 1 ms) round the times of a constant rate; a time
+    within one tick of a whole number of frame periods is put back there. Times that are missing
+    or do not increase follow the frame rate.
+    """
+
+    def __init__(self, rate: Fraction, tick: Fraction):
+        self._rate = rate
+        self._tick = tick
+        self._is_coarse = tick > 0 and (1 / rate / tick).denominator != 1
+        self._start: Fraction | None = None
+        self._last: Fraction | None = None
+
+    def time(self, frame: av.VideoFrame) -> Fraction:
+        stamp = frame_time(frame)
+        if self._last is None or self._start is None:
+            self._start, self._last = stamp or Fraction(0), Fraction(0)
+            return self._last
+        time = stamp - self._start if stamp is not None else self._last + 1 / self._rate
+        if self._is_coarse:
+            snapped = round(time * self._rate) / self._rate
+            if abs(snapped - time) <= self._tick and snapped > self._last:
+                time = snapped
+        if time <= self._last:
+            time = self._last + 1 / self._rate
+        self._last = time
+        return time
+
+
+def frame_time(frame: av.VideoFrame) -> Fraction | None:
+    """Return the time of a frame on the file's clock, in seconds, None if it has none."""
+    ticks = frame.pts if frame.pts is not None else frame.dts
+    return None if ticks is None or not frame.time_base else ticks * Fraction(frame.time_base)
+
+
+def first_frame_time(path: Path) -> Fraction | None:
+    """Return when the video of a file starts on its clock, None if it has no video."""
+    with open_container(path) as container:
+        stream = video_stream(container)
+        if stream is None or stream.codec_context is None:
+            return None
+        first = next(_decode(container, stream, _Progress()), None)
+    return None if first is None else frame_time(first) or Fraction(0)
+
+
+def _decode(
+    container: InputContainer, stream: VideoStream, progress: _Progress
+) -> Iterator[av.VideoFrame]:
+    """Yield decoded frames up to the first damage after a good frame.
+
+    Damage before the first frame is skipped: recordings often start between key frames.
+    """
+    stream.thread_type = "AUTO"  # type: ignore[assignment]  # PyAV takes the name
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            if packet.is_corrupt and progress.num_frames:
+                progress.error = "a packet is incomplete"
+                return
+            frames = packet.decode()
+        except AV_ERRORS as error:
+            if progress.num_frames:
+                progress.error = _words(error)
+                return
+            continue
+        for frame in frames:
+            progress.num_frames += 1
+            yield frame
+
+
+def _info(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
+    """Collect what the container claims and the first frame shows."""
+    height, width, _ = RgbConverter().convert(first, stream.sample_aspect_ratio).shape
+    durations = []
+    if stream.duration and stream.time_base:
+        durations.append(stream.duration * Fraction(stream.time_base))
+    if container.duration:
+        durations.append(Fraction(container.duration, 1_000_000))
+    return VideoInfo(
+        width=width,
+        height=height,
+        frame_rate=_frame_rate(stream),
+        num_frames=stream.frames or None,
+        duration=min(durations, default=None),
+        has_audio=bool(container.streams.audio),
+        start=frame_time(first) or Fraction(0),
+    )
+
+
+def _frame_rate(stream: VideoStream) -> Fraction:
+    """Return FFmpeg's best guess, unless the frames there are contradict it."""
+    average = Fraction(stream.average_rate or 0)
+    guessed = Fraction(stream.guessed_rate or 0)
+    is_credible = guessed > 0 and (not average or average / 2 < guessed < average * 3 / 2)
+    rate = guessed if is_credible else average
+    return nearest_rate(rate) if rate > 0 else DEFAULT_RATE
+
+
+def _no_video(path: Path, container: InputContainer) -> str:
+    """Say what the file holds instead of a video."""
+    if container.streams.audio:
+        return f"'{path}' holds only sound, no video; give a file with pictures in it"
+    return f"'{path}' holds no video ({container.format.long_name}); give a video file"
+
+
+def _words(error: Exception) -> str:
+    """Return FFmpeg's own words for an error, without number and path."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

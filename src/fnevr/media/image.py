@@ -1,0 +1,166 @@
+"""Still pictures in and out: uint8 RGB arrays, whatever the file holds.
+
+Shapes: H and W in pixels, after the orientation that the file asks for is applied.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageCms, ImageOps
+
+from fnevr.errors import MediaError
+from fnevr.media.files import PathLike, atomic_path, check_target, readable_file
+
+MAX_PIXELS = 2 * 89_478_485  # the size at which Pillow refuses a picture as a decompression bomb
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")  # that can be written
+
+# Formats that only hold pixels: no EPS or PDF, which run programs.
+READABLE_FORMATS = (
+    *("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM"),
+    *("AVIF", "JPEG2000", "ICO", "TGA", "PCX", "SGI"),
+)
+# What Pillow raises on damaged files, beside MediaError's own cases.
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError)
+
+
+def read_image(path: PathLike) -> UInt8[np.ndarray, "H W 3"]:
+    """Read any picture as RGB: upright, alpha over white, embedded colours converted to sRGB.
+
+    Args:
+        path: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF ...; the first image of an animation.
+
+    Raises:
+        MediaError: if the file is missing, damaged, too large, or not a picture.
+    """
+    with open_image(path) as image:
+        try:
+            return to_rgb(ImageOps.exif_transpose(image))
+        except MemoryError as error:
+            raise MediaError(f"'{path}' does not fit in memory: {image.size} pixels") from error
+        except DAMAGE as error:
+            raise MediaError(
+                f"'{path}' is damaged or cut short ({error}); export or copy it again"
+            ) from error
+
+
+def open_image(path: PathLike) -> Image.Image:
+    """Open a picture without decoding it, so that its size is known.
+
+    Raises:
+        MediaError: if the file is missing, too large, or not a picture.
+    """
+    path = readable_file(path, "an image")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from half the limit on; photographs of 108 megapixels exist.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=READABLE_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise MediaError(
+            f"'{path}' has too many pixels (at most {MAX_PIXELS:,} are read); make it smaller"
+        ) from error
+    except DAMAGE as error:
+        raise MediaError(f"'{path}' is not an image that can be read{_hint(path)}") from error
+    if min(image.size) < 1:
+        raise MediaError(f"'{path}' has no pixels: its size is {image.size}")
+    return image
+
+
+def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """Convert an opened picture of any mode to 8 bit sRGB, with alpha over white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        gray = _to_8_bit(np.asarray(image))
+        return np.repeat(gray[..., None], 3, axis=-1)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return np.asarray(Image.alpha_composite(white, image).convert("RGB")).copy()
+    return np.asarray(_to_srgb(image).convert("RGB")).copy()
+
+
+def write_image(path: PathLike, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Write a picture; it appears under its name only when it is complete.
+
+    Args:
+        path: ends in .jpg, .jpeg, .png or .webp, which chooses the format.
+        rgb: the picture.
+
+    Raises:
+        MediaError: if the extension is not known or the folder cannot be written.
+        ValueError: if ``rgb`` is not a uint8 array of shape (H, W, 3).
+    """
+    check_image_target(path)
+    check_rgb(rgb)
+    options = {"quality": 95}
+    if Path(path).suffix.lower() in {".jpg", ".jpeg"}:
+        options["subsampling"] = 0
+    with atomic_path(path) as temporary:
+        try:
+            Image.fromarray(np.ascontiguousarray(rgb)).save(temporary, **options)
+        except (OSError, ValueError) as error:
+            raise MediaError(f"cannot write '{path}': {error}") from error
+
+
+def check_image_target(path: PathLike) -> None:
+    """Raise MediaError now if `write_image` could not write to this path later."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in EXTENSIONS:
+        raise MediaError(
+            f"cannot write '{path}': a picture's name must end in {', '.join(EXTENSIONS)}, "
+            f"got {suffix or 'no extension'!r}"
+        )
+    check_target(path)
+
+
+def check_rgb(rgb: np.ndarray) -> None:
+    """Raise ValueError unless the array is a uint8 RGB picture with at least one pixel."""
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[-1] != 3 or rgb.size == 0:
+        raise ValueError(f"wanted a uint8 array (H, W, 3), got {rgb.dtype} {rgb.shape}")
+
+
+def _to_8_bit(gray: np.ndarray) -> np.ndarray:
+    """Scale 16 bit, 32 bit or float gray values to 0..255.
+
+    The range is not in the file: integers are read as 16 bit if any is above 255, floats as
+    [0, 1] unless any is above 1.
+    """
+    values = np.nan_to_num(gray.astype(np.float64), posinf=0.0, neginf=0.0)
+    brightest = values.max()
+    if gray.dtype.kind == "f":
+        scale = 1.0 if brightest > 1.0 else 255.0
+    else:
+        scale = 1.0 / 257.0 if brightest > 255 or gray.dtype == np.uint16 else 1.0
+    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Convert by the embedded colour profile (CMYK, wide gamuts); unchanged where there is none."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in {"RGB", "CMYK", "LAB"}:
+        return image
+    try:
+        converted = ImageCms.profileToProfile(
+            image,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            outputMode="RGB",
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a broken profile: the plain conversion is the best that is left
+    return converted if converted is not None else image
+
+
+def _hint(path: Path) -> str:
+    """Say what to do about the files that people most often bring instead of a picture."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[4:8] == b"ftyp" and head[8:12] in {b"heic", b"heix", b"mif1", b"msf1", b"hevc"}:
+        return ": it is HEIC, as phones make; export it as JPEG"
+    if head[4:8] == b"ftyp" or head[:4] == b"\x1aE\xdf\xa3":
+        return ": it looks like a video; give one picture, for example a frame of it"
+    return "; give a JPEG, PNG or WebP file"

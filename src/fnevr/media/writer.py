@@ -1,0 +1,249 @@
+"""Write a video frame by frame; the file appears when the last frame is in it."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from jaxtyping import UInt8
+from PIL import Image
+
+from fnevr.errors import MediaError
+from fnevr.media.audio import AudioTrack, has_audio
+from fnevr.media.files import PathLike, atomic_path, check_target
+from fnevr.media.image import check_rgb
+from fnevr.media.pixels import QUALITY
+
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".gif": "gif"}
+CRF = 18  # H.264's constant quality: visually near lossless
+PRESET = "veryfast"  # keeps encoding out of the way of the network that makes the frames
+CLOCK = 90_000  # ticks per second: fine enough for any camera's time-stamps
+MAX_CLOCK = 10_000_000
+MAX_SIDE = 16_384  # pixels, H.264's limit
+GIF_CLOCK = 100
+BT709 = 1  # the number of these colours in H.264 for matrix, primaries and transfer
+LIMITED_RANGE = 1
+
+
+def check_video_target(path: PathLike) -> str:
+    """Raise MediaError now if `VideoWriter` could not write to this path later.
+
+    Returns:
+        FFmpeg's name of the container that the extension chooses.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise MediaError(
+            f"cannot write '{path}': a video's name must end in {', '.join(FORMATS)}, "
+            f"got {suffix or 'no extension'!r}"
+        )
+    check_target(path)
+    return FORMATS[suffix]
+
+
+class VideoWriter:
+    """Write H.264 (yuv420p, BT.709, fast start) that browsers play, or an animated GIF.
+
+    Use it in a ``with`` block. The result is written beside its place and renamed when the block
+    ends well; after any exception nothing is left. A width or height that is odd is made even,
+    as H.264 needs, by repeating the last column or row. GIF has no sound.
+
+    Args:
+        path: ends in .mp4, .m4v, .mov, .mkv or .gif.
+        width: of the frames to come.
+        height: of the frames to come.
+        frame_rate: frames per second, exact; the nominal rate where times are given.
+        audio_from: file whose sound is copied, as long as the pictures last; None, or a file
+            without sound: a silent video.
+        audio_start: the driver's `VideoFrame.time` that becomes 0 in the output.
+
+    Raises:
+        MediaError: before any work if the extension is unknown, the folder cannot be written
+            or ``audio_from`` cannot be read; later if writing fails or no frame came.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        width: int,
+        height: int,
+        frame_rate: Fraction | int,
+        audio_from: PathLike | None = None,
+        *,
+        audio_start: Fraction = Fraction(0),
+    ):
+        self.path = Path(path)
+        self._format = check_video_target(path)
+        if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+            raise MediaError(
+                f"cannot write '{path}': frames must have 1 to {MAX_SIDE} pixels a side, "
+                f"got {width} x {height}"
+            )
+        if frame_rate <= 0:
+            raise ValueError(f"frame_rate must be positive, got {frame_rate}")
+        self.num_frames = 0
+        self._shape = (height, width, 3)
+        self._rate = Fraction(frame_rate)
+        self._audio_from = None
+        if audio_from is not None and self._format != "gif" and has_audio(audio_from):
+            self._audio_from = Path(audio_from)
+        self._audio_start = Fraction(audio_start)
+        self._audio: AudioTrack | None = None
+        self._time: Fraction | None = None
+        self._ticks = -1
+        self._reformatter = VideoReformatter()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self.path))
+            try:
+                self._container = self._open(temporary)
+                stack.callback(_close_quietly, self._container)
+                if self._audio_from is not None:
+                    self._audio = AudioTrack(self._audio_from, self._container, self._audio_start)
+                    stack.callback(self._audio.close)
+                self._container.start_encoding()
+            except (av.FFmpegError, ValueError) as error:
+                raise self._failure(error) from error
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool | None:
+        with ExitStack() as stack:
+            stack.push(self._stack.__exit__)
+            if kind is None:
+                self._finish()
+        return None
+
+    def write(self, rgb: UInt8[np.ndarray, "H W 3"], time: Fraction | None = None) -> None:
+        """Add a frame.
+
+        Args:
+            rgb: the picture, of the writer's size.
+            time: when it is shown, in seconds, increasing; None: one frame period after the
+                one before. Kept to 1/90000 s or better (GIF: 1/100 s).
+
+        Raises:
+            ValueError: if the picture's size or type is wrong or time does not increase.
+            MediaError: if the disk is full, for example.
+        """
+        check_rgb(rgb)
+        if rgb.shape != self._shape:
+            raise ValueError(f"wanted a frame of shape {self._shape}, got {rgb.shape}")
+        if time is None:
+            time = Fraction(0) if self._time is None else self._time + 1 / self._rate
+        if time < 0 or (self._time is not None and time <= self._time):
+            raise ValueError(f"times must increase from 0, got {time} after {self._time}")
+        try:
+            if self._audio is not None:
+                self._audio.write_until(time)
+            self._encode(rgb, time)
+        except av.FFmpegError as error:
+            raise self._failure(error) from error
+        self._time = time
+        self.num_frames += 1
+
+    def _open(self, temporary: Path) -> OutputContainer:
+        """Open the temporary file and its video stream."""
+        options = {"movflags": "+faststart"} if self._format in {"mp4", "mov"} else {}
+        container = av.open(f"file:{temporary}", "w", format=self._format, options=options)
+        try:
+            self._add_video(container)
+        except BaseException:
+            _close_quietly(container)
+            raise
+        return container
+
+    def _add_video(self, container: OutputContainer) -> None:
+        height, width, _ = self._shape
+        if self._format == "gif":
+            self._stream = container.add_stream("gif", rate=self._rate)
+            self._clock = GIF_CLOCK
+            self._stream.pix_fmt = "pal8"
+        else:
+            options = {"crf": str(CRF), "preset": PRESET}
+            self._stream = container.add_stream("libx264", rate=self._rate, options=options)
+            self._clock = clock_for(self._rate)
+            self._stream.pix_fmt = "yuv420p"
+            width, height = width + width % 2, height + height % 2
+            context = self._stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = BT709
+            context.color_range = LIMITED_RANGE
+        self._stream.width, self._stream.height = width, height
+        self._stream.codec_context.time_base = Fraction(1, self._clock)
+
+    def _encode(self, rgb: np.ndarray, time: Fraction) -> None:
+        frame = _palette_frame(rgb) if self._format == "gif" else self._yuv_frame(rgb)
+        self._ticks = max(self._ticks + 1, round(time * self._clock))
+        frame.pts = self._ticks
+        frame.time_base = Fraction(1, self._clock)
+        self._mux(frame)
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        """Encode and write; the last packet's duration is the length of the last frame."""
+        for packet in self._stream.encode(frame):
+            packet.duration = max(1, round(self._clock / self._rate))
+            self._container.mux_one(packet)
+
+    def _yuv_frame(self, rgb: np.ndarray) -> av.VideoFrame:
+        height, width, _ = rgb.shape
+        padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+        return self._reformatter.reformat(
+            frame,
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=QUALITY,
+            threads=1,
+        )
+
+    def _finish(self) -> None:
+        """Write what the encoders still hold and the end of the file."""
+        if self._time is None:
+            raise MediaError(f"nothing was written to '{self.path}': there was no frame")
+        try:
+            if self._audio is not None:
+                self._audio.finish(self._time + 1 / self._rate)
+            self._mux(None)
+            self._container.close()
+        except av.FFmpegError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> MediaError:
+        words = getattr(error, "strerror", None) or str(error)
+        return MediaError(f"cannot write '{self.path}': {words}")
+
+
+def clock_for(rate: Fraction) -> int:
+    """Return ticks per second in which frame periods are whole and any time is near a tick."""
+    clock = math.lcm(CLOCK, rate.numerator)
+    if clock <= MAX_CLOCK:
+        return clock
+    return rate.numerator if CLOCK <= rate.numerator <= MAX_CLOCK else CLOCK
+
+
+def _palette_frame(rgb: np.ndarray) -> av.VideoFrame:
+    """Reduce a picture to its own 256 colours."""
+    image = Image.fromarray(rgb).quantize(256)
+    colors = np.zeros((256, 4), dtype=np.uint8)
+    colors[:, 0] = 255
+    palette = np.array(image.getpalette(), dtype=np.uint8).reshape(-1, 3)
+    colors[: len(palette), 1:] = palette
+    return av.VideoFrame.from_ndarray((np.asarray(image), colors), format="pal8")
+
+
+def _close_quietly(container: OutputContainer) -> None:
+    """Close a container whose file will be thrown away, or is closed already."""
+    try:
+        container.close()
+    except (av.FFmpegError, ValueError, OSError):
+        return
