@@ -1,0 +1,1 @@
+"""Pure functions on coordinates: grids, keypoints, warps, rotations. No state, no parameters."""
