@@ -1,4 +1,4 @@
-"""FNeVR: neural volume rendering for face animation. The public names; they load when first used."""
+"""FNeVR: neural volume rendering for face animation. Public names load when first used."""
 
 from __future__ import annotations
 
