@@ -1,0 +1,81 @@
+"""Find the face to animate in a still picture, or say why there is none.
+
+Shapes: H and W of the picture.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fnevr.errors import FaceError
+from fnevr.faces.detector import FaceDetector
+from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box
+
+MIN_FACE_PX = 40  # the mesh's longer side; below, the eyes are a few pixels wide
+MAX_CANDIDATES = 32
+
+
+def find_faces(
+    rgb: UInt8[np.ndarray, "H W 3"],
+    detector: FaceDetector | None = None,
+    mesh: FaceMesh | None = None,
+) -> list[Landmarks]:
+    """Give the landmarks of every face, largest first; what the mesh does not confirm is left out.
+
+    Args:
+        rgb: the picture.
+        detector: to share one that is loaded already.
+        mesh: the same for the landmark model.
+    """
+    detector, mesh = detector or FaceDetector(), mesh or FaceMesh()
+    candidates = detector.detect(rgb)[:MAX_CANDIDATES]
+    meshes = [mesh.mesh(rgb, face.region()) for face in candidates]
+    found = [m.landmarks for m in meshes if m.is_face]
+    return sorted(found, key=face_size, reverse=True)
+
+
+def find_face(
+    rgb: UInt8[np.ndarray, "H W 3"],
+    index: int | None = None,
+    detector: FaceDetector | None = None,
+    mesh: FaceMesh | None = None,
+) -> Landmarks:
+    """Give the landmarks of one face in pixels of the picture.
+
+    Args:
+        rgb: the picture.
+        index: which face, the largest being 0; None means the largest.
+        detector: to share one that is loaded already.
+        mesh: the same for the landmark model.
+
+    Raises:
+        FaceError: if there is no face, no such face, or the face is too small to animate.
+    """
+    height, width = rgb.shape[:2]
+    faces = find_faces(rgb, detector, mesh)
+    if not faces:
+        raise FaceError(
+            f"no face found in the picture ({width}x{height}); use one that shows a face from the "
+            "front, upright and well lit, or skip the search with --no-crop if it is cropped already"
+        )
+    chosen = 0 if index is None else index
+    if not 0 <= chosen < len(faces):
+        sizes = ", ".join(f"{i}: {face_size(face):.0f} px" for i, face in enumerate(faces))
+        raise FaceError(
+            f"--face {chosen} does not exist: the picture holds {len(faces)} face(s) ({sizes}, "
+            "largest first); count from 0"
+        )
+    size = face_size(faces[chosen])
+    if size < MIN_FACE_PX:
+        raise FaceError(
+            f"the face is only {size:.0f} px high in a picture of {width}x{height}; at least "
+            f"{MIN_FACE_PX} px are needed: use a larger version of the picture"
+        )
+    return faces[chosen]
+
+
+def face_size(landmarks: Landmarks) -> float:
+    """Give the longer side of the box around the mesh."""
+    left, top, right, bottom = landmarks_box(landmarks)
+    return max(right - left, bottom - top)

@@ -1,0 +1,101 @@
+"""Square, possibly turned regions of a picture, and cutting them out for a model.
+
+Pixel coordinates everywhere in ``fnevr.faces``: x first, (0, 0) is the corner of the picture, so
+the centre of its first pixel is (0.5, 0.5) and the far corner is (width, height).
+
+Shapes: H and W of the picture, S the side of the cut-out, N points.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+Border = Literal["edge", "constant"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square of a picture, in its pixels, turned clockwise by ``angle_rad`` as seen."""
+
+    centre_x: float
+    centre_y: float
+    size: float
+    angle_rad: float = 0.0
+
+    @property
+    def axes(self) -> Float[np.ndarray, "2 2"]:
+        """Unit vectors of the region's x and y, as rows, in picture coordinates."""
+        cos, sin = math.cos(self.angle_rad), math.sin(self.angle_rad)
+        return np.array([[cos, sin], [-sin, cos]])
+
+    def to_picture(
+        self, points: Float[np.ndarray, "N 3"], side: int
+    ) -> Float[np.ndarray, "N 3"]:
+        """Take points from the pixels of a cut-out of this side to those of the picture."""
+        scale = self.size / side
+        centred = (points[:, :2] - side / 2) * scale
+        xy = centred @ self.axes + np.array([self.centre_x, self.centre_y])
+        return np.concatenate([xy, points[:, 2:] * scale], axis=1).astype(np.float32)
+
+
+def cut_out(
+    rgb: UInt8[np.ndarray, "H W 3"], region: Region, side: int, border: Border
+) -> UInt8[np.ndarray, "S S 3"]:
+    """Resample a region to a square image, bilinearly, without aliasing.
+
+    Args:
+        rgb: the picture.
+        region: may hang over the picture's border.
+        side: of the result, in pixels.
+        border: what lies outside: the nearest pixel ("edge") or black ("constant").
+    """
+    # The axis-aligned box around the turned square, with a margin for the interpolation.
+    reach = region.size / 2 * (abs(math.cos(region.angle_rad)) + abs(math.sin(region.angle_rad)))
+    left, top = math.floor(region.centre_x - reach) - 2, math.floor(region.centre_y - reach) - 2
+    right, bottom = math.ceil(region.centre_x + reach) + 2, math.ceil(region.centre_y + reach) + 2
+    image = Image.fromarray(padded_slice(rgb, left, top, right, bottom, border))
+
+    # Average whole blocks of pixels first: bilinear interpolation alone would skip some.
+    factor = max(1, int(region.size / side))
+    if factor > 1:
+        image = image.reduce(factor)
+    step = region.size / side * region.axes / factor  # one pixel of the result, in the image
+    origin = np.array([region.centre_x - left, region.centre_y - top]) / factor
+    origin -= step.sum(axis=0) * side / 2
+    coefficients = (step[0, 0], step[1, 0], origin[0], step[0, 1], step[1, 1], origin[1])
+    result = image.transform(
+        (side, side), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
+    )
+    return np.asarray(result)
+
+
+def padded_slice(
+    rgb: UInt8[np.ndarray, "H W 3"], left: int, top: int, right: int, bottom: int, border: Border
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Take ``rgb[top:bottom, left:right]`` where indices may lie outside the picture."""
+    height, width = rgb.shape[:2]
+    inside = rgb[
+        min(max(top, 0), height - 1) : max(min(bottom, height), 1),
+        min(max(left, 0), width - 1) : max(min(right, width), 1),
+    ]
+    # A slice that misses the picture altogether still keeps its nearest row or column.
+    before_y, before_x = max(-top, 0), max(-left, 0)
+    before_y, before_x = min(before_y, bottom - top), min(before_x, right - left)
+    after_y = bottom - top - before_y - inside.shape[0]
+    after_x = right - left - before_x - inside.shape[1]
+    if not (before_y or before_x or after_y or after_x):
+        return inside
+    before_y, after_y = _fit(before_y, after_y)
+    before_x, after_x = _fit(before_x, after_x)
+    return np.pad(inside, ((before_y, after_y), (before_x, after_x), (0, 0)), mode=border)
+
+
+def _fit(before: int, after: int) -> tuple[int, int]:
+    """Take back from the first amount what makes the second negative."""
+    return (before + after, 0) if after < 0 else (before, after)
