@@ -1,0 +1,180 @@
+"""Read and write the checkpoints of FNeVR's and FOMM's authors.
+
+Theirs is a `torch.save` of a dict ``part -> state_dict``, beside optimizers and `epoch`, which are
+left out. Files are opened with `weights_only=True`: no code in them runs.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import struct
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fnevr.compat.names import LAYOUTS, Layout
+from fnevr.config import FNeVRConfig, FOMMConfig, base_config, fomm_config
+from fnevr.errors import CheckpointError
+from fnevr.models import ARCHITECTURES, FOMM, FNeVR, PortraitModel
+from fnevr.models.weights import describe_problems, tensor_problems
+
+# What damaged files make torch.load raise; it has no error class of its own.
+_LOAD_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+    EOFError,
+    OSError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+
+
+def convert(
+    checkpoint: str | Path, out_dir: str | Path, config: FNeVRConfig | FOMMConfig | None = None
+) -> PortraitModel:
+    """Convert an authors' checkpoint to a weights folder of ours, and return the model.
+
+    Args:
+        checkpoint: the file.
+        out_dir: gets `config.json` and `model.safetensors`; untouched if anything is wrong.
+        config: None takes that of the released 256x256 face models.
+
+    Raises:
+        CheckpointError: if the file is unsafe, damaged, or does not match the model.
+    """
+    model = load_checkpoint(checkpoint, config)
+    model.save_pretrained(out_dir)
+    return model
+
+
+def load_checkpoint(
+    checkpoint: str | Path, config: FNeVRConfig | FOMMConfig | None = None
+) -> FNeVR | FOMM:
+    """Load an authors' checkpoint; which project's, its tensor names tell.
+
+    Args:
+        checkpoint: the file.
+        config: None takes that of the released 256x256 face models. Released FNeVR weights need
+            `transmittance="inclusive"`, which that config has.
+
+    Raises:
+        CheckpointError: if the file is unsafe, damaged, or does not match the model.
+    """
+    path = Path(checkpoint)
+    parts = _read(path)
+    layout = _detect(parts, path)
+    if config is None:
+        config = base_config("inclusive") if layout.architecture == "fnevr" else fomm_config()
+    if config.architecture != layout.architecture:
+        raise CheckpointError(
+            f"{path}: is a checkpoint of {layout.architecture!r}, but the config given is for "
+            f"{config.architecture!r}"
+        )
+    model_class = ARCHITECTURES[layout.architecture]
+    with torch.device("meta"):
+        expected = model_class(config).state_dict()
+
+    # Compared under the checkpoint's own names, which are the ones its holder knows.
+    theirs = _their_names(layout, expected)
+    wanted = {".".join(theirs[name]): tensor for name, tensor in expected.items()}
+    given = {f"{part}.{name}": parts[part][name] for part in layout.parts for name in parts[part]}
+    problems = tensor_problems(wanted, given)
+    if problems:
+        raise CheckpointError(describe_problems(str(path), problems))
+    weights = {name: given[".".join(theirs[name])] for name in expected}
+    return model_class.from_weights(config, weights, str(path))
+
+
+def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
+    """Write a model as its authors' code reads it: ``part -> state_dict`` and `epoch` 0.
+
+    Args:
+        model: FNeVR or FOMM.
+        path: the file; appears only when complete.
+
+    Raises:
+        CheckpointError: if the model has tensors that the authors' layout has no name for.
+    """
+    layout = next(row for row in LAYOUTS if row.architecture == model.architecture)
+    weights = model.state_dict()
+    parts: dict[str, dict[str, Tensor]] = {part: {} for part in layout.parts}
+    for ours, (part, name) in _their_names(layout, weights).items():
+        parts[part][name] = weights[ours].detach().cpu().clone()
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        torch.save({**parts, "epoch": 0}, Path(folder) / path.name)
+        (Path(folder) / path.name).replace(path)
+
+
+def _read(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Return the state dicts of a checkpoint, by part."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused:
+            raise CheckpointError(
+                f"{path}: refused, because loading it would run code: it asks for "
+                f"{refused.group(1)!r}. A checkpoint may only hold tensors and plain values."
+            ) from error
+        raise CheckpointError(_damaged(path, error)) from error
+    except _LOAD_ERRORS as error:
+        raise CheckpointError(_damaged(path, error)) from error
+    if not isinstance(loaded, dict):
+        raise CheckpointError(
+            f"{path}: holds a {type(loaded).__name__}, wanted a dict of state dicts"
+        )
+    return {
+        str(part): {str(name): tensor for name, tensor in state.items()}
+        for part, state in loaded.items()
+        if isinstance(state, dict)
+    }
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{path}: not a torch checkpoint, or damaged ({lines[0]}). Fetch it again."
+
+
+def _detect(parts: dict[str, dict[str, Tensor]], path: Path) -> Layout:
+    """Return the layout whose signature the generator bears."""
+    for layout in LAYOUTS:
+        has_signature = any(
+            name.startswith(layout.signature) for name in parts.get("generator", ())
+        )
+        if has_signature and all(part in parts for part in layout.parts):
+            return layout
+    raise CheckpointError(
+        f"{path}: not a checkpoint of FNeVR or FOMM: wanted the parts 'generator' and "
+        f"'kp_detector' with those models' tensors, got the parts {sorted(parts)}"
+    )
+
+
+def _their_names(layout: Layout, ours: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return part and name in the authors' checkpoint of each of our tensors."""
+    names = {}
+    for name in ours:
+        theirs = layout.to_theirs(name)
+        if theirs is None:
+            raise CheckpointError(
+                f"the authors' {layout.architecture} layout has no place for {name}: only models "
+                "of the published shape can be exchanged with it"
+            )
+        names[name] = theirs
+    return names

@@ -1,0 +1,116 @@
+"""Tables of tensor names: (part of the checkpoint, their prefix, our prefix).
+
+A tensor's name starts with exactly one prefix of its table; what follows is the same on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Row = tuple[str, str, str]
+
+DETECTOR: tuple[Row, ...] = (
+    ("kp_detector", "predictor.encoder.down_blocks.", "detector.hourglass.down."),
+    ("kp_detector", "predictor.decoder.up_blocks.", "detector.hourglass.up."),
+    ("kp_detector", "kp.", "detector.heatmap."),
+    ("kp_detector", "jacobian.", "detector.jacobian."),
+    ("kp_detector", "down.weight", "detector.downsample.kernel"),
+)
+
+MOTION: tuple[Row, ...] = (
+    (
+        "generator",
+        "dense_motion_network.hourglass.encoder.down_blocks.",
+        "motion.hourglass.down.",
+    ),
+    ("generator", "dense_motion_network.hourglass.decoder.up_blocks.", "motion.hourglass.up."),
+    ("generator", "dense_motion_network.mask.", "motion.mask."),
+    ("generator", "dense_motion_network.occlusion.", "motion.occlusion."),
+    ("generator", "dense_motion_network.down.weight", "motion.downsample.kernel"),
+)
+
+ENCODER: tuple[Row, ...] = (
+    ("generator", "first.", "encoder.stem."),
+    ("generator", "down_blocks.", "encoder.down."),
+)
+
+RENDERER: tuple[Row, ...] = (
+    ("generator", "Render_model.rgb_predict.down_conv.", "renderer.color_volume.project."),
+    ("generator", "Render_model.sigma_predict.down_conv.", "renderer.density_volume.project."),
+    ("generator", "Render_model.sigma_predict.res_conv3d.", "renderer.density_volume.residual."),
+    ("generator", "Render_model.nerf_module.layer1.", "renderer.field.shared.0."),
+    ("generator", "Render_model.nerf_module.layer2.", "renderer.field.shared.1."),
+    ("generator", "Render_model.nerf_module.layer3_1.", "renderer.field.density."),
+    ("generator", "Render_model.nerf_module.layer3_2.", "renderer.field.density_feature."),
+    ("generator", "Render_model.nerf_module.layer3_3.", "renderer.field.color_feature."),
+    ("generator", "Render_model.nerf_module.layer4.", "renderer.field.emission.0."),
+    ("generator", "Render_model.nerf_module.layer5.", "renderer.field.emission.1."),
+    ("generator", "Render_model.nerf_module.layer6.", "renderer.field.emission.2."),
+    ("generator", "Render_model.mini_decoder.0.", "renderer.auxiliary.up.0."),
+    ("generator", "Render_model.mini_decoder.2.", "renderer.auxiliary.up.1."),
+)
+
+SPADE_DECODER: tuple[Row, ...] = (
+    ("generator", "decoder.seg_conv.0.", "decoder.modulation."),
+    *(
+        ("generator", f"decoder.SPADE_{block}.{theirs}.", f"decoder.blocks.{block}.{ours}.")
+        for block in range(4)
+        for theirs, ours in (
+            ("SPADE_0.mlp_shared.0", "norm1.shared"),
+            ("SPADE_0.mlp_gamma", "norm1.gamma"),
+            ("SPADE_0.mlp_beta", "norm1.beta"),
+            ("conv_0", "conv1"),
+            ("SPADE_1.mlp_shared.0", "norm2.shared"),
+            ("SPADE_1.mlp_gamma", "norm2.gamma"),
+            ("SPADE_1.mlp_beta", "norm2.beta"),
+            ("conv_1", "conv2"),
+        )
+    ),
+    ("generator", "decoder.final.0.", "decoder.to_image."),
+)
+
+RESIDUAL_DECODER: tuple[Row, ...] = (
+    ("generator", "bottleneck.r", "decoder.bottleneck."),
+    ("generator", "up_blocks.", "decoder.up."),
+    ("generator", "final.", "decoder.to_image."),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a project names the tensors of its checkpoints.
+
+    Attributes:
+        architecture: our name of the model.
+        signature: a prefix in the generator that only this layout has.
+        rows: the table of names.
+    """
+
+    architecture: str
+    signature: str
+    rows: tuple[Row, ...]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the checkpoint that hold the model."""
+        return tuple(dict.fromkeys(part for part, _, _ in self.rows))
+
+    def to_ours(self, part: str, name: str) -> str | None:
+        """Return our name of their tensor, or None if the table has none."""
+        for row_part, theirs, ours in self.rows:
+            if row_part == part and name.startswith(theirs):
+                return ours + name.removeprefix(theirs)
+        return None
+
+    def to_theirs(self, name: str) -> tuple[str, str] | None:
+        """Return part and name of our tensor in their checkpoint, or None."""
+        for part, theirs, ours in self.rows:
+            if name.startswith(ours):
+                return part, theirs + name.removeprefix(ours)
+        return None
+
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout("fnevr", "Render_model.", (*DETECTOR, *MOTION, *ENCODER, *RENDERER, *SPADE_DECODER)),
+    Layout("fomm", "bottleneck.", (*DETECTOR, *MOTION, *ENCODER, *RESIDUAL_DECODER)),
+)

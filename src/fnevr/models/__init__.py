@@ -1,0 +1,32 @@
+"""The networks. `load_model` reads a weights folder of any of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fnevr.models.baselines.fomm import FOMM
+from fnevr.models.fnevr import FNeVR
+from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.models.weights import read_config
+
+ARCHITECTURES: dict[str, type[PortraitModel]] = {
+    model.architecture: model for model in (FNeVR, FOMM)
+}
+
+__all__ = ["ARCHITECTURES", "FOMM", "FNeVR", "Generated", "PortraitModel", "load_model"]
+
+
+def load_model(folder: str | Path, device: torch.device | str = "cpu") -> FNeVR | FOMM:
+    """Load the model in a weights folder, of the class that its config names.
+
+    Args:
+        folder: holds `config.json` and `model.safetensors`.
+        device: where the model goes.
+
+    Raises:
+        CheckpointError: if files are missing or damaged, or do not match each other.
+    """
+    config = read_config(Path(folder))
+    return ARCHITECTURES[config.architecture].from_pretrained(folder, device=device)

@@ -1,0 +1,1 @@
+"""Other systems' networks, rebuilt on the same parts, to compare with."""

@@ -1,0 +1,74 @@
+"""FNeVR, the root: keypoints, dense motion, warp, face volume rendering, SPADE decoder.
+
+Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022.
+
+Shapes: S sources (one, or one per frame), B driving frames, H and W pixels. RGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fnevr.config import FNeVRConfig
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.warps import warp
+from fnevr.models.decoder import SpadeDecoder
+from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.models.volume import FaceVolumeRenderer
+
+
+class FNeVR(PortraitModel):
+    """Animate a source image with the keypoints of a driving image."""
+
+    architecture: ClassVar[str] = "fnevr"
+    config: FNeVRConfig
+
+    def __init__(self, config: FNeVRConfig) -> None:
+        super().__init__(config)
+        width, num_downs = config.encoder.out_width, config.encoder.num_downs
+        self.renderer = FaceVolumeRenderer(
+            width,
+            config.renderer.num_planes,
+            config.renderer.plane_width,
+            config.renderer.num_residual_blocks,
+            config.renderer.hidden_width,
+            config.renderer.auxiliary_width,
+            num_downs,
+            config.renderer.transmittance,
+        )
+        self.decoder = SpadeDecoder(
+            2 * width,
+            config.decoder.widths,
+            num_downs,
+            config.decoder.modulation_width,
+            config.decoder.spade_width,
+        )
+
+    def generate(
+        self,
+        source_01: Float[Tensor, "S 3 H W"],
+        source_keypoints: Keypoints,
+        driving_keypoints: Keypoints,
+        source_features: Float[Tensor, "S C h w"] | None = None,
+    ) -> Generated:
+        """Draw the source as the driving keypoints have it; see `PortraitModel.generate`."""
+        source_01, source_keypoints, features = self.match_batches(
+            source_01, source_keypoints, driving_keypoints, source_features
+        )
+        motion = self.motion(source_01, source_keypoints, driving_keypoints)
+        warped_features = motion.warp_features(features)
+        rendering = self.renderer(warped_features)
+        image = self.decoder(torch.cat((warped_features, rendering.features), dim=1))
+        return Generated(
+            image=image,
+            occlusion=motion.occlusion,
+            masks=motion.masks,
+            flow=motion.flow,
+            warped=warp(source_01, motion.flow),
+            rendered=rendering.image,
+            density_features=rendering.density_features,
+        )

@@ -1,0 +1,189 @@
+"""What all portrait-animation models share: keypoints, dense motion, a cached source, saving.
+
+Shapes: B batch (of driving frames), K keypoints, H and W pixels. Images are RGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fnevr.config import FNeVRConfig, FOMMConfig, PortraitConfig
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.models.blocks import Encoder
+from fnevr.models.keypoints import KeypointDetector
+from fnevr.models.motion import DenseMotion
+from fnevr.models.weights import load_strict, read_config, read_weights, save_folder
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One batch of generated frames, and what led to them.
+
+    Attributes:
+        image: the result, in [0, 1].
+        occlusion: 1 where the source shows what is needed, at the resolution of the flow.
+        masks: weight of the background and of each keypoint's motion.
+        flow: where each pixel looks in the source, in [-1, 1].
+        warped: the source image under the flow.
+        rendered: the auxiliary image of the renderer; None for models without one.
+        density_features: the volume ``F_sigma`` of the renderer; None for models without one.
+    """
+
+    image: Float[Tensor, "B 3 H W"]
+    occlusion: Float[Tensor, "B 1 h w"]
+    masks: Float[Tensor, "B K1 h w"]
+    flow: Float[Tensor, "B h w 2"]
+    warped: Float[Tensor, "B 3 H W"]
+    rendered: Float[Tensor, "B 3 H W"] | None = None
+    density_features: Float[Tensor, "B C D h2 w2"] | None = None
+
+
+class PortraitModel(nn.Module):
+    """Base of the models: detector, encoder and dense motion; subclasses draw the image."""
+
+    architecture: ClassVar[str]
+
+    def __init__(self, config: PortraitConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.detector = KeypointDetector(
+            config.num_keypoints,
+            config.detector.hourglass.width,
+            config.detector.hourglass.max_width,
+            config.detector.hourglass.num_levels,
+            config.detector.downscale,
+            config.detector.temperature,
+        )
+        self.encoder = Encoder(
+            config.encoder.width, config.encoder.max_width, config.encoder.num_downs
+        )
+        self.motion = DenseMotion(
+            config.num_keypoints,
+            config.motion.hourglass.width,
+            config.motion.hourglass.max_width,
+            config.motion.hourglass.num_levels,
+            config.motion.downscale,
+            config.motion.gaussian_variance,
+        )
+
+    def keypoints(self, image_01: Float[Tensor, "B 3 H W"]) -> Keypoints:
+        """Detect the keypoints of each image.
+
+        Raises:
+            ValueError: if the images have a size that the networks cannot take.
+        """
+        self.check_image(image_01)
+        return self.detector(image_01)
+
+    def encode(self, source_01: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Return what `generate` needs of a source that does not depend on the driver.
+
+        Raises:
+            ValueError: if the images have a size that the networks cannot take.
+        """
+        self.check_image(source_01)
+        return self.encoder(source_01)
+
+    def generate(
+        self,
+        source_01: Float[Tensor, "S 3 H W"],
+        source_keypoints: Keypoints,
+        driving_keypoints: Keypoints,
+        source_features: Float[Tensor, "S C h w"] | None = None,
+    ) -> Generated:
+        """Draw the source as the driving keypoints have it.
+
+        Args:
+            source_01: one source for all driving frames, or one for each.
+            source_keypoints: of the source images.
+            driving_keypoints: B of them, one frame each.
+            source_features: `encode(source_01)`, when it is at hand.
+
+        Raises:
+            ValueError: if sizes do not fit each other or the networks.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self, source_01: Float[Tensor, "B 3 H W"], driving_01: Float[Tensor, "B 3 H W"]
+    ) -> Generated:
+        """Draw each source in the pose and expression of its driving image."""
+        return self.generate(source_01, self.keypoints(source_01), self.keypoints(driving_01))
+
+    def check_image(self, image_01: Tensor) -> None:
+        """Raise a ValueError unless this is a batch of RGB images of a size the networks take."""
+        shape, multiple = tuple(image_01.shape), self.config.size_multiple
+        if len(shape) != 4 or shape[1] != 3:
+            raise ValueError(f"expected RGB images of shape (B, 3, H, W), got {shape}")
+        if shape[2] == 0 or shape[2] % multiple or shape[3] == 0 or shape[3] % multiple:
+            raise ValueError(
+                f"height and width must be multiples of {multiple}, got {shape[2]} x {shape[3]}: "
+                f"resize to {self.config.image_size} x {self.config.image_size} first"
+            )
+
+    def match_batches(
+        self,
+        source_01: Tensor,
+        source_keypoints: Keypoints,
+        driving_keypoints: Keypoints,
+        source_features: Tensor | None,
+    ) -> tuple[Tensor, Keypoints, Tensor]:
+        """Return the three source arguments of `generate`, one for each driving frame."""
+        self.check_image(source_01)
+        features = self.encoder(source_01) if source_features is None else source_features
+        batch_size = driving_keypoints.batch_size
+        for name, size in (("source_01", len(source_01)), ("source_features", len(features))):
+            if size not in (1, batch_size):
+                raise ValueError(
+                    f"{name} holds {size} images for {batch_size} driving frames: "
+                    "pass one, or one for each frame"
+                )
+        return (
+            source_01.expand(batch_size, -1, -1, -1),
+            source_keypoints.expand(batch_size),
+            features.expand(batch_size, -1, -1, -1),
+        )
+
+    def save_pretrained(self, folder: str | Path, *, half_precision: bool = False) -> None:
+        """Write `config.json` and `model.safetensors`; a new folder appears only when complete.
+
+        Args:
+            folder: where to; made if it does not exist.
+            half_precision: store float16, which loads back into float32 modules.
+        """
+        save_folder(Path(folder), self.config, self.state_dict(), half_precision=half_precision)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: torch.device | str = "cpu") -> Self:
+        """Load a model that `save_pretrained` or `fnevr convert` wrote, ready for inference.
+
+        Raises:
+            CheckpointError: if files are missing or damaged, or hold another model.
+        """
+        config = read_config(Path(folder), architecture=cls.architecture)
+        return cls.from_weights(config, read_weights(Path(folder)), str(folder)).to(device)
+
+    @classmethod
+    def from_weights(
+        cls, config: FNeVRConfig | FOMMConfig, weights: dict[str, Tensor], origin: str
+    ) -> Self:
+        """Build a model around existing weights, without initializing any at random.
+
+        Args:
+            config: must configure this class.
+            weights: tensors by the names of this package.
+            origin: where they come from, for the error message.
+
+        Raises:
+            CheckpointError: listing every tensor that is missing, unexpected or mis-shaped.
+        """
+        with torch.device("meta"):
+            model = cls(config)
+        load_strict(model, weights, origin)
+        return model.eval()

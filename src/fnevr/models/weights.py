@@ -1,0 +1,182 @@
+"""Weights folders: `config.json` beside `model.safetensors`, read strictly, written atomically."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fnevr.config import MODEL_CONFIG, FNeVRConfig, FOMMConfig, PortraitConfig
+from fnevr.errors import CheckpointError
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+
+
+def read_config(folder: Path, architecture: str | None = None) -> FNeVRConfig | FOMMConfig:
+    """Read and validate `config.json`.
+
+    Args:
+        folder: the weights folder.
+        architecture: what the config must be for; None takes any model.
+
+    Raises:
+        CheckpointError: if there is none, it is not valid, or it is for another architecture.
+    """
+    path = folder / CONFIG_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path}: cannot read the config ({error}). A model folder holds {CONFIG_NAME} and "
+            f"{WEIGHTS_NAME}; 'fnevr convert' makes one from the authors' checkpoint."
+        ) from error
+    try:
+        config = MODEL_CONFIG.validate_json(text)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise CheckpointError(f"{path}: not a valid model config: {problems}") from error
+    if architecture not in (None, config.architecture):
+        raise CheckpointError(
+            f"{folder}: holds a model of architecture {config.architecture!r}, wanted "
+            f"{architecture!r}. fnevr.models.load_model loads either."
+        )
+    return config
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read all tensors of `model.safetensors` to memory.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged.
+    """
+    path = folder / WEIGHTS_NAME
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weights file")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: damaged weights file ({error}). Fetch or convert it again."
+        ) from error
+
+
+def load_strict(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
+    """Put weights into a model, which may still be on the meta device.
+
+    Floating-point tensors become float32, whatever they are stored as.
+
+    Args:
+        model: the model; its tensors are replaced.
+        weights: exactly the tensors of the model's state dict.
+        origin: where they come from, for the error message.
+
+    Raises:
+        CheckpointError: listing every tensor that is missing, unexpected or mis-shaped.
+    """
+    expected = model.state_dict()
+    problems = tensor_problems(expected, weights)
+    if problems:
+        raise CheckpointError(describe_problems(origin, problems))
+    copies = {name: weights[name].to(wanted.dtype, copy=True) for name, wanted in expected.items()}
+    model.load_state_dict(copies, strict=True, assign=True)
+
+
+def tensor_problems(expected: Mapping[str, Tensor], actual: Mapping[str, object]) -> list[str]:
+    """Say, one line each, where `actual` differs from `expected` in names, shapes and kinds.
+
+    A tensor with an infinity or NaN is a problem too: it would give black or noisy frames.
+    """
+    problems = [f"missing: {name}" for name in expected if name not in actual]
+    problems += [f"unexpected: {name}" for name in actual if name not in expected]
+    for name, wanted in expected.items():
+        if name not in actual:
+            continue
+        tensor = actual[name]
+        if not isinstance(tensor, Tensor):
+            problems.append(f"not a tensor: {name} is a {type(tensor).__name__}")
+        elif tensor.shape != wanted.shape:
+            problems.append(
+                f"mis-shaped: {name} is {tuple(tensor.shape)}, wanted {tuple(wanted.shape)}"
+            )
+        elif tensor.is_floating_point() != wanted.is_floating_point():
+            problems.append(f"wrong type: {name} is {tensor.dtype}, wanted {wanted.dtype}")
+        elif not tensor.isfinite().all():
+            problems.append(f"not finite: {name} holds infinities or NaN")
+    return problems
+
+
+def describe_problems(origin: str, problems: list[str]) -> str:
+    """Return one message that lists all problems."""
+    listing = "\n  ".join(problems)
+    plural = "tensor does" if len(problems) == 1 else "tensors do"
+    return f"{origin}: {len(problems)} {plural} not match the model:\n  {listing}"
+
+
+def save_folder(
+    folder: Path,
+    config: PortraitConfig,
+    weights: Mapping[str, Tensor],
+    *,
+    half_precision: bool = False,
+) -> None:
+    """Write a weights folder.
+
+    A new folder is filled beside its place and then renamed, so it is whole or absent. In a folder
+    that exists, each of the two files is replaced by a rename and other files stay.
+
+    Args:
+        folder: where to.
+        config: what goes to `config.json`.
+        weights: what goes to `model.safetensors`.
+        half_precision: store floating-point tensors as float16.
+
+    Raises:
+        CheckpointError: if the folder cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _write_files(partial, config, weights, half_precision)
+            _move_into_place(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot write the model ({error})") from error
+
+
+def _write_files(
+    folder: Path, config: PortraitConfig, weights: Mapping[str, Tensor], half_precision: bool
+) -> None:
+    stored = {}
+    for name, tensor in weights.items():
+        is_halved = half_precision and tensor.is_floating_point()
+        stored[name] = tensor.detach().cpu().to(torch.float16 if is_halved else tensor.dtype)
+        stored[name] = stored[name].contiguous()
+    save_file(stored, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    text = config.model_dump_json(indent=2) + "\n"
+    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+
+
+def _move_into_place(partial: Path, folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        for name in (WEIGHTS_NAME, CONFIG_NAME):
+            (partial / name).replace(folder / name)
+        return
+    # mkdtemp made it private to the user; a model folder gets the usual permissions.
+    umask = os.umask(0)
+    os.umask(umask)
+    partial.chmod(0o777 & ~umask)
+    partial.replace(folder)
