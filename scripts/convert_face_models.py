@@ -101,6 +101,7 @@ class Converter:
         return name
 
     def shape(self, tensor: int) -> list[int]:
+        """Give a tensor's shape, in the original's layout."""
         return [int(size) for size in self.graph.Tensors(tensor).ShapeAsNumpy()]
 
     def array(self, tensor: int) -> np.ndarray | None:
@@ -123,6 +124,7 @@ class Converter:
         return self.value_of[tensor]
 
     def activated(self, name: str, activation: int) -> str:
+        """Append the activation that is fused into an operator, if any."""
         op_type = ACTIVATIONS[activation]
         return name if op_type is None else self.emit(op_type, name)
 
@@ -158,6 +160,7 @@ class Converter:
         return self.packed(model, self.shape(source), list(results))
 
     def packed(self, model: FaceModel, size: list[int], outputs: list[str]) -> onnx.ModelProto:
+        """Wrap the collected nodes in a checked model that names its origin."""
         graph = helper.make_graph(
             self.nodes,
             model.name,
@@ -175,6 +178,7 @@ class Converter:
         return proto
 
     def convert_operator(self, operator: object) -> None:
+        """Look the operator up in the table and append its nodes."""
         opcode = self.model.OperatorCodes(operator.OpcodeIndex())
         code = max(opcode.BuiltinCode(), opcode.DeprecatedBuiltinCode())
         name = opcode.CustomCode().decode() if opcode.CustomCode() else NAME_OF_CODE[code]

@@ -108,7 +108,9 @@ def _transform_tensor(c: Any, operator: Any, inputs: list[int], target: int) -> 
 
     # Pixel centres at i + 0.5 become GridSample's [-1, 1] between the outermost centres.
     span = np.array([width_in - 1, height_in - 1], np.float32) / 2
-    grid = c.emit("Mul", c.emit("Sub", sent, c.constant(span + np.float32(0.5))), c.constant(1 / span))
+    grid = c.emit(
+        "Mul", c.emit("Sub", sent, c.constant(span + np.float32(0.5))), c.constant(1 / span)
+    )
     shape = c.constant(_ints(1, height, width, 2))
     grid = c.emit("Reshape", grid, shape)
     sampled = c.emit("GridSample", c.value(inputs[0]), grid, align_corners=1, mode="bilinear")

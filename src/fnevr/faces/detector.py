@@ -48,7 +48,8 @@ class Face:
         """Where to look for landmarks: half as large again, turned so that the eyes are level."""
         left, top, right, bottom = self.box
         dx, dy = self.keypoints[1] - self.keypoints[0]
-        return Region((left + right) / 2, (top + bottom) / 2, 1.5 * self.size, np.arctan2(dy, dx))
+        angle_rad = float(np.arctan2(dy, dx))
+        return Region((left + right) / 2, (top + bottom) / 2, 1.5 * self.size, angle_rad)
 
 
 class SingleShotDetector:
@@ -153,7 +154,7 @@ def _centres(length: float, size: float) -> list[float]:
     return [float(c) for c in np.linspace(size / 2, length - size / 2, count)]
 
 
-def overlap(a: Float[np.ndarray, "*N 4"], b: Float[np.ndarray, "*N 4"]) -> np.ndarray:
+def overlap(a: Float[np.ndarray, "*A 4"], b: Float[np.ndarray, "*B 4"]) -> np.ndarray:
     """Intersection over union of boxes (left, top, right, bottom)."""
     size = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = size.clip(min=0.0).prod(axis=-1)
@@ -162,7 +163,7 @@ def overlap(a: Float[np.ndarray, "*N 4"], b: Float[np.ndarray, "*N 4"]) -> np.nd
 
 
 def weighted_suppression(
-    rows: Float[np.ndarray, "N 8 2"], scores: Float[np.ndarray, "N"]
+    rows: Float[np.ndarray, "N 8 2"], scores: Float[np.ndarray, " N"]
 ) -> list[Face]:
     """Average the boxes that overlap the best one, weighted by score, until none is left.
 

@@ -56,8 +56,8 @@ def find_face(
     faces = find_faces(rgb, detector, mesh)
     if not faces:
         raise FaceError(
-            f"no face found in the picture ({width}x{height}); use one that shows a face from the "
-            "front, upright and well lit, or skip the search with --no-crop if it is cropped already"
+            f"no face found in the picture ({width}x{height}); use one that shows a face from "
+            "the front, upright and well lit, or --no-crop if it is cropped to a face already"
         )
     chosen = 0 if index is None else index
     if not 0 <= chosen < len(faces):

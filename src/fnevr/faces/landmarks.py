@@ -55,9 +55,7 @@ class FaceMesh:
         """Give a detected face's landmarks in pixels of the picture."""
         return self.mesh(rgb, face.region()).landmarks
 
-    def mesh(
-        self, rgb: UInt8[np.ndarray, "H W 3"], region: Region, num_passes: int = 2
-    ) -> Mesh:
+    def mesh(self, rgb: UInt8[np.ndarray, "H W 3"], region: Region, num_passes: int = 2) -> Mesh:
         """Find landmarks in a region of the picture.
 
         Args:

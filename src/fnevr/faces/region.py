@@ -34,9 +34,7 @@ class Region:
         cos, sin = math.cos(self.angle_rad), math.sin(self.angle_rad)
         return np.array([[cos, sin], [-sin, cos]])
 
-    def to_picture(
-        self, points: Float[np.ndarray, "N 3"], side: int
-    ) -> Float[np.ndarray, "N 3"]:
+    def to_picture(self, points: Float[np.ndarray, "N 3"], side: int) -> Float[np.ndarray, "N 3"]:
         """Take points from the pixels of a cut-out of this side to those of the picture."""
         scale = self.size / side
         centred = (points[:, :2] - side / 2) * scale
@@ -72,7 +70,7 @@ def cut_out(
     result = image.transform(
         (side, side), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
     )
-    return np.asarray(result)
+    return np.array(result)
 
 
 def padded_slice(

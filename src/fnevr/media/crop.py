@@ -1,0 +1,148 @@
+"""Square crops around a face, framed like the clips that the models were trained on.
+
+Pixel coordinates: x first, (0, 0) is the corner of the picture, so the centre of its first pixel
+is (0.5, 0.5). The models' own coordinates put the centres of a crop's outermost pixels at -1 and 1.
+
+Shapes: H and W of the picture, S the side of a crop, N points of C >= 2 coordinates.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from fnevr.faces.landmarks import landmarks_box
+from fnevr.faces.region import padded_slice
+
+# Measured on the first frame of all 173 training and validation clips, as multiples of the longer
+# side of the box around the mesh. Side: median 1.690 (middle half of the clips 1.55 to 1.86).
+# Box centre below the crop's centre: mean 0.073 (standard deviation 0.095); sideways: 0.011.
+SIDE_PER_FACE = 1.69
+LIFT_PER_FACE = 0.073
+
+
+@dataclass(frozen=True)
+class CropBox:
+    """A square of a picture, in its pixels; it may hang over the border."""
+
+    left: float
+    top: float
+    size: float
+
+    @property
+    def centre(self) -> Float[np.ndarray, " 2"]:
+        """The middle of the square."""
+        return np.array([self.left, self.top]) + self.size / 2
+
+    @classmethod
+    def around(cls, centre: Float[np.ndarray, " 2"], size: float) -> CropBox:
+        """Make the square with this centre."""
+        return cls(float(centre[0] - size / 2), float(centre[1] - size / 2), float(size))
+
+    def to_model(self, points: Float[np.ndarray, "N C"], side: int) -> Float[np.ndarray, "N C"]:
+        """Take points from the picture to a crop of ``side`` pixels, in [-1, 1] inside it.
+
+        Depth, a third coordinate, is scaled like the others.
+        """
+        scale = 2 / (self.size * (side - 1) / side)
+        result = np.asarray(points, np.float64) * scale
+        result[:, :2] -= self.centre * scale
+        return result.astype(np.float32)
+
+    def from_model(self, points: Float[np.ndarray, "N C"], side: int) -> Float[np.ndarray, "N C"]:
+        """Invert :meth:`to_model`."""
+        scale = 2 / (self.size * (side - 1) / side)
+        result = np.asarray(points, np.float64) / scale
+        result[:, :2] += self.centre
+        return result.astype(np.float32)
+
+
+def crop_box(landmarks: Float[np.ndarray, "478 3"]) -> CropBox:
+    """Frame a face as the training clips do: the mesh is 0.59 of the crop's height."""
+    left, top, right, bottom = landmarks_box(landmarks)
+    face = max(right - left, bottom - top)
+    centre = np.array([(left + right) / 2, (top + bottom) / 2 - LIFT_PER_FACE * face])
+    return CropBox.around(centre, SIDE_PER_FACE * face)
+
+
+def crop(rgb: UInt8[np.ndarray, "H W 3"], box: CropBox, size: int) -> UInt8[np.ndarray, "S S 3"]:
+    """Cut a square out of a picture and resize it, bicubic and without aliasing.
+
+    Args:
+        rgb: the picture; beyond its border the nearest pixel is repeated.
+        box: the square, to a fraction of a pixel.
+        size: side of the result, in pixels.
+
+    Raises:
+        ValueError: if the box has no area.
+    """
+    if not (box.size > 0 and math.isfinite(box.left + box.top + box.size)):
+        raise ValueError(f"the crop box must have a finite, positive size, got {box}")
+    margin = 2 + math.ceil(2 * box.size / size)  # what the bicubic filter reads beyond the box
+    left, top = math.floor(box.left) - margin, math.floor(box.top) - margin
+    right = math.ceil(box.left + box.size) + margin
+    bottom = math.ceil(box.top + box.size) + margin
+    image = Image.fromarray(padded_slice(rgb, left, top, right, bottom, "edge"))
+    corner = (box.left - left, box.top - top)
+    window = (*corner, corner[0] + box.size, corner[1] + box.size)
+    return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=window))
+
+
+@dataclass
+class CropSmoother:
+    """The driver's crop over time: still while the head moves, following when the person walks.
+
+    The clips that the models were trained on have a fixed crop in which the head moves, so the
+    first frame's box stays where it is as long as the face keeps near its middle. The wanted box
+    is low-passed; only what it is off by beyond ``slack`` pulls the box, gently. Within the slack
+    the box does not move at all, so noise in the landmarks cannot shake the picture.
+
+    Attributes:
+        slack: how far the face may move from the middle, as a fraction of the crop's side.
+        size_slack: by what fraction its size may change.
+        settle_s: seconds in which the noise of the wanted box is averaged.
+        follow_s: seconds in which the box catches up.
+    """
+
+    slack: float = 0.12
+    size_slack: float = 0.2
+    settle_s: float = 0.25
+    follow_s: float = 0.6
+    box: CropBox | None = field(default=None, init=False)
+    _wanted: np.ndarray | None = field(default=None, init=False)
+
+    def reset(self) -> None:
+        """Start anew with the next box, as after a cut."""
+        self.box = self._wanted = None
+
+    def update(self, wanted: CropBox, seconds: float) -> CropBox:
+        """Give the box for the next frame.
+
+        Args:
+            wanted: the box around the face in this frame.
+            seconds: since the last frame; ignored for the first.
+        """
+        state = np.array([*wanted.centre, math.log(wanted.size)])
+        if self.box is None or self._wanted is None:
+            self.box, self._wanted = wanted, state
+            return wanted
+        self._wanted = self._wanted + _share(seconds, self.settle_s) * (state - self._wanted)
+        offset = (self._wanted[:2] - self.box.centre) / self.box.size
+        distance = float(np.hypot(*offset))
+        pull = offset * max(0.0, 1.0 - self.slack / max(distance, 1e-9))
+        growth = self._wanted[2] - math.log(self.box.size)
+        growth -= np.clip(growth, -math.log1p(self.size_slack), math.log1p(self.size_slack))
+        if distance > self.slack or growth:
+            share = _share(seconds, self.follow_s)
+            centre = self.box.centre + share * pull * self.box.size
+            self.box = CropBox.around(centre, self.box.size * math.exp(share * growth))
+        return self.box
+
+
+def _share(seconds: float, time_constant_s: float) -> float:
+    """How much of a gap a first-order low-pass closes in this time."""
+    return 1.0 - math.exp(-max(seconds, 0.0) / time_constant_s)
