@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -47,6 +48,15 @@ def has_audio(path: PathLike) -> bool:
         return any(stream.codec_context is not None for stream in container.streams.audio)
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A packet to copy or a frame to encode, with its place on the output's clock."""
+
+    time: Fraction
+    duration: Fraction
+    content: av.Packet | av.AudioFrame
+
+
 class AudioTrack:
     """Feed the sound of one file into an output, in step with its pictures.
 
@@ -83,27 +93,25 @@ class AudioTrack:
         except BaseException:
             self.close()
             raise
-        self._waiting: tuple[Fraction, Fraction, av.Packet | av.AudioFrame] | None = None
+        self._waiting: _Piece | None = None
 
     def write_until(self, time: Fraction) -> None:
         """Write the sound that begins before a time."""
-        while self._peek() is not None and self._waiting is not None and self._waiting[0] < time:
-            self._write(self._waiting[2])
+        while (piece := self._peek()) and piece.time < time:
+            self._write(piece.content)
             self._waiting = None
 
     def finish(self, end: Fraction) -> None:
         """Write what is left up to the end of the pictures, and close the file."""
-        while self._peek() is not None and self._waiting is not None:
-            time, duration, piece = self._waiting
-            if isinstance(piece, av.AudioFrame):
-                cut = _cut(piece, end - time)
-                if cut is None:
-                    break
-                self._write(cut)
-            else:
-                if time + duration / 2 > end:  # whole packets only: the nearest to the end
-                    break
-                self._write(piece)
+        while piece := self._peek():
+            content: av.Packet | av.AudioFrame | None
+            if isinstance(piece.content, av.AudioFrame):
+                content = _cut(piece.content, end - piece.time)
+            else:  # whole packets only: the nearest to the end
+                content = piece.content if piece.time + piece.duration / 2 <= end else None
+            if content is None:
+                break
+            self._write(content)
             self._waiting = None
         if not self.is_copied:
             self._output.mux(self._sink.encode(None))
@@ -113,17 +121,17 @@ class AudioTrack:
         """Let go of the file."""
         self._input.close()
 
-    def _peek(self) -> object:
+    def _peek(self) -> _Piece | None:
         if self._waiting is None:
             self._waiting = next(self._pieces, None)
         return self._waiting
 
-    def _write(self, piece: av.Packet | av.AudioFrame) -> None:
-        if isinstance(piece, av.AudioFrame):
-            self._output.mux(self._sink.encode(piece))
+    def _write(self, content: av.Packet | av.AudioFrame) -> None:
+        if isinstance(content, av.AudioFrame):
+            self._output.mux(self._sink.encode(content))
         else:
-            piece.stream = self._sink
-            self._output.mux_one(piece)
+            content.stream = self._sink
+            self._output.mux_one(content)
 
     def _packets(self) -> Iterator[av.Packet]:
         """Yield the packets of the sound track; damage ends it with a warning."""
@@ -141,7 +149,7 @@ class AudioTrack:
                 return
             yield packet
 
-    def _copied(self) -> Iterator[tuple[Fraction, Fraction, av.Packet]]:
+    def _copied(self) -> Iterator[_Piece]:
         """Yield packets as they are, on the output's clock.
 
         One packet that ends at 0 is kept where the container can hide it (an edit list): codecs
@@ -157,10 +165,10 @@ class AudioTrack:
             packet.dts = packet.dts - shift if packet.dts is not None else packet.pts
             time, duration = packet.pts * tick, (packet.duration or 0) * tick
             if time >= 0 or (hides_priming and time + duration >= 0):
-                yield time, duration, packet
+                yield _Piece(time, duration, packet)
 
-    def _encodable(self) -> Iterator[tuple[Fraction, Fraction, av.AudioFrame]]:
-        """Yield decoded sound in the encoder's format, gaps and a late start filled with silence."""
+    def _encodable(self) -> Iterator[_Piece]:
+        """Yield decoded sound in the encoder's format; silence fills gaps and a late start."""
         context = self._sink.codec_context
         resampler = av.AudioResampler(
             format=context.format,
@@ -173,7 +181,8 @@ class AudioTrack:
             for frame in self._decoded():
                 for piece in resampler.resample(frame):
                     rate = piece.sample_rate
-                    yield Fraction(piece.pts or 0, rate), Fraction(piece.samples, rate), piece
+                    time, duration = Fraction(piece.pts or 0, rate), Fraction(piece.samples, rate)
+                    yield _Piece(time, duration, piece)
         except AV_ERRORS as error:
             logger.warning("the sound of '%s' is cut short: %s", self._path, error)
 
@@ -186,6 +195,7 @@ class AudioTrack:
             except AV_ERRORS:
                 continue  # a lost packet leaves a gap, which is filled with silence
             for frame in frames:
+                assert isinstance(frame, av.AudioFrame), "it comes from a sound track"
                 duration = Fraction(frame.samples, frame.sample_rate)
                 time = following
                 if frame.pts is not None and frame.time_base:
@@ -226,7 +236,7 @@ def _cut(frame: av.AudioFrame, length: Fraction) -> av.AudioFrame | None:
         return None
     if num_samples >= frame.samples:
         return frame
-    samples = np.ascontiguousarray(frame.to_ndarray()[:, :num_samples])
+    samples = np.ascontiguousarray(frame.to_ndarray()[:, :num_samples], dtype=np.float32)
     cut = av.AudioFrame.from_ndarray(samples, format=frame.format.name, layout=frame.layout.name)
     cut.sample_rate, cut.time_base, cut.pts = frame.sample_rate, frame.time_base, frame.pts
     return cut

@@ -171,7 +171,7 @@ def _decode(
 
     Damage before the first frame is skipped: recordings often start between key frames.
     """
-    stream.thread_type = "AUTO"  # type: ignore[assignment]  # PyAV takes the name
+    stream.thread_type = "AUTO"
     packets = container.demux(stream)
     while True:
         try:

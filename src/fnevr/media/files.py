@@ -1,4 +1,4 @@
-"""Files that appear only when they are complete, and what can be said about a path before work starts."""
+"""Files that appear only when they are complete, and checks of a path before work starts."""
 
 from __future__ import annotations
 

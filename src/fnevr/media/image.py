@@ -19,10 +19,10 @@ from fnevr.media.files import PathLike, atomic_path, check_target, readable_file
 MAX_PIXELS = 2 * 89_478_485  # the size at which Pillow refuses a picture as a decompression bomb
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")  # that can be written
 
-# Formats that only hold pixels: no EPS or PDF, which run programs.
+# Formats that only hold pixels: no EPS, which runs a program. JPEG includes phones' MPO.
 READABLE_FORMATS = (
-    *("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM"),
-    *("AVIF", "JPEG2000", "ICO", "TGA", "PCX", "SGI"),
+    *("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM"),
+    *("AVIF", "JPEG2000", "ICO"),
 )
 # What Pillow raises on damaged files, beside MediaError's own cases.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError)
@@ -59,7 +59,9 @@ def open_image(path: PathLike) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow warns from half the limit on; photographs of 108 megapixels exist.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=READABLE_FORMATS)
+            Image.init()
+            formats = [name for name in READABLE_FORMATS if name in Image.OPEN]
+            image = Image.open(path, formats=formats)
     except Image.DecompressionBombError as error:
         raise MediaError(
             f"'{path}' has too many pixels (at most {MAX_PIXELS:,} are read); make it smaller"
@@ -96,12 +98,11 @@ def write_image(path: PathLike, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
     """
     check_image_target(path)
     check_rgb(rgb)
-    options = {"quality": 95}
-    if Path(path).suffix.lower() in {".jpg", ".jpeg"}:
-        options["subsampling"] = 0
+    is_jpeg = Path(path).suffix.lower() in {".jpg", ".jpeg"}
+    options = {"quality": 95, **({"subsampling": 0} if is_jpeg else {})}
     with atomic_path(path) as temporary:
         try:
-            Image.fromarray(np.ascontiguousarray(rgb)).save(temporary, **options)
+            Image.fromarray(np.ascontiguousarray(rgb)).save(temporary, None, **options)
         except (OSError, ValueError) as error:
             raise MediaError(f"cannot write '{path}': {error}") from error
 

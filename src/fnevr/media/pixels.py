@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -71,11 +72,11 @@ def square_width(width: int, pixel_aspect: Fraction | None) -> int:
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """Return (a, b, c, d) of the file's display matrix: x' = a x + c y, y' = b x + d y."""
-    for data in frame.side_data:
-        if data.type == Type.DISPLAYMATRIX:
-            a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
-            return a, b, c, d
-    return 1, 0, 0, 1
+    data: Any = frame.side_data  # annotated by name only, though it takes the type
+    if Type.DISPLAYMATRIX not in data:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(data[Type.DISPLAYMATRIX]), np.int32)[:5].tolist()
+    return a, b, c, d
 
 
 def upright(

@@ -26,6 +26,7 @@ SIGNATURES = (
     b"II*\0",
     b"MM\0*",
 )
+ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG"})  # the further images of others are previews
 BROWSER_DELAY_MS = 100  # what browsers show a frame for that asks for 10 ms or less
 EXIF_ORIENTATION = 0x0112
 SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
@@ -64,7 +65,6 @@ class AnimationReader(VideoReader):
 
     def _frames(self) -> Iterator[VideoFrame]:
         time = Fraction(0)
-        shape = (self.info.height, self.info.width, 3)
         with open_image(self.path) as image:
             for index in range(self.info.num_frames or 1):
                 try:
@@ -77,9 +77,8 @@ class AnimationReader(VideoReader):
                         "what comes before is used"
                     )
                     return
-                if rgb.shape == shape:  # an icon in other sizes, a preview: not the animation
-                    yield VideoFrame(rgb, time)
-                    time += delay / 1000
+                yield VideoFrame(rgb, time)
+                time += delay / 1000
 
 
 class FolderReader(VideoReader):
@@ -160,7 +159,8 @@ def _delays_ms(path: Path) -> list[Fraction]:
     """Return how long each frame of an animation is shown; it ends where damage begins."""
     delays = []
     with open_image(path) as image:
-        for index in range(getattr(image, "n_frames", 1)):
+        num_frames = getattr(image, "n_frames", 1) if image.format in ANIMATED_FORMATS else 1
+        for index in range(num_frames):
             try:
                 image.seek(index)
                 if image.format != "GIF":

@@ -6,7 +6,7 @@ import math
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import av
 import numpy as np
@@ -101,7 +101,7 @@ class VideoWriter:
         self._reformatter = VideoReformatter()
         self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> VideoWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
             try:
@@ -116,12 +116,12 @@ class VideoWriter:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: object, error: object, trace: object) -> bool | None:
-        with ExitStack() as stack:
-            stack.push(self._stack.__exit__)
-            if kind is None:
-                self._finish()
-        return None
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._stack.__exit__(type(error), error, error.__traceback__)
+            return
+        with self._stack:
+            self._finish()
 
     def write(self, rgb: UInt8[np.ndarray, "H W 3"], time: Fraction | None = None) -> None:
         """Add a frame.
@@ -238,7 +238,8 @@ def _palette_frame(rgb: np.ndarray) -> av.VideoFrame:
     colors[:, 0] = 255
     palette = np.array(image.getpalette(), dtype=np.uint8).reshape(-1, 3)
     colors[: len(palette), 1:] = palette
-    return av.VideoFrame.from_ndarray((np.asarray(image), colors), format="pal8")
+    indexed: Any = (np.asarray(image), colors)  # a pair is documented, but not annotated
+    return av.VideoFrame.from_ndarray(indexed, format="pal8")
 
 
 def _close_quietly(container: OutputContainer) -> None:
