@@ -1,0 +1,316 @@
+"""Animator: the strict model inside, a forgiving edge outside.
+
+Files or arrays of any size go in; frames come out one by one, and nothing holds a whole video.
+
+Shapes: H and W of source and driving pictures, h and w of the output.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from fnevr.driving import (
+    BestFrame,
+    Driver,
+    DrivingBatch,
+    Picture,
+    face_crops,
+    resized,
+    track_batches,
+    video_batches,
+)
+from fnevr.errors import MediaError
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.files import PathLike, check_target
+from fnevr.media.image import check_rgb, read_image
+from fnevr.media.video import VideoFrame, VideoWriter, check_video_target, open_video
+from fnevr.models import load_model
+from fnevr.models.portrait import PortraitModel
+from fnevr.motion_track import (
+    MotionTrack,
+    check_motion_name,
+    is_motion,
+    load_motion,
+    record_motion,
+    save_motion,
+)
+from fnevr.presets import DEFAULT, resolve_model
+from fnevr.rendering import Progress, check_device, render
+from fnevr.report import Report, versions
+from fnevr.source import Framing, Source, find_keypoints, prepare
+
+BATCH_SIZE = 4
+ARRAY_RATE = Fraction(25)  # frames per second that arrays without time-stamps are taken to have
+
+Output = UInt8[np.ndarray, "h w 3"]
+
+
+class Animator:
+    """Move a portrait as a driver moves.
+
+    Args:
+        model: FNeVR, FOMM, or another model of the package.
+        name: what reports call it.
+        device: where it runs: "cpu", "cuda", "mps".
+        batch_size: driving frames per step; more is faster on a GPU and takes more memory.
+
+    Raises:
+        FnevrError: if the device is not available.
+    """
+
+    def __init__(
+        self,
+        model: PortraitModel,
+        name: str = "custom",
+        device: str = "cpu",
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.device = check_device(device)
+        self.model = model.to(self.device).eval()
+        self.name = name
+        self.batch_size = batch_size
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path = DEFAULT,
+        device: str | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> Animator:
+        """Load a preset, or a folder with config.json and model.safetensors.
+
+        Args:
+            name_or_folder: see `fnevr models` for the presets.
+            device: "cpu", "cuda" or "mps"; None takes CUDA if there is some, otherwise the CPU.
+            batch_size: driving frames per step.
+
+        Raises:
+            CheckpointError: if there is no such model, or its files are damaged.
+            FnevrError: if the device is not available.
+        """
+        device = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model = load_model(resolve_model(name_or_folder))
+        return cls(model, str(name_or_folder), device, batch_size)
+
+    def animate(  # noqa: PLR0913 - the public face; all but the files are optional
+        self,
+        source: PathLike,
+        driving: PathLike,
+        output: PathLike,
+        *,
+        relative: bool = True,
+        crop: bool = True,
+        paste_back: bool = True,
+        face: int | None = None,
+        best_frame: BestFrame = "auto",
+        progress: Progress | None = None,
+    ) -> Report:
+        """Animate a picture file with a video file or a keypoint track, into a video file.
+
+        Args:
+            source: a picture with a face.
+            driving: a video, a folder of pictures, or a keypoint track (.safetensors).
+            output: the video; it appears when it is complete.
+            relative: move the source by the driver's changes; False puts its keypoints where the
+                driver's are.
+            crop: look for the faces; False takes whole pictures, stretched to a square.
+            paste_back: frames of the source picture's size; False gives the model's square image.
+            face: which of the source's faces, the largest being 0; None means the largest.
+            best_frame: where the driver looks most like the source: "auto", "first", or its
+                number. Relative motion is measured from there; absolute motion does not use it.
+            progress: is told after every step.
+
+        Returns:
+            What was done, and how fast.
+
+        Raises:
+            FnevrError: if an input cannot be used or the output cannot be written.
+        """
+        start = time.perf_counter()
+        _check_output(output, source, driving)
+        picture = read_image(source)
+        with self._open(driving, crop) as driver:
+            prepared = prepare(self.model, picture, Framing(crop, paste_back, face), self.device)
+            choice = best_frame if relative else None
+            index, frames = render(self.model, prepared, driver, choice, progress)
+            num_frames = _write(output, prepared, driver, frames)
+        paths = {"source": str(source), "driving": str(driving), "output": str(output)}
+        return self._report(paths, start, num_frames, prepared, driver, index)
+
+    def reconstruct(
+        self, clip: PathLike, output: PathLike, *, progress: Progress | None = None
+    ) -> Report:
+        """Rebuild a clip from its first frame and its motion: the paper's same-identity protocol.
+
+        Absolute motion, no crop, no paste-back.
+
+        Args:
+            clip: a video, already framed as the model expects.
+            output: the video; it appears when it is complete.
+            progress: is told after every step.
+
+        Raises:
+            FnevrError: if the clip cannot be used or the output cannot be written.
+        """
+        start = time.perf_counter()
+        _check_output(output, clip)
+        if is_motion(clip):
+            raise MediaError(f"'{clip}' is a keypoint track; reconstruct needs a video")
+        with open_video(clip) as reader:
+            first = next(iter(reader)).rgb
+        with self._open(clip, crop=False) as driver:
+            prepared = prepare(self.model, first, Framing(False, False), self.device)
+            index, frames = render(self.model, prepared, driver, None, progress)
+            num_frames = _write(output, prepared, driver, frames)
+        paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
+        return self._report(paths, start, num_frames, prepared, driver, index)
+
+    def frames(
+        self,
+        source_rgb: Picture,
+        driving_rgb_frames: Iterable[Picture],
+        *,
+        relative: bool = True,
+        crop: bool = True,
+        paste_back: bool = True,
+        face: int | None = None,
+        best_frame: BestFrame = "first",
+    ) -> Iterator[Output]:
+        """Animate arrays, lazily: a batch of driving frames is read, its results are yielded.
+
+        The options are those of `animate`. Only ``best_frame="auto"`` reads all driving frames
+        before the first result; it keeps nothing but their keypoints.
+
+        Raises:
+            FaceError: if there is no usable face.
+            ValueError: if an array is not a uint8 RGB picture.
+        """
+        check_rgb(source_rgb)
+        source = prepare(self.model, source_rgb, Framing(crop, paste_back, face), self.device)
+        timed = (_timed(index, rgb) for index, rgb in enumerate(driving_rgb_frames))
+        driver = Driver(self._batches(timed, crop), ARRAY_RATE, None)
+        return self._lazy_frames(source, driver, best_frame if relative else None)
+
+    def record(
+        self, driving: PathLike, output: PathLike, *, crop: bool = True, model_name: str = ""
+    ) -> MotionTrack:
+        """Write the motion of a video as a keypoint track, in which no person is seen.
+
+        Args:
+            driving: a video or a folder of pictures. A varying frame rate becomes its average.
+            output: ends in .safetensors.
+            crop: look for the face.
+            model_name: the name to store; this animator's own if empty.
+
+        Raises:
+            FnevrError: if the video cannot be used or the track cannot be written.
+        """
+        check_motion_name(output)
+        check_target(output)
+        with self._open(driving, crop) as driver:
+            keypoints = (batch.keypoints for batch in driver.batches)
+            track = record_motion(keypoints, driver.frame_rate, model_name or self.name)
+        save_motion(output, track)
+        return track
+
+    @contextmanager
+    def _open(self, path: PathLike, crop: bool) -> Iterator[Driver]:
+        """Open a keypoint track or a video as a driver."""
+        if is_motion(path):
+            track = load_motion(path)
+            driver = Driver(self._track_batches(path, track), track.frame_rate, len(track))
+            if track.model != self.name:
+                driver.warnings.append(
+                    f"'{path}' was recorded with the model '{track.model}', not '{self.name}'"
+                )
+            yield driver
+            return
+        with open_video(path) as reader:
+            info = reader.info
+            audio_from = Path(path) if info.has_audio else None
+            batches = self._batches(reader, crop)
+            driver = Driver(batches, info.frame_rate, info.num_frames, audio_from)
+            yield driver
+            if reader.damage:
+                driver.warnings.append(reader.damage)
+
+    def _batches(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[DrivingBatch]:
+        size = self.model.config.image_size
+        square = face_crops(frames, size) if crop else resized(frames, size)
+        return video_batches(square, self._keypoints, self.batch_size)
+
+    def _keypoints(self, pictures: list[Picture]) -> Keypoints:
+        return find_keypoints(self.model, pictures, self.device)
+
+    def _track_batches(self, path: PathLike, track: MotionTrack) -> Iterator[DrivingBatch]:
+        wanted = getattr(self.model.config, "num_keypoints", track.keypoints.num_keypoints)
+        if track.keypoints.num_keypoints != wanted:
+            raise MediaError(
+                f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
+                f"'{self.name}' has {wanted}: record the motion with this model"
+            )
+        return track_batches(track, self.batch_size)
+
+    def _lazy_frames(
+        self, source: Source, driver: Driver, best_frame: BestFrame | None
+    ) -> Iterator[Output]:
+        for rgb, _ in render(self.model, source, driver, best_frame)[1]:
+            yield rgb
+
+    def _report(
+        self,
+        paths: dict[str, str],
+        start: float,
+        num_frames: int,
+        source: Source,
+        driver: Driver,
+        reference_frame: int | None,
+    ) -> Report:
+        seconds = time.perf_counter() - start
+        return Report(
+            **paths,
+            model=self.name,
+            device=self.device,
+            frames=num_frames,
+            width=source.width,
+            height=source.height,
+            seconds=round(seconds, 3),
+            frames_per_second=round(num_frames / seconds, 3),
+            reference_frame=reference_frame,
+            warnings=driver.warnings,
+            versions=versions(),
+        )
+
+
+def _write(
+    output: PathLike, source: Source, driver: Driver, frames: Iterator[tuple[Output, Fraction]]
+) -> int:
+    """Write all frames at their times, with the driver's sound; return how many there were."""
+    size = source.width, source.height
+    with VideoWriter(output, *size, driver.frame_rate, driver.audio_from) as writer:
+        for rgb, shown_at in frames:
+            writer.write(rgb, shown_at)
+        return writer.num_frames
+
+
+def _check_output(output: PathLike, *inputs: PathLike) -> None:
+    """Raise MediaError before any work if the output cannot be written or is also an input."""
+    check_video_target(output)
+    for path in inputs:
+        if Path(path).resolve() == Path(output).resolve():
+            raise MediaError(f"'{output}' is an input and the output; choose another output")
+
+
+def _timed(index: int, rgb: Picture) -> VideoFrame:
+    check_rgb(rgb)
+    return VideoFrame(rgb, index / ARRAY_RATE)

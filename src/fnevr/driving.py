@@ -1,0 +1,195 @@
+"""The driver: where the motion comes from, as keypoints frame by frame.
+
+A video is read once, cropped around the face it shows, and forgotten frame by frame; only its
+keypoints are kept where the best reference frame has to be looked for first.
+
+Shapes: H and W of the frames, S the side of the model's image, B frames at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from fnevr.errors import FaceError, MediaError
+from fnevr.faces.tracker import FaceTracker
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.transfer import best_frame
+from fnevr.media.crop import CropSmoother, crop, crop_box
+from fnevr.media.video import VideoFrame
+from fnevr.motion_track import MotionTrack
+
+BestFrame = Literal["auto", "first"] | int
+Picture = UInt8[np.ndarray, "H W 3"]
+
+
+@dataclass(frozen=True)
+class DrivingBatch:
+    """The driver's keypoints in consecutive frames.
+
+    Attributes:
+        keypoints: one batch entry per frame.
+        times: when each frame is shown, in seconds after the first.
+    """
+
+    keypoints: Keypoints
+    times: tuple[Fraction, ...]
+
+
+@dataclass
+class Driver:
+    """A motion about to be read.
+
+    Attributes:
+        batches: its keypoints, readable once.
+        frame_rate: frames per second, nominal where times vary.
+        num_frames: if known; files are sometimes wrong.
+        audio_from: the file whose sound belongs to it, if any.
+        warnings: what was noticed about it.
+    """
+
+    batches: Iterator[DrivingBatch]
+    frame_rate: Fraction
+    num_frames: int | None
+    audio_from: Path | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
+    """Crop a video around its largest face, the box smoothed over time.
+
+    While the face is hidden the box stays where it was. Frames before its first appearance show
+    that first appearance, so that the motion stays in time with the sound.
+
+    Args:
+        frames: the video.
+        size: side of the crops, in pixels.
+
+    Raises:
+        FaceError: at the end, if no frame shows a face.
+    """
+    tracker, smoother = FaceTracker(), CropSmoother()
+    waiting: list[Fraction] = []
+    last_time = Fraction(0)
+    for frame in frames:
+        track = tracker.update(frame.rgb)
+        if track is not None:
+            smoother.update(crop_box(track.landmarks), float(frame.time - last_time))
+            last_time = frame.time
+        if smoother.box is None:
+            waiting.append(frame.time)
+            continue
+        rgb = crop(frame.rgb, smoother.box, size)
+        for time in waiting:
+            yield VideoFrame(rgb, time)
+        waiting.clear()
+        yield VideoFrame(rgb, frame.time)
+    if waiting:
+        raise FaceError(
+            f"no face found in any of the {len(waiting)} frames of the driving video; use one that "
+            "shows a face from the front, or --no-crop if it is cropped already"
+        )
+
+
+def resized(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
+    """Bring whole frames to the model's size, whatever their shape."""
+    return (VideoFrame(resize(frame.rgb, size, size), frame.time) for frame in frames)
+
+
+def resize(rgb: Picture, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Resize a picture, bicubic and without aliasing; unchanged if it has the size."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def video_batches(
+    frames: Iterable[VideoFrame],
+    find_keypoints: Callable[[list[Picture]], Keypoints],
+    batch_size: int,
+) -> Iterator[DrivingBatch]:
+    """Find the keypoints of frames that have the model's size, a batch at a time."""
+    remaining = iter(frames)
+    while batch := list(itertools.islice(remaining, batch_size)):
+        keypoints = find_keypoints([frame.rgb for frame in batch])
+        yield DrivingBatch(keypoints, tuple(frame.time for frame in batch))
+
+
+def track_batches(track: MotionTrack, batch_size: int) -> Iterator[DrivingBatch]:
+    """Cut a keypoint track into batches."""
+    for start in range(0, len(track), batch_size):
+        keypoints = track.keypoints[start : start + batch_size]
+        times = (Fraction(start + i) / track.frame_rate for i in range(len(keypoints)))
+        yield DrivingBatch(keypoints, tuple(times))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The driver's frame from which relative motion is measured.
+
+    Attributes:
+        index: of the frame.
+        keypoints: in that frame, batch 1.
+        batches: all of the driver, from its first frame.
+    """
+
+    index: int
+    keypoints: Keypoints
+    batches: Iterator[DrivingBatch]
+
+
+def choose_reference(
+    batches: Iterator[DrivingBatch], source: Keypoints, choice: BestFrame
+) -> Reference:
+    """Choose the driver's reference frame, reading no further than needed.
+
+    Args:
+        batches: the driver; read to its end for "auto".
+        source: keypoints of the source, batch 1.
+        choice: "first", a frame's number counted from 0, or "auto" for the frame whose face is
+            most like the source's.
+
+    Raises:
+        MediaError: if the driver has no frame, or none of that number.
+        FaceError: if no frame can be compared with the source.
+    """
+    if choice == "auto":
+        read = list(batches)
+        positions = (p for batch in read for p in batch.keypoints.positions.float().cpu().numpy())
+        index = best_frame(source.positions[0].float().cpu().numpy(), positions) if read else 0
+    else:
+        index = 0 if choice == "first" else choice
+        read = _read_until(batches, index)
+    num_read = sum(len(batch.keypoints) for batch in read)
+    if not 0 <= index < num_read:
+        raise MediaError(
+            f"--best-frame {index} does not exist: the driver has {num_read} frame(s), "
+            "counted from 0"
+        )
+    return Reference(index, _frame(read, index), itertools.chain(read, batches))
+
+
+def _read_until(batches: Iterator[DrivingBatch], index: int) -> list[DrivingBatch]:
+    """Read batches until the frame of this number is among them, or they end."""
+    read: list[DrivingBatch] = []
+    num_read = 0
+    while num_read <= index and (batch := next(batches, None)) is not None:
+        read.append(batch)
+        num_read += len(batch.keypoints)
+    return read
+
+
+def _frame(batches: list[DrivingBatch], index: int) -> Keypoints:
+    for batch in batches:
+        if index < len(batch.keypoints):
+            return batch.keypoints[index]
+        index -= len(batch.keypoints)
+    raise AssertionError("the caller checked that the frame is there")
