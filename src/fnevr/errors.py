@@ -1,0 +1,19 @@
+"""Errors that a user can act on. Each message says what was wrong, what we got and what to do."""
+
+from __future__ import annotations
+
+
+class FnevrError(Exception):
+    """Base of the errors caused by input: the CLI prints the message and exits with code 2."""
+
+
+class MediaError(FnevrError):
+    """An image, video or audio file that cannot be read or written."""
+
+
+class FaceError(FnevrError):
+    """No usable face in a picture, or a face index that does not exist."""
+
+
+class CheckpointError(FnevrError):
+    """A weights file that is damaged, unsafe, or does not match the model."""
