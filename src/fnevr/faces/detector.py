@@ -2,8 +2,8 @@
 
 Two single-shot detectors look at the whole picture: the short-range one (896 anchors, faces of
 about a fifth of the picture and more) and the full-range one (2304 anchors, down to about a
-twentieth). Where neither finds anything, the search goes on in overlapping parts of the picture
-for small faces, and in a picture shrunk inside a black frame for a face that fills it.
+fifteenth). A thorough search also looks at overlapping parts of the picture, for faces down to a
+fortieth, and at the picture shrunk inside a black frame, for a face that fills it.
 
 Bazarevsky et al., BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs, 2019.
 
@@ -24,6 +24,8 @@ from fnevr.faces.session import FaceModel
 MAX_OVERLAP = 0.3  # intersection over union above which two boxes are one face
 MIN_PICTURE = 16  # pixels: a smaller picture holds no face
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
 
 @dataclass(frozen=True)
 class Face:
@@ -35,7 +37,7 @@ class Face:
         keypoints: (6, 2): right eye, left eye (the person's), nose tip, mouth, right and left ear.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     score: float
     keypoints: Float[np.ndarray, "6 2"]
 
@@ -113,23 +115,19 @@ class FaceDetector:
 
         Args:
             rgb: the picture.
-            thorough: where nothing is found, search parts of the picture and a frame around it.
+            thorough: search parts of the picture too, and a frame around it: for stills.
         """
         height, width = rgb.shape[:2]
         if min(height, width) < MIN_PICTURE:
             return []
-        whole = Region(width / 2, height / 2, max(height, width))
-        faces = distinct(self.short_range.detect(rgb, whole) + self.full_range.detect(rgb, whole))
-        if thorough and not faces:
-            framed = Region(width / 2, height / 2, 2 * max(height, width))
-            faces = self.short_range.detect(rgb, framed)
-        if thorough and not faces:
-            for parts in (2, 4):
-                views = part_views(width, height, parts)
-                faces = distinct([f for view in views for f in self.full_range.detect(rgb, view)])
-                if faces:
-                    break
-        return sorted(faces, key=lambda face: face.size, reverse=True)
+        side = float(max(height, width))
+        whole = Region(width / 2, height / 2, side)
+        faces = self.short_range.detect(rgb, whole) + self.full_range.detect(rgb, whole)
+        if thorough:
+            faces += self.short_range.detect(rgb, Region(width / 2, height / 2, 2 * side))
+            for view in part_views(width, height, self.full_range.side):
+                faces += self.full_range.detect(rgb, view)
+        return sorted(distinct(faces), key=lambda face: face.size, reverse=True)
 
 
 def anchor_centres(cells: int, per_cell: int) -> Float[np.ndarray, "A 2"]:
@@ -139,15 +137,23 @@ def anchor_centres(cells: int, per_cell: int) -> Float[np.ndarray, "A 2"]:
     return np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), per_cell, axis=0)
 
 
-def part_views(width: int, height: int, parts: int) -> Iterator[Region]:
-    """Give squares that cover a picture and overlap by a third of their side or more."""
-    size = 1.5 * max(width, height) / parts
-    for centre_y in _centres(height, size):
-        for centre_x in _centres(width, size):
-            yield Region(centre_x, centre_y, size)
+def part_views(width: int, height: int, min_size: int) -> Iterator[Region]:
+    """Give overlapping squares that cover a picture: large ones, then small ones.
+
+    Args:
+        width: of the picture.
+        height: of the picture.
+        min_size: smaller squares are left out: enlarging a picture shows nothing new.
+    """
+    for parts in (2, 4):
+        size = 1.5 * max(width, height) / parts
+        if size >= min_size:
+            for centre_y in _centres(height, size):
+                for centre_x in _centres(width, size):
+                    yield Region(centre_x, centre_y, size)
 
 
-def _centres(length: float, size: float) -> list[float]:
+def _centres(length: int, size: float) -> list[float]:
     if length <= size:
         return [length / 2]
     count = int(np.ceil((length - size) / (size * 2 / 3))) + 1
@@ -160,6 +166,14 @@ def overlap(a: Float[np.ndarray, "*A 4"], b: Float[np.ndarray, "*B 4"]) -> np.nd
     shared = size.clip(min=0.0).prod(axis=-1)
     total = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1)
     return shared / np.maximum(total - shared, 1e-9)
+
+
+def contained(a: Box, b: Box) -> float:
+    """Give the share of the smaller box that lies in the larger one."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return max(width, 0.0) * max(height, 0.0) / max(smaller, 1e-9)
 
 
 def weighted_suppression(
@@ -187,10 +201,9 @@ def weighted_suppression(
 
 
 def distinct(faces: list[Face]) -> list[Face]:
-    """Drop each face that overlaps an earlier one."""
+    """Drop each face that lies by half or more in an earlier one, or the other way round."""
     kept: list[Face] = []
     for face in faces:
-        boxes = np.array([other.box for other in kept]).reshape(-1, 4)
-        if not (overlap(boxes, np.array(face.box)) > MAX_OVERLAP).any():
+        if not any(contained(face.box, other.box) > 0.5 for other in kept):
             kept.append(face)
     return kept

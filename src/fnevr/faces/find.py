@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.errors import FaceError
-from fnevr.faces.detector import FaceDetector
+from fnevr.faces.detector import FaceDetector, contained
 from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box
 
 MIN_FACE_PX = 40  # the mesh's longer side; below, the eyes are a few pixels wide
@@ -20,6 +20,7 @@ def find_faces(
     rgb: UInt8[np.ndarray, "H W 3"],
     detector: FaceDetector | None = None,
     mesh: FaceMesh | None = None,
+    thorough: bool = True,
 ) -> list[Landmarks]:
     """Give the landmarks of every face, largest first; what the mesh does not confirm is left out.
 
@@ -27,11 +28,17 @@ def find_faces(
         rgb: the picture.
         detector: to share one that is loaded already.
         mesh: the same for the landmark model.
+        thorough: also search for faces that are small or fill the picture.
     """
     detector, mesh = detector or FaceDetector(), mesh or FaceMesh()
-    candidates = detector.detect(rgb)[:MAX_CANDIDATES]
-    meshes = [mesh.mesh(rgb, face.region()) for face in candidates]
-    found = [m.landmarks for m in meshes if m.is_face]
+    found: list[Landmarks] = []
+    for face in detector.detect(rgb, thorough)[:MAX_CANDIDATES]:
+        candidate = mesh.mesh(rgb, face.region())
+        box = landmarks_box(candidate.landmarks)
+        # Two detections may lead to the same face.
+        is_new = all(contained(box, landmarks_box(other)) < 0.5 for other in found)
+        if candidate.is_face and is_new:
+            found.append(candidate.landmarks)
     return sorted(found, key=face_size, reverse=True)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from fnevr.faces.detector import Face
+from fnevr.faces.detector import Box, Face
 from fnevr.faces.region import Region, cut_out
 from fnevr.faces.session import FaceModel
 
@@ -73,7 +73,7 @@ class FaceMesh:
         return mesh
 
 
-def landmarks_box(landmarks: Landmarks) -> tuple[float, float, float, float]:
+def landmarks_box(landmarks: Landmarks) -> Box:
     """Give the box (left, top, right, bottom) around the mesh, in the landmarks' unit."""
     low, high = landmarks[:NUM_MESH, :2].min(axis=0), landmarks[:NUM_MESH, :2].max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])

@@ -77,23 +77,20 @@ def padded_slice(
     rgb: UInt8[np.ndarray, "H W 3"], left: int, top: int, right: int, bottom: int, border: Border
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Take ``rgb[top:bottom, left:right]`` where indices may lie outside the picture."""
-    height, width = rgb.shape[:2]
-    inside = rgb[
-        min(max(top, 0), height - 1) : max(min(bottom, height), 1),
-        min(max(left, 0), width - 1) : max(min(right, width), 1),
-    ]
-    # A slice that misses the picture altogether still keeps its nearest row or column.
-    before_y, before_x = max(-top, 0), max(-left, 0)
-    before_y, before_x = min(before_y, bottom - top), min(before_x, right - left)
-    after_y = bottom - top - before_y - inside.shape[0]
-    after_x = right - left - before_x - inside.shape[1]
-    if not (before_y or before_x or after_y or after_x):
+    kept = 1 if border == "edge" else 0
+    rows, pad_y = _inside(top, bottom, rgb.shape[0], kept)
+    columns, pad_x = _inside(left, right, rgb.shape[1], kept)
+    inside = rgb[rows, columns]
+    if inside.shape[:2] == (bottom - top, right - left):
         return inside
-    before_y, after_y = _fit(before_y, after_y)
-    before_x, after_x = _fit(before_x, after_x)
-    return np.pad(inside, ((before_y, after_y), (before_x, after_x), (0, 0)), mode=border)
+    return np.pad(inside, (pad_y, pad_x, (0, 0)), mode=border)
 
 
-def _fit(before: int, after: int) -> tuple[int, int]:
-    """Take back from the first amount what makes the second negative."""
-    return (before + after, 0) if after < 0 else (before, after)
+def _inside(start: int, stop: int, limit: int, kept: int) -> tuple[slice, tuple[int, int]]:
+    """Clamp a range of indices to [0, limit), and count what is missing before and after.
+
+    At least ``kept`` indices stay, so that there is a border pixel to repeat.
+    """
+    first, last = min(max(start, 0), limit - kept), max(min(stop, limit), kept)
+    before = min(max(-start, 0), stop - start - kept)
+    return slice(first, last), (before, stop - start - (last - first) - before)

@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.faces.detector import Face, FaceDetector
-from fnevr.faces.landmarks import FaceMesh, Landmarks, Mesh, landmarks_box, landmarks_region
+from fnevr.faces.detector import FaceDetector
+from fnevr.faces.find import find_faces
+from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box, landmarks_region
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class FaceTracker:
     """Give the landmarks of one face, frame by frame.
 
     Args:
-        index: which face to follow, the largest being 0; None means the largest.
+        index: which face to follow, the largest being 0; None means the largest. Until there are
+            that many, no face is found.
         max_lost: frames for which a lost face is held; after that any face will do.
         num_threads: threads that one call may use.
         detector: shared with the caller, or None for one of its own.
@@ -59,6 +61,7 @@ class FaceTracker:
         self.mesh = mesh or FaceMesh(num_threads)
         self.last: Landmarks | None = None
         self.num_lost = 0
+        self.is_first = True
 
     def reset(self) -> None:
         """Forget the face: the next frame starts anew."""
@@ -83,8 +86,8 @@ class FaceTracker:
                 return Track(mesh.landmarks, "tracked")
         found = self._detect(rgb)
         if found is not None:
-            self.last, self.num_lost = found.landmarks, 0
-            return Track(found.landmarks, "detected")
+            self.last, self.num_lost = found, 0
+            return Track(found, "detected")
         if self.last is None:
             return None
         self.num_lost += 1
@@ -93,27 +96,19 @@ class FaceTracker:
             return None
         return Track(self.last, "held", self.num_lost)
 
-    def _detect(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Mesh | None:
+    def _detect(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Landmarks | None:
         """Detect anew: the face nearest to the last one, or the one asked for."""
-        faces = self.detector.detect(rgb, thorough=self.last is None)
-        meshes = []
-        for face in self._ranked(faces):
-            mesh = self.mesh.mesh(rgb, face.region())
-            if mesh.is_face:
-                meshes.append(mesh)
-            if len(meshes) > (self.index if self.last is None else 0):
-                break
-        return meshes[-1] if meshes else None
-
-    def _ranked(self, faces: list[Face]) -> list[Face]:
+        faces = find_faces(rgb, self.detector, self.mesh, thorough=self.is_first)
+        self.is_first = False
         if self.last is None:
-            return faces
+            return faces[self.index] if self.index < len(faces) else None
         left, top, right, bottom = landmarks_box(self.last)
-        centre, reach = np.array([left + right, top + bottom]) / 2, max(right - left, bottom - top)
+        centre, size = np.array([left + right, top + bottom]) / 2, max(right - left, bottom - top)
 
-        def distance(face: Face) -> float:
-            middle = (np.array(face.box[:2]) + np.array(face.box[2:])) / 2
-            return float(np.linalg.norm(middle - centre))
+        def distance(face: Landmarks) -> float:
+            box = np.array(landmarks_box(face))
+            return float(np.linalg.norm((box[:2] + box[2:]) / 2 - centre))
 
         # Farther than two faces away it is somebody else.
-        return sorted((f for f in faces if distance(f) < 2 * reach), key=distance)
+        near = [face for face in faces if distance(face) < 2 * size]
+        return min(near, key=distance, default=None)

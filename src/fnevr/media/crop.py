@@ -110,8 +110,8 @@ class CropSmoother:
 
     slack: float = 0.12
     size_slack: float = 0.2
-    settle_s: float = 0.25
-    follow_s: float = 0.6
+    settle_s: float = 0.15
+    follow_s: float = 0.3
     box: CropBox | None = field(default=None, init=False)
     _wanted: np.ndarray | None = field(default=None, init=False)
 

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fnevr.faces.tracker import FaceTracker
+
+
+@pytest.fixture
+def tracker(detector, mesh):
+    return FaceTracker(max_lost=3, detector=detector, mesh=mesh)
+
+
+def shifted(rgb, dx, dy):
+    return np.roll(rgb, (dy, dx), axis=(0, 1))
+
+
+def test_follows_a_moving_face_without_detecting_again(portrait, tracker, landmarks):
+    for step in range(6):
+        track = tracker.update(shifted(portrait, 7 * step, 5 * step))
+        assert track.status == ("tracked" if step else "detected")
+        expected = landmarks[:, :2] + [7 * step, 5 * step]
+        assert np.linalg.norm(track.landmarks[:, :2] - expected, axis=1).mean() < 1.5
+
+
+def test_same_picture_again_gives_still_landmarks(portrait, tracker):
+    tracks = [tracker.update(portrait).landmarks for _ in range(6)]
+    assert np.abs(tracks[-1] - tracks[-2])[:, :2].max() < 0.5
+
+
+def test_holds_a_lost_face_and_finds_it_again(portrait, tracker):
+    black = np.zeros_like(portrait)
+    seen = tracker.update(portrait)
+    lost = [tracker.update(black) for _ in range(2)]
+    assert [track.status for track in lost] == ["held", "held"]
+    assert [track.num_lost for track in lost] == [1, 2]
+    np.testing.assert_array_equal(lost[-1].landmarks, seen.landmarks)
+    again = tracker.update(portrait)
+    assert (again.status, again.num_lost) == ("detected", 0)
+
+
+def test_gives_up_after_a_while(portrait, tracker):
+    tracker.update(portrait)
+    lost = [tracker.update(np.zeros_like(portrait)) for _ in range(4)]
+    assert lost[2] is not None
+    assert lost[3] is None
+    assert tracker.update(portrait).status == "detected"
+
+
+def test_no_face_at_the_start(portrait, tracker):
+    assert tracker.update(np.zeros_like(portrait)) is None
+
+
+def test_stays_with_its_face_when_it_was_lost(portrait, detector, mesh):
+    pair = np.concatenate([portrait, portrait[::2, ::2].repeat(2, axis=0)[:512, :256]], axis=1)
+    tracker = FaceTracker(index=1, detector=detector, mesh=mesh)
+    first = tracker.update(pair)
+    tracker.update(np.zeros_like(pair))
+    again = tracker.update(pair)
+    np.testing.assert_allclose(again.landmarks, first.landmarks, atol=2)
+    largest = FaceTracker(detector=detector, mesh=mesh).update(pair)
+    assert np.abs(largest.landmarks[:, 0].mean() - first.landmarks[:, 0].mean()) > 150
