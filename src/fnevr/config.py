@@ -112,13 +112,34 @@ class SpadeConfig(FrozenConfig):
 
 
 class PortraitConfig(FrozenConfig):
-    """What all portrait-animation models have: keypoints, dense motion, a source encoder."""
+    """What all portrait-animation models have."""
+
+    architecture: str
+    """Which model class this configures."""
 
     image_size: PositiveInt = 256
     """Height and width of the images, in pixels."""
 
     num_keypoints: PositiveInt = 10
     """K, the number of keypoints."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What the height and width of an image must be multiples of."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _image_size_fits(self) -> PortraitConfig:
+        if self.image_size % self.size_multiple:
+            raise ValueError(
+                f"image_size must be a multiple of {self.size_multiple} for these networks, "
+                f"got {self.image_size}"
+            )
+        return self
+
+
+class ReferenceConfig(PortraitConfig):
+    """The stages that the published models share."""
 
     detector: DetectorConfig = DetectorConfig()
     """The keypoint detector."""
@@ -138,17 +159,8 @@ class PortraitConfig(FrozenConfig):
             2**self.encoder.num_downs,
         )
 
-    @model_validator(mode="after")
-    def _image_size_fits(self) -> PortraitConfig:
-        if self.image_size % self.size_multiple:
-            raise ValueError(
-                f"image_size must be a multiple of {self.size_multiple} for these networks, "
-                f"got {self.image_size}"
-            )
-        return self
 
-
-class FNeVRConfig(PortraitConfig):
+class FNeVRConfig(ReferenceConfig):
     """FNeVR: dense motion, face volume rendering, SPADE decoder."""
 
     architecture: Literal["fnevr"] = "fnevr"
@@ -174,7 +186,7 @@ class FNeVRConfig(PortraitConfig):
         return self
 
 
-class FOMMConfig(PortraitConfig):
+class FOMMConfig(ReferenceConfig):
     """First Order Motion Model: dense motion, residual decoder."""
 
     architecture: Literal["fomm"] = "fomm"
@@ -184,8 +196,48 @@ class FOMMConfig(PortraitConfig):
     """Residual blocks between the warp and the up-sampling."""
 
 
-ModelConfig = Annotated[FNeVRConfig | FOMMConfig, Field(discriminator="architecture")]
-MODEL_CONFIG: TypeAdapter[FNeVRConfig | FOMMConfig] = TypeAdapter(ModelConfig)
+class LiteConfig(PortraitConfig):
+    """`lite`: the same stages for a laptop CPU (models/lite)."""
+
+    architecture: Literal["fnevr-lite"] = "fnevr-lite"
+    """Which model class this configures."""
+
+    num_keypoints: PositiveInt = 29
+    """K: those of the face patches first, then keypoints learned without targets."""
+
+    detector_widths: tuple[PositiveInt, ...] = Field(default=(32, 48, 64, 96, 128), min_length=3)
+    """Channels of the detector's hourglass from a quarter of the image size downwards."""
+
+    sharpness: float = Field(default=4.0, gt=0)
+    """Gain on the detector's heatmap logits before the softmax."""
+
+    motion_widths: tuple[PositiveInt, ...] = Field(default=(64, 96, 128, 128), min_length=2)
+    """Channels of the motion hourglass from an eighth of the image size downwards."""
+
+    gaussian_variance: float = Field(default=0.01, gt=0)
+    """Squared width of the Gaussians that show the keypoints to the motion network."""
+
+    width: PositiveInt = 48
+    """Channels of source features, rendered features and decoder."""
+
+    num_planes: PositiveInt = 8
+    """Samples per ray: depth planes of the volume, front to back."""
+
+    plane_width: PositiveInt = 8
+    """Channels of one plane, for density and for color."""
+
+    hidden_width: PositiveInt = 32
+    """Width of the field f_theta; a multiple of 4."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What the height and width of an image must be multiples of."""
+        return max(4 * 2 ** (len(self.detector_widths) - 1), 8 * 2 ** (len(self.motion_widths) - 1))
+
+
+AnyConfig = FNeVRConfig | FOMMConfig | LiteConfig
+ModelConfig = Annotated[AnyConfig, Field(discriminator="architecture")]
+MODEL_CONFIG: TypeAdapter[AnyConfig] = TypeAdapter(ModelConfig)
 
 
 def base_config(transmittance: Transmittance = "exclusive") -> FNeVRConfig:

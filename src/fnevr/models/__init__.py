@@ -8,17 +8,19 @@ import torch
 
 from fnevr.models.baselines.fomm import FOMM
 from fnevr.models.fnevr import FNeVR
+from fnevr.models.lite import FNeVRLite
 from fnevr.models.portrait import Generated, PortraitModel
 from fnevr.models.weights import read_config
 
 ARCHITECTURES: dict[str, type[PortraitModel]] = {
-    model.architecture: model for model in (FNeVR, FOMM)
+    model.architecture: model for model in (FNeVR, FNeVRLite, FOMM)
 }
 
-__all__ = ["ARCHITECTURES", "FOMM", "FNeVR", "Generated", "PortraitModel", "load_model"]
+__all__ = ["ARCHITECTURES", "FOMM", "FNeVR", "FNeVRLite", "Generated", "PortraitModel",
+"load_model"]
 
 
-def load_model(folder: str | Path, device: torch.device | str = "cpu") -> FNeVR | FOMM:
+def load_model(folder: str | Path, device: torch.device | str = "cpu") -> PortraitModel:
     """Load the model in a weights folder, of the class that its config names.
 
     Args:

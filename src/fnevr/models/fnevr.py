@@ -17,11 +17,11 @@ from fnevr.config import FNeVRConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import warp
 from fnevr.models.decoder import SpadeDecoder
-from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.models.portrait import Generated, ReferenceModel
 from fnevr.models.volume import FaceVolumeRenderer
 
 
-class FNeVR(PortraitModel):
+class FNeVR(ReferenceModel):
     """Animate a source image with the keypoints of a driving image."""
 
     architecture: ClassVar[str] = "fnevr"

@@ -39,8 +39,7 @@ class KeypointDetector(nn.Module):
         self.jacobian = nn.Conv2d(self.hourglass.out_width, 4 * num_keypoints, 7)
         # Training starts from the identity at every pixel.
         nn.init.zeros_(self.jacobian.weight)
-        with torch.no_grad():
-            self.jacobian.bias.copy_(torch.eye(2).flatten().repeat(num_keypoints))
+        self.jacobian.bias = nn.Parameter(torch.eye(2).flatten().repeat(num_keypoints))
 
     def forward(self, image_01: Float[Tensor, "B 3 H W"]) -> Keypoints:
         """Return ``p_k = sum_z M_k(z) z`` and ``J_k = sum_z M_k(z) J_k(z)`` (FOMM, section 3.1)."""

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fnevr.config import FNeVRConfig, FOMMConfig, PortraitConfig
+from fnevr.config import AnyConfig, PortraitConfig, ReferenceConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.blocks import Encoder
 from fnevr.models.keypoints import KeypointDetector
 from fnevr.models.motion import DenseMotion
 from fnevr.models.weights import load_strict, read_config, read_weights, save_folder
+
+# Not typing.Self: the runtime type checker of the tests cannot take it in methods of modules.
+Model = TypeVar("Model", bound="PortraitModel")
 
 
 @dataclass(frozen=True)
@@ -45,32 +48,16 @@ class Generated:
 
 
 class PortraitModel(nn.Module):
-    """Base of the models: detector, encoder and dense motion; subclasses draw the image."""
+    """Base of all models: detector, encoder and motion are modules that subclasses make."""
 
     architecture: ClassVar[str]
+    detector: nn.Module
+    encoder: nn.Module
+    motion: nn.Module
 
     def __init__(self, config: PortraitConfig) -> None:
         super().__init__()
         self.config = config
-        self.detector = KeypointDetector(
-            config.num_keypoints,
-            config.detector.hourglass.width,
-            config.detector.hourglass.max_width,
-            config.detector.hourglass.num_levels,
-            config.detector.downscale,
-            config.detector.temperature,
-        )
-        self.encoder = Encoder(
-            config.encoder.width, config.encoder.max_width, config.encoder.num_downs
-        )
-        self.motion = DenseMotion(
-            config.num_keypoints,
-            config.motion.hourglass.width,
-            config.motion.hourglass.max_width,
-            config.motion.hourglass.num_levels,
-            config.motion.downscale,
-            config.motion.gaussian_variance,
-        )
 
     def keypoints(self, image_01: Float[Tensor, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image.
@@ -160,7 +147,9 @@ class PortraitModel(nn.Module):
         save_folder(Path(folder), self.config, self.state_dict(), half_precision=half_precision)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: torch.device | str = "cpu") -> Self:
+    def from_pretrained(
+        cls: type[Model], folder: str | Path, device: torch.device | str = "cpu"
+    ) -> Model:
         """Load a model that `save_pretrained` or `fnevr convert` wrote, ready for inference.
 
         Raises:
@@ -171,8 +160,8 @@ class PortraitModel(nn.Module):
 
     @classmethod
     def from_weights(
-        cls, config: FNeVRConfig | FOMMConfig, weights: dict[str, Tensor], origin: str
-    ) -> Self:
+        cls: type[Model], config: AnyConfig, weights: dict[str, Tensor], origin: str
+    ) -> Model:
         """Build a model around existing weights, without initializing any at random.
 
         Args:
@@ -187,3 +176,29 @@ class PortraitModel(nn.Module):
             model = cls(config)
         load_strict(model, weights, origin)
         return model.eval()
+
+
+class ReferenceModel(PortraitModel):
+    """Base of the published models: the detector, encoder and dense motion that FOMM introduced."""
+
+    def __init__(self, config: ReferenceConfig) -> None:
+        super().__init__(config)
+        self.detector = KeypointDetector(
+            config.num_keypoints,
+            config.detector.hourglass.width,
+            config.detector.hourglass.max_width,
+            config.detector.hourglass.num_levels,
+            config.detector.downscale,
+            config.detector.temperature,
+        )
+        self.encoder = Encoder(
+            config.encoder.width, config.encoder.max_width, config.encoder.num_downs
+        )
+        self.motion = DenseMotion(
+            config.num_keypoints,
+            config.motion.hourglass.width,
+            config.motion.hourglass.max_width,
+            config.motion.hourglass.num_levels,
+            config.motion.downscale,
+            config.motion.gaussian_variance,
+        )

@@ -14,14 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fnevr.config import MODEL_CONFIG, FNeVRConfig, FOMMConfig, PortraitConfig
+from fnevr.config import MODEL_CONFIG, AnyConfig, PortraitConfig
 from fnevr.errors import CheckpointError
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 
 
-def read_config(folder: Path, architecture: str | None = None) -> FNeVRConfig | FOMMConfig:
+def read_config(folder: Path, architecture: str | None = None) -> AnyConfig:
     """Read and validate `config.json`.
 
     Args:

@@ -16,7 +16,7 @@ from fnevr.config import FOMMConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import warp
 from fnevr.models.blocks import ConvBlock, ResidualBlock
-from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.models.portrait import Generated, ReferenceModel
 
 
 class ResidualDecoder(nn.Module):
@@ -39,7 +39,7 @@ class ResidualDecoder(nn.Module):
         return self.to_image(features).sigmoid()
 
 
-class FOMM(PortraitModel):
+class FOMM(ReferenceModel):
     """Animate a source image with the keypoints of a driving image."""
 
     architecture: ClassVar[str] = "fomm"

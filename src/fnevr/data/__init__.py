@@ -1,0 +1,1 @@
+"""Training data: clips decoded once to a cache, frame pairs, augmentation."""

@@ -1,0 +1,53 @@
+"""Displacement fields on grids of pixel centres, with the picture's edges at -1 and 1.
+
+Pixel i of n is at (2 i + 1) / n - 1, which is what `grid_sample(align_corners=False)` reads: a zero
+displacement returns the picture unchanged at any resolution. `lite` uses this convention
+throughout;
+the reference implementations mix two (see `geometry.warps`), which magnifies a still picture
+slightly.
+
+Shapes: B batch, K keypoints, H and W pixels, C channels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.warps import invert_2x2
+
+
+def centre_grid(height: int, width: int, like: Tensor) -> Float[Tensor, "H W 2"]:
+    """Return the coordinates of all pixel centres, x first, with the device and type of `like`."""
+    x = (2 * torch.arange(width, device=like.device, dtype=like.dtype) + 1) / width - 1
+    y = (2 * torch.arange(height, device=like.device, dtype=like.dtype) + 1) / height - 1
+    return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1)
+
+
+def affine_displacements(
+    source: Keypoints, driving: Keypoints, grid: Float[Tensor, "H W 2"]
+) -> Float[Tensor, "B K H W 2"]:
+    """Return T_k(z) - z, T_k(z) = p_S + J_S J_D^-1 (z - p_D) (FOMM, Eq. 4), on the grid."""
+    affine = source.jacobians @ invert_2x2(driving.jacobians)
+    offsets = grid - driving.positions[:, :, None, None, :]
+    moved = torch.einsum("bkij,bkhwj->bkhwi", affine, offsets)
+    return moved + source.positions[:, :, None, None, :] - grid
+
+
+def flow_to_grid(
+    flow: Float[Tensor, "B 2 h w"], height: int, width: int
+) -> Float[Tensor, "B H W 2"]:
+    """Resize a displacement field bilinearly and add it to the pixel centres."""
+    if flow.shape[-2:] != (height, width):
+        flow = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
+    return flow.permute(0, 2, 3, 1) + centre_grid(height, width, like=flow)
+
+
+def sample(
+    image: Float[Tensor, "B C h w"], grid: Float[Tensor, "B H W 2"]
+) -> Float[Tensor, "B C H W"]:
+    """Sample the picture bilinearly at the grid; its border pixels extend outwards."""
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -1,0 +1,126 @@
+"""FNeVR at the size of a laptop CPU, and a composite with the warped source.
+
+Shapes: B batch, K keypoints, H and W pixels, h = H / 4 and w = W / 4 cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fnevr.config import LiteConfig
+from fnevr.geometry.flow import flow_to_grid, sample
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder
+from fnevr.models.lite.detector import LiteDetector
+from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion
+from fnevr.models.lite.renderer import LiteRenderer
+from fnevr.models.portrait import Generated, PortraitModel
+
+CELL = 4
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square part of the picture, in cells of 4 x 4 pixels; training decodes windows."""
+
+    top: int
+    left: int
+    size: int
+
+    def of_cells(self, x: Float[Tensor, "B C h w"]) -> Tensor:
+        """Cut the window out of a feature map."""
+        return x[:, :, self.top : self.top + self.size, self.left : self.left + self.size]
+
+    def of_image(self, x: Float[Tensor, "B C H W"]) -> Tensor:
+        """Cut the window out of a picture."""
+        return Window(CELL * self.top, CELL * self.left, CELL * self.size).of_cells(x)
+
+
+@dataclass(frozen=True)
+class LiteGenerated(Generated):
+    """Generated frames, with the two sides of the composite.
+
+    Attributes:
+        rendered: the renderer's auxiliary picture, in (0, 1).
+        decoded: the decoder's picture, in (0, 1).
+        composite_mask: where the warped source is taken instead, in (0, 1).
+    """
+
+    rendered: Float[Tensor, "B 3 H W"] = field(kw_only=True)
+    decoded: Float[Tensor, "B 3 H W"] = field(kw_only=True)
+    composite_mask: Float[Tensor, "B 1 H W"] = field(kw_only=True)
+
+
+class FNeVRLite(PortraitModel):
+    """The root: every stage of the paper at small widths, and a composite with the warped source.
+
+    image = m warp(source) + (1 - m) decoded: the source keeps its own texture where warping
+    suffices.
+    """
+
+    architecture: ClassVar[str] = "fnevr-lite"
+    config: LiteConfig
+    motion: LiteDenseMotion
+
+    def __init__(self, config: LiteConfig) -> None:
+        super().__init__(config)
+        count, width = config.num_keypoints, config.width
+        self.detector = LiteDetector(count, config.detector_widths, config.sharpness)
+        self.encoder = LiteEncoder(width)
+        self.motion = LiteDenseMotion(count, config.motion_widths, config.gaussian_variance)
+        self.renderer = LiteRenderer(
+            width, config.num_planes, config.plane_width, config.hidden_width
+        )
+        self.decoder = LiteDecoder(2 * width, width)
+
+    def generate(
+        self,
+        source_01: Float[Tensor, "S 3 H W"],
+        source_keypoints: Keypoints,
+        driving_keypoints: Keypoints,
+        source_features: Float[Tensor, "S C h w"] | None = None,
+    ) -> LiteGenerated:
+        """Draw the source as the driving keypoints have it; see `PortraitModel.generate`."""
+        source_01, source_keypoints, features = self.match_batches(
+            source_01, source_keypoints, driving_keypoints, source_features
+        )
+        return self.render(
+            source_01, features, self.motion(source_01, source_keypoints, driving_keypoints)
+        )
+
+    def render(
+        self,
+        source_01: Float[Tensor, "B 3 H W"],
+        features: Float[Tensor, "B C h w"],
+        motion: LiteMotion,
+        window: Window | None = None,
+    ) -> LiteGenerated:
+        """Warp, render and decode the whole picture, or a window of it."""
+        height, width = source_01.shape[-2:]
+        pixel_grid = flow_to_grid(motion.flow, height, width)
+        cell_grid = flow_to_grid(motion.flow, *features.shape[-2:])
+        occlusion = motion.occlusion
+        if window is not None:
+            pixel_grid = window.of_image(pixel_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            cell_grid = window.of_cells(cell_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            occlusion = window.of_cells(occlusion)
+        warped_features = sample(features, cell_grid) * occlusion
+        rendered = self.renderer(warped_features)
+        decoded, mask = self.decoder(torch.cat([warped_features, rendered.features], dim=1))
+        warped = sample(source_01, pixel_grid)
+        return LiteGenerated(
+            image=mask * warped + (1 - mask) * decoded,
+            occlusion=occlusion,
+            masks=motion.masks,
+            flow=pixel_grid,
+            warped=warped,
+            rendered=rendered.image,
+            density_features=rendered.density_features,
+            decoded=decoded,
+            composite_mask=mask,
+        )

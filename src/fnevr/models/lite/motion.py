@@ -1,0 +1,114 @@
+"""Dense motion of `lite`: a Gaussian blend of the keypoints' motions, corrected by a network.
+
+The flow is sum_k m_k (T_k(z) - z), with T_0 the identity. Its masks are
+m = softmax(b_k - |z - p_Dk|^2 / (2 s_k^2) + c_k(z)): the first two terms, with learned widths s and
+biases b, are the blend that already works untrained; the network's correction c starts at zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fnevr.geometry.flow import affine_displacements, centre_grid, sample
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.models.lite.blocks import StridedHourglass
+
+CORRECTION_GAIN = 4.0
+
+
+@dataclass(frozen=True)
+class LiteMotion:
+    """Displacements in [-1, 1] units, masks (background first), occlusion; a quarter of the size."""
+
+    flow: Float[Tensor, "B 2 h w"]
+    masks: Float[Tensor, "B K+1 h w"]
+    occlusion: Float[Tensor, "B 1 h w"]
+
+
+class LiteDenseMotion(nn.Module):
+    """Blends the keypoints' motions into one flow, and says what the warp cannot show."""
+
+    def __init__(self, num_keypoints: int, widths: tuple[int, ...], variance: float) -> None:
+        super().__init__()
+        self.variance = variance
+        self.hourglass = StridedHourglass(4 * (num_keypoints + 1), widths, len(widths) - 1)
+        self.masks = nn.Conv2d(widths[0], num_keypoints + 1, kernel_size=3, padding=1)
+        self.occlusion = nn.Conv2d(widths[0], 1, kernel_size=3, padding=1)
+        nn.init.zeros_(self.masks.weight)
+        nn.init.zeros_(self.occlusion.weight)
+        self.masks.bias = nn.Parameter(torch.zeros(num_keypoints + 1))
+        self.occlusion.bias = nn.Parameter(torch.full((1,), 2.0))
+        self.log_widths = nn.Parameter(torch.full((num_keypoints,), 0.09).log())
+        self.biases = nn.Parameter(torch.zeros(num_keypoints + 1))
+
+    def forward(
+        self, source_01: Float[Tensor, "B 3 H W"], source: Keypoints, driving: Keypoints
+    ) -> LiteMotion:
+        """Return the motion that takes the source to the driving pose."""
+        height, width = source_01.shape[-2] // 4, source_01.shape[-1] // 4
+        grid = centre_grid(height, width, like=source_01)
+        displacements = _with_background(affine_displacements(source, driving, grid))
+        features = self.hourglass(self._describe(source_01, source, driving, displacements))
+        correction = CORRECTION_GAIN * _double(self.masks(features))
+        masks = (self._prior_logits(driving, grid) + correction).softmax(dim=1)
+        flow = torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
+        return LiteMotion(flow, masks, torch.sigmoid(_double(self.occlusion(features))))
+
+    def prior_flow(
+        self, source: Keypoints, driving: Keypoints, height: int, width: int
+    ) -> Float[Tensor, "B 2 h w"]:
+        """Return the flow of the Gaussian blend alone, for the first keypoints that are given."""
+        grid = centre_grid(height, width, like=source.positions)
+        displacements = _with_background(affine_displacements(source, driving, grid))
+        masks = self._prior_logits(driving, grid).softmax(dim=1)
+        return torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
+
+    def _prior_logits(self, driving: Keypoints, grid: Tensor) -> Float[Tensor, "B K+1 h w"]:
+        """Logarithm of the Gaussian blend; the background's is its bias everywhere."""
+        count = driving.num_keypoints
+        distance = _squared_distances(driving, grid)
+        scale = 2 * (2 * self.log_widths[:count]).exp()
+        logits = -distance / scale[:, None, None]
+        return _with_background(logits) + self.biases[: count + 1, None, None]
+
+    @torch.no_grad()
+    def _describe(
+        self, source_01: Tensor, source: Keypoints, driving: Keypoints, displacements: Tensor
+    ) -> Float[Tensor, "B 4*(K+1) h w"]:
+        """Show the network, at an eighth of the size, each keypoint's Gaussians and warped source.
+
+        Gradients do not flow through this view: the keypoints learn from the flow itself, and half
+        of the training time is saved.
+        """
+        small = F.avg_pool2d(source_01, kernel_size=8)
+        height, width = small.shape[-2:]
+        grid = centre_grid(height, width, like=small)
+        batch, count = displacements.shape[:2]
+        coarse = F.avg_pool2d(displacements.flatten(0, 1).permute(0, 3, 1, 2), kernel_size=2)
+        looks = (coarse.permute(0, 2, 3, 1) + grid).clamp(-3, 3)
+        copies = small[:, None].expand(batch, count, -1, -1, -1).flatten(0, 1)
+        warped = sample(copies, looks).unflatten(0, (batch, count)) - 0.5
+        gaussians = [
+            torch.exp(-0.5 * _squared_distances(keypoints, grid) / self.variance)
+            for keypoints in (driving, source)
+        ]
+        heat = _with_background(gaussians[0] - gaussians[1])
+        return torch.cat([heat[:, :, None], warped], dim=2).flatten(1, 2)
+
+
+def _with_background(per_keypoint: Tensor) -> Tensor:
+    """Put a zero entry before the keypoints': the background, which stays where it is."""
+    return torch.cat([torch.zeros_like(per_keypoint[:, :1]), per_keypoint], dim=1)
+
+
+def _squared_distances(keypoints: Keypoints, grid: Tensor) -> Float[Tensor, "B K h w"]:
+    return (grid - keypoints.positions[:, :, None, None, :]).square().sum(dim=-1)
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,34 @@
+"""Face volume rendering of `lite`: small widths, and an auxiliary decoder of one layer."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fnevr.models.volume import ColorVolume, DensityVolume, RadianceField, Rendering, composite
+
+
+class LiteRenderer(nn.Module):
+    """Renders the warped feature through a volume, one ray per cell (FNeVR, section 3.2)."""
+
+    def __init__(self, width: int, num_planes: int, plane_width: int, hidden_width: int) -> None:
+        super().__init__()
+        self.density_volume = DensityVolume(width, num_planes, plane_width, num_residual_blocks=0)
+        self.color_volume = ColorVolume(width, num_planes, plane_width)
+        self.field = RadianceField(plane_width, hidden_width, width)
+        self.auxiliary = nn.Conv2d(width, 48, kernel_size=3, padding=1)
+
+    def forward(self, warped: Float[Tensor, "B C h w"]) -> Rendering:
+        """Return rendered features, the auxiliary picture (four times the size) and the volume."""
+        density_features = self.density_volume(warped)
+        color_features = self.color_volume(warped)
+        samples = "b c d h w -> b h w d c"
+        emitted, density = self.field(
+            rearrange(density_features, samples), rearrange(color_features, samples)
+        )
+        blended, _ = composite(emitted, density, transmittance="exclusive")
+        features = rearrange(blended, "b h w c -> b c h w").sigmoid()
+        picture = F.pixel_shuffle(self.auxiliary(features), upscale_factor=4).sigmoid()
+        return Rendering(features, picture, density_features)

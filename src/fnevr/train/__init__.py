@@ -1,0 +1,1 @@
+"""Training of `lite`: recipe, step, resumable loop."""

@@ -1,0 +1,80 @@
+"""What a training run does: stage, budget, learning rates, loss weights."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from fnevr.config import FrozenConfig
+
+
+class LossWeights(FrozenConfig):
+    """Weight of each term of the loss."""
+
+    image: float = 10.0
+    """Pyramid L1 of the final picture (stage "full")."""
+
+    image_squared: float = 20.0
+    """Mean squared error of the final picture (stage "full")."""
+
+    warped: float = 10.0
+    """Pyramid L1 of the warped source at half size."""
+
+    auxiliary: float = 1.5
+    """Pyramid L1 of the volume renderer's auxiliary picture (stage "full")."""
+
+    decoded: float = 1.5
+    """Pyramid L1 of the decoded picture before the composite (stage "full")."""
+
+    position: float = 20.0
+    """L1 of the keypoints from those of the landmarks."""
+
+    jacobian: float = 4.0
+    """L1 of the Jacobians from those of the landmarks."""
+
+    equivariance: float = 3.0
+    """Affine equivariance of the keypoints without targets."""
+
+    smoothness: float = 0.1
+    """Mean absolute difference of neighbouring displacements."""
+
+
+class Recipe(FrozenConfig):
+    """One training run."""
+
+    stage: Literal["motion", "full"] = "full"
+    """What is trained: detector and dense motion on warped pictures ("motion"), or everything."""
+
+    minutes: PositiveFloat = 60.0
+    """Time budget; the learning rate falls over it along a cosine."""
+
+    batch_size: PositiveInt = 12
+    """Pairs per step."""
+
+    generator_rate: PositiveFloat = 1e-3
+    """Adam's learning rate of encoder, renderer and decoder."""
+
+    motion_rate: PositiveFloat = 3e-4
+    """Adam's learning rate of detector and dense motion."""
+
+    prior_rate: PositiveFloat = 1e-3
+    """Adam's learning rate of the Gaussian blend's widths and biases."""
+
+    window: PositiveInt = 128
+    """Side of the window that is decoded and compared, in pixels; a multiple of 32."""
+
+    target_keypoints: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps that take the landmarks' keypoints instead of the detected ones."""
+
+    equivariance_every: PositiveInt = 4
+    """Steps between two equivariance terms (each costs a detector pass)."""
+
+    weights: LossWeights = LossWeights()
+    """Weights of the loss terms."""
+
+    seed: int = 0
+    """Seed of the pairs, windows and warps."""
+
+    checkpoint_every: PositiveInt = 600
+    """Steps between two checkpoints."""

@@ -1,0 +1,105 @@
+"""One training step: the loss of one batch of pairs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from fnevr.data.pairs import Pairs
+from fnevr.geometry.flow import centre_grid, flow_to_grid, sample
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.patches import FacePatches
+from fnevr.losses import affine_equivariance, jacobian_distance, position_distance, pyramid_l1
+from fnevr.models.lite import FNeVRLite, Window
+from fnevr.train.recipe import Recipe
+
+CELL = 4
+
+
+def loss_terms(
+    model: FNeVRLite, patches: FacePatches, pairs: Pairs, recipe: Recipe, rng: Generator, step: int
+) -> dict[str, Tensor]:
+    """Return the unweighted terms of the loss, by the names of `LossWeights`."""
+    images_01 = torch.cat([pairs.source_01, pairs.driving_01])
+    landmarks = torch.cat([pairs.source_landmarks, pairs.driving_landmarks])
+    detected, target = model.keypoints(images_01), patches(landmarks)
+    terms = {
+        "position": position_distance(detected, target),
+        "jacobian": jacobian_distance(detected, target),
+    }
+    if step % recipe.equivariance_every == 0:
+        terms["equivariance"] = _equivariance(model, pairs.driving_01, detected, patches, rng)
+    if torch.rand((), generator=rng) < recipe.target_keypoints:
+        detected = _with_targets(detected, target)
+
+    half = len(pairs.source_01)
+    source, driving = detected[:half], detected[half:]
+    motion = model.motion(pairs.source_01, source, driving)
+    terms["warped"] = _warped_distance(pairs, motion.flow)
+    terms["smoothness"] = _roughness(motion.flow)
+    if recipe.stage == "full":
+        window = draw_window(pairs.driving_01.shape[-1] // CELL, recipe.window // CELL, rng)
+        features = model.encode(pairs.source_01)
+        generated = model.render(pairs.source_01, features, motion, window)
+        expected = window.of_image(pairs.driving_01)
+        terms["image"] = pyramid_l1(generated.image, expected, levels=4)
+        terms["image_squared"] = F.mse_loss(generated.image, expected)
+        terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
+        terms["decoded"] = pyramid_l1(generated.decoded, expected, levels=2)
+    return terms
+
+
+def weigh(terms: dict[str, Tensor], recipe: Recipe) -> Tensor:
+    """Return the weighted sum of the terms."""
+    weights = recipe.weights
+    return torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+
+
+def draw_window(cells: int, size: int, rng: Generator) -> Window:
+    """Draw a square window, mostly around the middle, where the face is."""
+    free = cells - size
+    offsets = torch.randn(2, generator=rng) * 0.28 * free + 0.5 * free
+    top, left = offsets.round().long().clamp(0, free).tolist()
+    return Window(top, left, size)
+
+
+def _warped_distance(pairs: Pairs, flow: Tensor) -> Tensor:
+    """Compare the warped source with the driving picture at half size."""
+    source_01 = F.avg_pool2d(pairs.source_01, kernel_size=2)
+    driving_01 = F.avg_pool2d(pairs.driving_01, kernel_size=2)
+    warped = sample(source_01, flow_to_grid(flow, *source_01.shape[-2:]))
+    return pyramid_l1(warped, driving_01, levels=3)
+
+
+def _roughness(flow: Tensor) -> Tensor:
+    down = (flow[:, :, 1:] - flow[:, :, :-1]).abs().mean()
+    right = (flow[:, :, :, 1:] - flow[:, :, :, :-1]).abs().mean()
+    return down + right
+
+
+def _with_targets(detected: Keypoints, target: Keypoints) -> Keypoints:
+    """Put the targets in the place of the first keypoints, which have one."""
+    count = target.num_keypoints
+    return Keypoints(
+        torch.cat([target.positions, detected.positions[:, count:]], dim=1),
+        torch.cat([target.jacobians, detected.jacobians[:, count:]], dim=1),
+    )
+
+
+def _equivariance(
+    model: FNeVRLite, driving_01: Tensor, detected: Keypoints, patches: FacePatches, rng: Generator
+) -> Tensor:
+    """Warp up to 8 driving pictures by random affine maps and detect again."""
+    count = min(8, len(driving_01))
+    matrix = torch.eye(2) + 0.08 * torch.randn(count, 2, 2, generator=rng)
+    offset = 0.08 * torch.randn(count, 2, generator=rng)
+    height, width = driving_01.shape[-2:]
+    grid = centre_grid(height, width, like=driving_01)
+    grid = torch.einsum("bij,hwj->bhwi", matrix, grid) + offset[:, None, None]
+    warped_01 = F.grid_sample(
+        driving_01[:count], grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    original = detected[len(driving_01) : len(driving_01) + count]
+    first = patches.num_keypoints
+    return affine_equivariance(original, model.keypoints(warped_01), matrix, offset, first=first)
