@@ -126,11 +126,14 @@ def read_sound(path):
     with av.open(str(path)) as container:
         for frame in container.decode(audio=0):
             array = frame.to_ndarray()
-            channel = array[0] if frame.format.is_planar else array[0, :: len(frame.layout.channels)]
+            channel = (
+                array[0] if frame.format.is_planar else array[0, :: len(frame.layout.channels)]
+            )
             if array.dtype == np.int16:
                 channel = channel / 32768.0
             rate = frame.sample_rate
-            start = frame.pts * Fraction(frame.time_base) if start is None else start
+            if start is None:
+                start = (frame.pts or 0) * Fraction(frame.time_base or 1)
             blocks.append(channel)
     return np.concatenate(blocks), rate, start
 

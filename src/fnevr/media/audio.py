@@ -77,7 +77,7 @@ class AudioTrack:
             if origin is None:
                 origin = _stream_start(self._source)
             self._offset = origin + start
-            codec = self._source.codec_context.name
+            codec = self._source.codec_context.codec.canonical_name
             self.is_copied = codec in COPIED_CODECS.get(output.format.name, frozenset())
             if self.is_copied:
                 self._sink = output.add_stream_from_template(self._source)

@@ -172,24 +172,45 @@ def _decode(
     Damage before the first frame is skipped: recordings often start between key frames.
     """
     stream.thread_type = "AUTO"
+    for packet in _packets(container, stream, progress):
+        try:
+            frames = packet.decode()
+        except AV_ERRORS as error:
+            if not progress.num_frames:
+                continue
+            progress.error = _words(error)
+            break
+        progress.num_frames += len(frames)
+        yield from frames
+    if progress.error:
+        yield from _held_back(stream)
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, progress: _Progress
+) -> Iterator[av.Packet]:
+    """Yield packets up to the first that is incomplete or cannot be read."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
-            if packet is None:
-                return
-            if packet.is_corrupt and progress.num_frames:
-                progress.error = "a packet is incomplete"
-                return
-            frames = packet.decode()
         except AV_ERRORS as error:
-            if progress.num_frames:
-                progress.error = _words(error)
-                return
-            continue
-        for frame in frames:
-            progress.num_frames += 1
-            yield frame
+            progress.error = _words(error)
+            return
+        if packet is None:
+            return
+        if packet.is_corrupt and progress.num_frames:
+            progress.error = "a packet is incomplete"
+            return
+        yield packet
+
+
+def _held_back(stream: VideoStream) -> list[av.VideoFrame]:
+    """Return the good frames that a decoder of several threads has not handed out yet."""
+    try:
+        return stream.codec_context.decode(None)
+    except AV_ERRORS:
+        return []
 
 
 def _info(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:

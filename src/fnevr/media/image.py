@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ def read_image(path: PathLike) -> UInt8[np.ndarray, "H W 3"]:
     """
     with open_image(path) as image:
         try:
-            return to_rgb(ImageOps.exif_transpose(image))
+            return upright_rgb(image)
         except MemoryError as error:
             raise MediaError(f"'{path}' does not fit in memory: {image.size} pixels") from error
         except DAMAGE as error:
@@ -56,9 +58,7 @@ def open_image(path: PathLike) -> Image.Image:
     """
     path = readable_file(path, "an image")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from half the limit on; photographs of 108 megapixels exist.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with without_warnings():
             Image.init()
             formats = [name for name in READABLE_FORMATS if name in Image.OPEN]
             image = Image.open(path, formats=formats)
@@ -71,6 +71,25 @@ def open_image(path: PathLike) -> Image.Image:
     if min(image.size) < 1:
         raise MediaError(f"'{path}' has no pixels: its size is {image.size}")
     return image
+
+
+def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """Decode the current frame of an opened picture, turned as its EXIF orientation says."""
+    with without_warnings():
+        return to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep Pillow quiet about what does not matter to the pixels.
+
+    It warns of broken metadata, and of pictures from half of its size limit on, though
+    photographs of 108 megapixels exist.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:

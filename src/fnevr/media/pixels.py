@@ -26,6 +26,7 @@ class RgbConverter:
 
     def __init__(self, size: tuple[int, int] | None = None):
         self._size = size
+        self._matrix: tuple[int, int, int, int] | None = None
         self._reformatter = VideoReformatter()
 
     def convert(
@@ -33,9 +34,11 @@ class RgbConverter:
     ) -> UInt8[np.ndarray, "H W 3"]:
         """Return the frame as it should be shown: square pixels, upright, alpha over white.
 
-        The first call fixes the size of all later ones, so that a stream which changes its
-        size half-way still gives frames of one size.
+        The first call fixes the size and the rotation of all later ones, so that a stream which
+        changes its size half-way still gives frames of one size.
         """
+        if self._matrix is None:  # once: reading it ties a frame into a reference cycle
+            self._matrix = display_matrix(frame)
         if self._size is None:
             self._size = (square_width(frame.width, pixel_aspect), frame.height)
         is_translucent = frame.format.name == "pal8" or any(
@@ -53,7 +56,7 @@ class RgbConverter:
         pixels = converted.to_ndarray()
         if is_translucent:
             pixels = over_white(pixels)
-        return np.ascontiguousarray(upright(pixels, display_matrix(frame)))
+        return np.ascontiguousarray(upright(pixels, self._matrix))
 
 
 def over_white(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:

@@ -8,10 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fnevr.errors import MediaError
-from fnevr.media.image import DAMAGE, open_image, read_image, to_rgb
+from fnevr.media.image import DAMAGE, open_image, read_image, upright_rgb, without_warnings
 from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader, nearest_rate
 
 PICTURE_EXTENSIONS = frozenset(
@@ -69,7 +69,7 @@ class AnimationReader(VideoReader):
             for index in range(self.info.num_frames or 1):
                 try:
                     image.seek(index)
-                    rgb = to_rgb(ImageOps.exif_transpose(image))
+                    rgb = upright_rgb(image)
                     delay = _delay_ms(image)
                 except DAMAGE as error:
                     self._report_damage(
@@ -149,7 +149,8 @@ def _upright_size(path: Path) -> tuple[int, int]:
     with open_image(path) as image:
         width, height = image.size
         try:
-            is_sideways = image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+            with without_warnings():
+                is_sideways = image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
         except DAMAGE:
             is_sideways = False
     return (height, width) if is_sideways else (width, height)
