@@ -2,7 +2,7 @@
 
 Files or arrays of any size go in; frames come out one by one, and nothing holds a whole video.
 
-Shapes: H and W of source and driving pictures, h and w of the output.
+Shapes: H and W of the source picture, h1 and w1 of driving pictures, h and w of the output.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class Animator:
     def frames(
         self,
         source_rgb: Picture,
-        driving_rgb_frames: Iterable[Picture],
+        driving_rgb_frames: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
         *,
         relative: bool = True,
         crop: bool = True,

@@ -213,7 +213,8 @@ def models(json_file: Json = None) -> None:
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _stop)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    # What the package logs, the report lists as a warning; once is enough.
+    logging.getLogger("fnevr").addHandler(logging.NullHandler())
     app(prog_name="fnevr")
 
 

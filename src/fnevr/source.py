@@ -111,7 +111,7 @@ class _Resize:
     width: int
     height: int
 
-    def __call__(self, rgb: Picture) -> Picture:
+    def __call__(self, rgb: Picture) -> UInt8[np.ndarray, "h w 3"]:
         return resize(rgb, self.width, self.height)
 
 

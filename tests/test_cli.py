@@ -1,0 +1,198 @@
+"""The commands: options, exit codes, messages, and what they leave behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from media_clips import make_video
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from fnevr.cli import app
+from fnevr.media.image import write_image
+from fnevr.media.video import open_video
+from fnevr.models import FNeVR
+
+OPTIONS = {
+    "animate": [
+        *("--source", "--driving", "--output", "--model", "--device", "--relative", "--crop"),
+        *("--paste-back", "--face", "--best-frame", "--json"),
+    ],
+    "reconstruct": ["clip", "--output", "--model", "--device", "--json"],
+    "convert": ["checkpoint", "out_dir"],
+    "models": ["--json"],
+}
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, tiny_fnevr_config):
+    """A working directory with a tiny model, a picture and a clip."""
+    monkeypatch.chdir(tmp_path)
+    FNeVR(tiny_fnevr_config).save_pretrained(tmp_path / "tiny")
+    random = np.random.default_rng(0)
+    write_image(tmp_path / "me.png", random.integers(0, 256, (40, 40, 3), np.uint8))
+    frames = list(random.integers(0, 256, (5, 64, 64, 3), np.uint8))
+    make_video(tmp_path / "talk.mp4", frames, rate=Fraction(30000, 1001))
+    return tmp_path
+
+
+WHOLE = ("animate", "--source", "me.png", "--driving", "talk.mp4", "--model", "tiny", "--no-crop")
+
+
+def test_the_commands_and_options_are_an_inventory():
+    commands = vars(get_command(app))["commands"]
+    found = {
+        name: [
+            parameter.opts[0] if parameter.opts[0].startswith("--") else parameter.name
+            for parameter in command.params
+            if parameter.name != "help"
+        ]
+        for name, command in commands.items()
+    }
+    assert found == OPTIONS
+
+
+def test_help_is_quick_and_does_not_import_torch():
+    code = (
+        "import sys; sys.argv = ['fnevr', '--help']\n"
+        "from fnevr.cli import main\n"
+        "try: main()\n"
+        "finally: print([m for m in ('torch', 'numpy', 'av') if m in sys.modules], file=sys.stderr)"
+    )
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert done.stderr.decode().strip() == "[]"
+    assert b"animate" in done.stdout
+    assert min(seconds) < 0.5
+
+
+def test_animate_writes_the_video_and_a_report(here):
+    result = run(*WHOLE, "-o", "out.mp4", "--json", "report.json")
+    assert result.exit_code == 0, result.output
+    report = json.loads((here / "report.json").read_text())
+    assert {"frames", "seconds", "frames_per_second", "model", "versions"} <= set(report)
+    assert (report["frames"], report["model"], report["width"]) == (5, "tiny", 40)
+    assert re.search(r"out\.mp4: 5 frames of 40 x 40 in .* frames per second", result.stderr)
+    assert result.stdout == ""
+    with open_video("out.mp4") as video:
+        assert len(list(video)) == 5
+
+
+def test_the_report_on_stdout_is_json_alone(here):
+    result = run("reconstruct", "talk.mp4", "--model", "tiny", "--json", "-")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["output"] == "result.mp4"
+    assert (here / "result.mp4").exists()
+
+
+def test_options_change_the_result(here):
+    def report_of(*options):
+        result = run(*WHOLE, *options, "--json", "-")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    assert report_of("--absolute")["reference_frame"] is None
+    assert report_of("--best-frame", "first")["reference_frame"] == 0
+    assert report_of("--best-frame", "3")["reference_frame"] == 3
+    assert report_of("--no-paste-back")["width"] == 32
+    assert report_of("--device", "cpu")["device"] == "cpu"
+
+
+def test_models_lists_the_presets(here):
+    assert "base" in run("models").stdout
+    rows = json.loads(run("models", "--json", "-").stdout)
+    assert [row["name"] for row in rows] == ["lite", "base"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--source", "no.png"), r"no such file: 'no\.png'.*\(--source\)"),
+        (("--driving", "no.mp4"), r"no such file: 'no\.mp4'.*\(--driving\)"),
+        (("--model", "nothing"), r"no model 'nothing'.*\(--model\)"),
+        (("--model", "base"), "convert the authors' checkpoint"),
+        (("--output", "out.txt"), r"must end in.*\(--output\)"),
+        (("--output", "talk.mp4"), "an input and the output"),
+        (("--output", "no/out.mp4"), r"does not exist.*\(--output\)"),
+        (("--best-frame", "best"), "--best-frame must be auto, first or"),
+        (("--best-frame", "5"), "--best-frame 5 does not exist: the driver has 5"),
+        (("--best-frame", "1", "--absolute"), "--best-frame has no meaning with --absolute"),
+        (("--face", "1"), "--face has no meaning with --no-crop"),
+        (("--face", "-1"), "'--face'"),
+        (("--face", "1.5"), "'--face'"),
+        (("--device", "tpu"), "'--device'"),
+        (("--json", "no/report.json"), "does not exist"),
+        (("--json", "out.mp4", "-o", "out.mp4"), "--json and --output are both"),
+        (("--engine", "onnx"), "No such option"),
+        (("--crop",), "no face found"),
+    ],
+)
+def test_bad_input_exits_with_2_says_why_and_leaves_nothing(here, options, message):
+    before = sorted(here.rglob("*"))
+    result = run(*WHOLE, *options)
+    assert result.exit_code == 2, result.output
+    assert re.search(message, " ".join(result.stderr.split()))
+    assert "Traceback" not in result.output
+    assert sorted(here.rglob("*")) == before
+
+
+def test_convert_refuses_what_is_no_checkpoint(here):
+    (here / "bad.pth.tar").write_bytes(b"this is no checkpoint")
+    result = run("convert", "bad.pth.tar", "out")
+    assert result.exit_code == 2
+    assert "bad.pth.tar" in result.stderr
+    assert not (here / "out").exists()
+
+
+def test_a_fault_of_ours_exits_with_1_and_says_where_to_report(here, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("fnevr.animate.Animator.animate", fail)
+    result = run(*WHOLE)
+    assert result.exit_code == 1
+    assert "our fault: ZeroDivisionError: oops" in result.stderr
+    assert "Traceback" not in result.stderr
+    monkeypatch.setenv("FNEVR_DEBUG", "1")
+    assert "Traceback" in run(*WHOLE).stderr
+
+
+def test_an_interrupt_exits_with_130(here, monkeypatch):
+    def interrupt(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fnevr.animate.Animator.animate", interrupt)
+    result = run(*WHOLE)
+    assert result.exit_code == 130
+    assert "nothing was written" in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_writing_leaves_nothing_half_written(here, sent, code):
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    make_video(here / "long.mp4", [picture] * 3000)
+    before = sorted(here.rglob("*"))
+    command = [sys.executable, "-m", "fnevr", *WHOLE, "--driving", "long.mp4", "--absolute"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while sorted(here.rglob("*")) == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(sent)
+        process.wait(30)
+    assert process.returncode == code
+    assert sorted(here.rglob("*")) == before

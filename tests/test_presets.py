@@ -1,0 +1,65 @@
+import pytest
+
+from fnevr.errors import CheckpointError
+from fnevr.models import load_model
+from fnevr.presets import (
+    DEFAULT,
+    PRESETS,
+    WEIGHTS_NAME,
+    Preset,
+    asset,
+    file_sha256,
+    is_installed,
+    resolve_model,
+)
+
+SHIPPED = [preset for preset in PRESETS if is_installed(preset)]
+
+
+def test_the_names_are_an_inventory():
+    assert [preset.name for preset in PRESETS] == ["lite", "base"]
+    assert DEFAULT == "lite"
+
+
+@pytest.mark.parametrize("preset", SHIPPED, ids=lambda preset: preset.name)
+def test_shipped_weights_are_those_of_the_table(preset):
+    assert preset.sha256 == file_sha256(preset.folder / WEIGHTS_NAME)
+    assert resolve_model(preset.name) == preset.folder
+    assert load_model(preset.folder).config.image_size == 256
+
+
+def test_base_says_how_to_get_weights():
+    with pytest.raises(CheckpointError, match="fnevr convert CHECKPOINT FOLDER"):
+        resolve_model("base")
+
+
+def test_a_folder_with_both_files_is_a_model(tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        with pytest.raises(CheckpointError, match=f"it lacks .*{name}"):
+            resolve_model(tmp_path)
+        (tmp_path / name).write_text("{}")
+    assert resolve_model(tmp_path) == tmp_path
+
+
+def test_what_is_no_model_says_so(tmp_path):
+    with pytest.raises(CheckpointError, match=r"neither a preset \(lite, base\) nor a folder"):
+        resolve_model("huge")
+    (tmp_path / "vox.pth.tar").write_text("x")
+    with pytest.raises(CheckpointError, match="is a file; a model is a folder"):
+        resolve_model(tmp_path / "vox.pth.tar")
+
+
+def test_damaged_weights_of_a_preset(monkeypatch, tmp_path):
+    monkeypatch.setattr("fnevr.presets.ASSETS", tmp_path)
+    damaged = Preset("tiny", "for the test", sha256="0" * 64)
+    monkeypatch.setattr("fnevr.presets.PRESETS", (damaged,))
+    damaged.folder.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (damaged.folder / name).write_text("{}")
+    with pytest.raises(CheckpointError, match="damaged"):
+        resolve_model("tiny")
+
+
+def test_a_missing_asset_is_one_clear_error():
+    with pytest.raises(CheckpointError, match=r"'no\.jpg' is not in this installation"):
+        asset("no.jpg")
