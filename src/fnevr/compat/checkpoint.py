@@ -10,6 +10,7 @@ import pickle
 import re
 import struct
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,9 +19,9 @@ import torch
 from torch import Tensor
 
 from fnevr.compat.names import LAYOUTS, Layout
-from fnevr.config import FNeVRConfig, FOMMConfig, base_config, fomm_config
+from fnevr.config import AnyConfig, base_config, fomm_config
 from fnevr.errors import CheckpointError
-from fnevr.models import ARCHITECTURES, FOMM, FNeVR, PortraitModel
+from fnevr.models import ARCHITECTURES, PortraitModel
 from fnevr.models.weights import describe_problems, tensor_problems
 
 # What damaged files make torch.load raise; it has no error class of its own.
@@ -42,7 +43,7 @@ _LOAD_ERRORS = (
 
 
 def convert(
-    checkpoint: str | Path, out_dir: str | Path, config: FNeVRConfig | FOMMConfig | None = None
+    checkpoint: str | Path, out_dir: str | Path, config: AnyConfig | None = None
 ) -> PortraitModel:
     """Convert an authors' checkpoint to a weights folder of ours, and return the model.
 
@@ -59,9 +60,7 @@ def convert(
     return model
 
 
-def load_checkpoint(
-    checkpoint: str | Path, config: FNeVRConfig | FOMMConfig | None = None
-) -> FNeVR | FOMM:
+def load_checkpoint(checkpoint: str | Path, config: AnyConfig | None = None) -> PortraitModel:
     """Load an authors' checkpoint; which project's, its tensor names tell.
 
     Args:
@@ -107,7 +106,12 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
     Raises:
         CheckpointError: if the model has tensors that the authors' layout has no name for.
     """
-    layout = next(row for row in LAYOUTS if row.architecture == model.architecture)
+    layout = next((row for row in LAYOUTS if row.architecture == model.architecture), None)
+    if layout is None:
+        known = ", ".join(row.architecture for row in LAYOUTS)
+        raise CheckpointError(
+            f"no authors' layout for a model of architecture {model.architecture!r}: have {known}"
+        )
     weights = model.state_dict()
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in layout.parts}
     for ours, (part, name) in _their_names(layout, weights).items():
@@ -125,7 +129,10 @@ def _read(path: Path) -> dict[str, dict[str, Tensor]]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of foreign pickles and TorchScript archives before it refuses them.
+            warnings.simplefilter("ignore", UserWarning)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:

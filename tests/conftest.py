@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import jaxtyping
+import pytest
+import torch
+
+from fnevr.config import (
+    DetectorConfig,
+    EncoderConfig,
+    FNeVRConfig,
+    FOMMConfig,
+    HourglassConfig,
+    MotionConfig,
+    RendererConfig,
+    SpadeConfig,
+)
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    """Make every test draw the same random numbers, whatever ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def bad_argument():
+    """Let a wrong argument reach our own check instead of the runtime type checker."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def _tiny_stages():
+    hourglass = HourglassConfig(width=4, max_width=8, num_levels=2)
+    return {
+        "image_size": 32,
+        "num_keypoints": 3,
+        "detector": DetectorConfig(hourglass=hourglass, downscale=2),
+        "encoder": EncoderConfig(width=4, max_width=16, num_downs=2),
+        "motion": MotionConfig(hourglass=hourglass, downscale=4),
+    }
+
+
+@pytest.fixture
+def tiny_fnevr_config():
+    """Every stage of FNeVR on 32x32 pixels."""
+    return FNeVRConfig(
+        **_tiny_stages(),
+        renderer=RendererConfig(
+            num_planes=4, plane_width=4, num_residual_blocks=3, hidden_width=8, auxiliary_width=4
+        ),
+        decoder=SpadeConfig(widths=(8, 4, 4, 4), modulation_width=8, spade_width=8),
+    )
+
+
+@pytest.fixture
+def tiny_fomm_config():
+    """Every stage of FOMM on 32x32 pixels."""
+    return FOMMConfig(**_tiny_stages(), num_bottleneck_blocks=2)
