@@ -159,6 +159,15 @@ class ReferenceConfig(PortraitConfig):
             2**self.encoder.num_downs,
         )
 
+    @model_validator(mode="after")
+    def _heatmaps_have_an_extent(self) -> ReferenceConfig:
+        if self.image_size // self.detector.downscale < 8:
+            raise ValueError(
+                "the detector's unpadded 7x7 heads need image_size / detector.downscale >= 8, got "
+                f"{self.image_size} / {self.detector.downscale}"
+            )
+        return self
+
 
 class FNeVRConfig(ReferenceConfig):
     """FNeVR: dense motion, face volume rendering, SPADE decoder."""

@@ -8,8 +8,11 @@ from pydantic import ValidationError
 
 from fnevr.config import (
     MODEL_CONFIG,
+    DetectorConfig,
     EncoderConfig,
     FNeVRConfig,
+    HourglassConfig,
+    MotionConfig,
     RendererConfig,
     SpadeConfig,
     base_config,
@@ -41,6 +44,16 @@ def test_configs_are_frozen():
 def test_image_size_must_suit_the_networks():
     with pytest.raises(ValidationError, match="multiple of 128 for these networks, got 200"):
         FNeVRConfig(image_size=200)
+
+
+def test_heatmaps_must_not_vanish():
+    hourglass = HourglassConfig(width=4, num_levels=1)
+    with pytest.raises(ValidationError, match="got 8 / 4"):
+        FNeVRConfig(
+            image_size=8,
+            detector=DetectorConfig(hourglass=hourglass, downscale=4),
+            motion=MotionConfig(hourglass=hourglass, downscale=4),
+        )
 
 
 def test_decoder_must_reach_full_resolution():
