@@ -30,7 +30,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 animate: $(VENV)/.installed
 	$(BIN)/fnevr animate -o result.mp4
-	$(BIN)/python scripts/make_contact_sheet.py result.mp4 result.png
+	$(BIN)/python scripts/make_contact_sheet.py result.mp4 result.png \
+		--source src/fnevr/assets/portrait.jpg --around-face
 	@echo "video:         $(CURDIR)/result.mp4"
 	@echo "contact sheet: $(CURDIR)/result.png"
 
