@@ -235,7 +235,7 @@ class LiteConfig(PortraitConfig):
     plane_width: PositiveInt = 8
     """Channels of one plane, for density and for color."""
 
-    hidden_width: PositiveInt = 32
+    hidden_width: PositiveInt = Field(default=32, multiple_of=4)
     """Width of the field f_theta; a multiple of 4."""
 
     @property

@@ -40,15 +40,16 @@ def test_inverse_matches_the_library_in_value_and_gradient():
 
 def test_motions_match_loops():
     source, driving = keypoints(), keypoints()
-    motions = local_affine_motions(source, driving, 3, 5)
+    grid = coordinate_grid(3, 5, like=source.positions)
+    motions = local_affine_motions(source, driving, grid)
     wanted = motions_naive(source, driving, 3, 5)
     torch.testing.assert_close(motions, wanted, atol=1e-6, rtol=1e-6)
 
 
 def test_nothing_moves_when_driver_and_source_agree():
     same = keypoints()
-    motions = local_affine_motions(same, same, 4, 4)
-    grid = coordinate_grid(4, 4, like=motions)
+    grid = coordinate_grid(4, 4, like=same.positions)
+    motions = local_affine_motions(same, same, grid)
     torch.testing.assert_close(motions, grid.expand_as(motions))
 
 
@@ -56,8 +57,8 @@ def test_a_shifted_driver_looks_back_by_the_shift():
     source = keypoints()
     shift = torch.tensor([0.25, -0.5], dtype=torch.float64)
     driving = Keypoints(source.positions + shift, source.jacobians)
-    motions = local_affine_motions(source, driving, 4, 4)
-    grid = coordinate_grid(4, 4, like=motions)
+    grid = coordinate_grid(4, 4, like=source.positions)
+    motions = local_affine_motions(source, driving, grid)
     torch.testing.assert_close(motions, (grid - shift).expand_as(motions))
 
 

@@ -2,9 +2,8 @@
 
 Pixel i of n is at (2 i + 1) / n - 1, which is what `grid_sample(align_corners=False)` reads: a zero
 displacement returns the picture unchanged at any resolution. `lite` uses this convention
-throughout;
-the reference implementations mix two (see `geometry.warps`), which magnifies a still picture
-slightly.
+throughout; the reference implementations mix two (see `geometry.warps`), which magnifies a still
+picture slightly.
 
 Shapes: B batch, K keypoints, H and W pixels, C channels.
 """
@@ -17,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.geometry.warps import invert_2x2
+from fnevr.geometry.warps import local_affine_motions
 
 
 def centre_grid(height: int, width: int, like: Tensor) -> Float[Tensor, "H W 2"]:
@@ -30,11 +29,8 @@ def centre_grid(height: int, width: int, like: Tensor) -> Float[Tensor, "H W 2"]
 def affine_displacements(
     source: Keypoints, driving: Keypoints, grid: Float[Tensor, "H W 2"]
 ) -> Float[Tensor, "B K H W 2"]:
-    """Return T_k(z) - z, T_k(z) = p_S + J_S J_D^-1 (z - p_D) (FOMM, Eq. 4), on the grid."""
-    affine = source.jacobians @ invert_2x2(driving.jacobians)
-    offsets = grid - driving.positions[:, :, None, None, :]
-    moved = torch.einsum("bkij,bkhwj->bkhwi", affine, offsets)
-    return moved + source.positions[:, :, None, None, :] - grid
+    """Return ``T_k(z) - z``: how far each local affine motion moves each pixel of the grid."""
+    return local_affine_motions(source, driving, grid) - grid
 
 
 def flow_to_grid(

@@ -6,13 +6,11 @@ keypoint, the whole face gives one more:
 
 - ``p_k`` is the mean of the patch;
 - ``J_k`` is the least-squares affine map that takes the patch of a canonical face to this face,
-pulled
-  towards the map of the whole face by a ridge of a quarter of the patch's scatter.
+  pulled towards the map of the whole face by a ridge of a quarter of the patch's scatter.
 
 Then ``J_S J_D^-1`` is the local affine motion between two frames, as in the first-order motion
-model:
-T_k(z) = p_S + J_S J_D^-1 (z - p_D). These are the targets that the keypoint detector of ``lite``
-learns.
+model: ``T_k(z) = p_S + J_S J_D^-1 (z - p_D)``. These are the targets that the keypoint detector of
+``lite`` learns.
 
 Shapes: B batch, N landmarks, K keypoints.
 """

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from fnevr.geometry.grids import coordinate_grid
 from fnevr.geometry.keypoints import Keypoints
 
 
@@ -29,21 +28,19 @@ def invert_2x2(matrices: Float[Tensor, "*batch 2 2"]) -> Float[Tensor, "*batch 2
 
 
 def local_affine_motions(
-    source: Keypoints, driving: Keypoints, height: int, width: int
+    source: Keypoints, driving: Keypoints, grid: Float[Tensor, "H W 2"]
 ) -> Float[Tensor, "B K H W 2"]:
     """Return ``T_k(z) = p_S + J_S J_D^-1 (z - p_D)`` for every keypoint and pixel (FOMM, Eq. 4).
 
     Args:
         source: keypoints of the source image.
         driving: keypoints of the driving image.
-        height: rows of the driving view.
-        width: columns of the driving view.
+        grid: the pixels ``z`` of the driving view, in either convention (`docs/conventions.md`).
 
     Returns:
         For each pixel ``z`` of the driving view, the place in the source it came from if it moved
         with keypoint ``k``.
     """
-    grid = coordinate_grid(height, width, like=driving.positions)
     offsets = grid - driving.positions[:, :, None, None, :]
     affine = source.jacobians @ invert_2x2(driving.jacobians)
     moved = einsum(affine, offsets, "b k i j, b k h w j -> b k h w i")

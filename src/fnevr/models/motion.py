@@ -92,7 +92,7 @@ class DenseMotion(nn.Module):
         height, width = image.shape[-2:]
         identity = coordinate_grid(height, width, like=image)
         still = repeat(identity, "h w c -> b 1 h w c", b=image.shape[0])
-        return torch.cat((still, local_affine_motions(source, driving, height, width)), dim=1)
+        return torch.cat((still, local_affine_motions(source, driving, identity)), dim=1)
 
     def heatmap_differences(
         self, source: Keypoints, driving: Keypoints, image: Float[Tensor, "B 3 h w"]

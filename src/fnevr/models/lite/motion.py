@@ -3,6 +3,9 @@
 The flow is sum_k m_k (T_k(z) - z), with T_0 the identity. Its masks are
 m = softmax(b_k - |z - p_Dk|^2 / (2 s_k^2) + c_k(z)): the first two terms, with learned widths s and
 biases b, are the blend that already works untrained; the network's correction c starts at zero.
+
+Shapes: B batch, K keypoints and K1 = K + 1 motions (background first), H and W pixels of the
+picture, h = H / 4 and w = W / 4 of the flow.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ CORRECTION_GAIN = 4.0
 
 @dataclass(frozen=True)
 class LiteMotion:
-    """Displacements in [-1, 1] units, masks (background first), occlusion; a quarter of the size."""
+    """Displacements in [-1, 1] units, masks (background first), occlusion; quarter size."""
 
     flow: Float[Tensor, "B 2 h w"]
-    masks: Float[Tensor, "B K+1 h w"]
+    masks: Float[Tensor, "B K1 h w"]
     occlusion: Float[Tensor, "B 1 h w"]
 
 
@@ -68,8 +71,8 @@ class LiteDenseMotion(nn.Module):
         masks = self._prior_logits(driving, grid).softmax(dim=1)
         return torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
 
-    def _prior_logits(self, driving: Keypoints, grid: Tensor) -> Float[Tensor, "B K+1 h w"]:
-        """Logarithm of the Gaussian blend; the background's is its bias everywhere."""
+    def _prior_logits(self, driving: Keypoints, grid: Tensor) -> Float[Tensor, "B K1 h w"]:
+        """Return the logarithm of the Gaussian blend; the background's is its bias everywhere."""
         count = driving.num_keypoints
         distance = _squared_distances(driving, grid)
         scale = 2 * (2 * self.log_widths[:count]).exp()
@@ -79,7 +82,7 @@ class LiteDenseMotion(nn.Module):
     @torch.no_grad()
     def _describe(
         self, source_01: Tensor, source: Keypoints, driving: Keypoints, displacements: Tensor
-    ) -> Float[Tensor, "B 4*(K+1) h w"]:
+    ) -> Float[Tensor, "B C h w"]:
         """Show the network, at an eighth of the size, each keypoint's Gaussians and warped source.
 
         Gradients do not flow through this view: the keypoints learn from the flow itself, and half
