@@ -98,8 +98,8 @@ def test_best_frame_is_the_one_with_the_sources_shape():
 
 
 def test_best_frame_takes_the_first_of_equals_and_passes_over_collapsed_frames():
-    collapsed = np.zeros((4, 2))
-    assert best_frame(SQUARE, [collapsed, SQUARE, SQUARE]) == 1
+    collapsed, broken = np.zeros((4, 2)), np.full((4, 2), np.nan)
+    assert best_frame(SQUARE, [collapsed, broken, SQUARE, SQUARE]) == 2
 
 
 def test_collapsed_keypoints_are_an_error_that_says_whose():

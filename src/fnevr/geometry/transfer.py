@@ -96,7 +96,7 @@ def best_frame(source: Points, driving: Iterable[Points]) -> int:
     target = normalize_shape(source)
     best, best_distance = -1, np.inf
     for index, points in enumerate(driving):
-        if hull_area(points) < SMALLEST_AREA:
+        if not hull_area(points) >= SMALLEST_AREA:  # also true for not-a-number
             continue
         distance = float(np.square(normalize_shape(points) - target).sum())
         if distance < best_distance:
