@@ -40,7 +40,7 @@ SHAPES = [stretched(factor) for factor in (3.0, 2.0, 1.5, 1.1, 2.5)]
     ("choice", "index", "num_read"), [("auto", 3, 5), ("first", 0, 1), (2, 2, 3)]
 )
 def test_the_reference_is_chosen_and_no_frame_is_lost(size, choice, index, num_read):
-    read = []
+    read: list[int] = []
     reference = choose_reference(batches(SHAPES, size, read), keypoints(SQUARE), choice)
     assert reference.index == index
     assert num_read <= sum(read) < num_read + size

@@ -63,7 +63,7 @@ Output = Annotated[
 
 
 @app.command()
-def animate(  # noqa: PLR0913 - one parameter per option
+def animate(
     *,
     source: Annotated[
         Path | None,
