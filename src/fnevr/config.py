@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    model_validator,
+)
 
 Transmittance = Literal["exclusive", "inclusive"]
 
@@ -128,6 +136,11 @@ class PortraitConfig(FrozenConfig):
         """What the height and width of an image must be multiples of."""
         raise NotImplementedError
 
+    @property
+    def num_face_keypoints(self) -> int:
+        """How many of the keypoints, the first ones, tell the size and pose of the face."""
+        return self.num_keypoints
+
     @model_validator(mode="after")
     def _image_size_fits(self) -> PortraitConfig:
         if self.image_size % self.size_multiple:
@@ -212,7 +225,10 @@ class LiteConfig(PortraitConfig):
     """Which model class this configures."""
 
     num_keypoints: PositiveInt = 29
-    """K: those of the face patches first, then keypoints learned without targets."""
+    """K: those of the face patches first, then the free ones."""
+
+    num_free_keypoints: NonNegativeInt = 4
+    """How many of them, the last ones, are learned without targets and may lie anywhere."""
 
     detector_widths: tuple[PositiveInt, ...] = Field(default=(32, 48, 64, 96, 128), min_length=3)
     """Channels of the detector's hourglass from a quarter of the image size downwards."""
@@ -242,6 +258,20 @@ class LiteConfig(PortraitConfig):
     def size_multiple(self) -> int:
         """What the height and width of an image must be multiples of."""
         return max(4 * 2 ** (len(self.detector_widths) - 1), 8 * 2 ** (len(self.motion_widths) - 1))
+
+    @property
+    def num_face_keypoints(self) -> int:
+        """How many of the keypoints, the first ones, tell the size and pose of the face."""
+        return self.num_keypoints - self.num_free_keypoints
+
+    @model_validator(mode="after")
+    def _some_keypoints_are_on_the_face(self) -> LiteConfig:
+        if self.num_face_keypoints < 3:
+            raise ValueError(
+                "num_keypoints must exceed num_free_keypoints by 3 at least, got "
+                f"{self.num_keypoints} and {self.num_free_keypoints}"
+            )
+        return self
 
 
 AnyConfig = FNeVRConfig | FOMMConfig | LiteConfig

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from fnevr.errors import FaceError, MediaError
@@ -147,7 +147,10 @@ class Reference:
 
 
 def choose_reference(
-    batches: Iterator[DrivingBatch], source: Keypoints, choice: BestFrame
+    batches: Iterator[DrivingBatch],
+    source: Keypoints,
+    choice: BestFrame,
+    num_face: int | None = None,
 ) -> Reference:
     """Choose the driver's reference frame, reading no further than needed.
 
@@ -156,6 +159,7 @@ def choose_reference(
         source: keypoints of the source, batch 1.
         choice: "first", a frame's number counted from 0, or "auto" for the frame whose face is
             most like the source's.
+        num_face: how many keypoints, the first ones, lie on the face; None means all.
 
     Raises:
         MediaError: if the driver has no frame, or none of that number.
@@ -163,8 +167,8 @@ def choose_reference(
     """
     if choice == "auto":
         read = list(batches)
-        positions = (p for batch in read for p in batch.keypoints.positions.float().cpu().numpy())
-        index = best_frame(source.positions[0].float().cpu().numpy(), positions) if read else 0
+        positions = (face for batch in read for face in _faces(batch.keypoints, num_face))
+        index = best_frame(_faces(source, num_face)[0], positions) if read else 0
     else:
         index = 0 if choice == "first" else choice
         read = _read_until(batches, index)
@@ -193,3 +197,7 @@ def _frame(batches: list[DrivingBatch], index: int) -> Keypoints:
             return batch.keypoints[index]
         index -= len(batch.keypoints)
     raise AssertionError("the caller checked that the frame is there")
+
+
+def _faces(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "B N 2"]:
+    return keypoints.positions[:, :num_face].float().cpu().numpy()

@@ -55,8 +55,11 @@ def render(
     batches = driver.batches
     if best_frame == "auto":
         batches = _watched(batches, READING, driver.num_frames, progress)
-    reference = choose_reference(batches, source.keypoints, best_frame)
-    scale = movement_scale(_positions(source.keypoints), _positions(reference.keypoints))
+    num_face = model.config.num_face_keypoints
+    reference = choose_reference(batches, source.keypoints, best_frame, num_face)
+    scale = movement_scale(
+        _positions(source.keypoints, num_face), _positions(reference.keypoints, num_face)
+    )
     start = reference.keypoints.to(source.image_01.device)
 
     def move(driving: Keypoints) -> Keypoints:
@@ -112,5 +115,5 @@ def _watched(
         progress(stage, num_done, num_done)
 
 
-def _positions(keypoints: Keypoints) -> Float[np.ndarray, "K 2"]:
-    return keypoints.positions[0].float().cpu().numpy()
+def _positions(keypoints: Keypoints, num_face: int) -> Float[np.ndarray, "K 2"]:
+    return keypoints.positions[0, :num_face].float().cpu().numpy()
