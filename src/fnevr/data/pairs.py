@@ -1,4 +1,7 @@
-"""Pairs of frames of one clip, augmented: source, driving picture and the landmarks of both."""
+"""Pairs of frames of one clip, augmented: source, driving picture and the landmarks of both.
+
+Shapes: B pairs, N landmarks, H and W pixels.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.warps import invert_2x2
 
 
+NEAR_SHARE, NEAR_FRAMES = 0.2, 8
+
+
 @dataclass(frozen=True)
 class Pairs:
     """A batch: pictures in [0, 1] and landmarks in [-1, 1] of sources and driving frames."""
@@ -30,13 +36,16 @@ class PairSampler:
     """Draws pairs: moving clips more often, identities with many clips less often.
 
     A clip is drawn in proportion to (0.4 + 8 min(motion, 0.2)) / sqrt(clips of its identity),
-    motion in
-    face heights. Every batch has its own generator, made from the seed and the step, so that a
-    resumed run sees the pairs that the uninterrupted one would have seen.
+    motion in face heights. Every batch has its own generator, made from the seed and the step, so
+    that a resumed run sees the pairs that the uninterrupted one would have seen.
     """
 
     def __init__(self, clips: list[Clip], patches: FacePatches, *, seed: int) -> None:
-        """Keep the clips in which a face was found in at least two frames."""
+        """Keep the clips in which a face was found in at least two frames.
+
+        Raises:
+            ValueError: if there is none.
+        """
         self.clips = [clip for clip in clips if len(clip.tracked) >= 2]
         if not self.clips:
             raise ValueError("no clip has a face in two frames or more: check the data folder")
@@ -56,7 +65,7 @@ class PairSampler:
         frames, landmarks = [], []
         for index in rng.choice(len(self.clips), batch_size, p=self.probabilities):
             clip, tracked = self.clips[index], self.tracked[index]
-            for frame in rng.choice(tracked, 2, replace=False):
+            for frame in _two_frames(tracked, rng):
                 frames.append(clip.frames[frame])
                 landmarks.append(clip.landmarks[frame])
         images_01 = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
@@ -65,6 +74,14 @@ class PairSampler:
         images_01, points = move(images_01, points, rng)
         images_01 = recolour(images_01, rng)
         return Pairs(images_01[0::2], images_01[1::2], points[0::2], points[1::2])
+
+
+def _two_frames(tracked: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw two frames, now and then close ones: a model must also learn when to keep still."""
+    if rng.random() >= NEAR_SHARE:
+        return rng.choice(tracked, 2, replace=False)
+    start = int(rng.integers(len(tracked)))
+    return rng.choice(tracked[start : start + NEAR_FRAMES], 2, replace=True)
 
 
 def flip(

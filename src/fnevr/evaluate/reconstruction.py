@@ -4,7 +4,7 @@ Four predictions of each frame are scored side by side by PSNR:
 
 - ``still``: frame 0 repeated;
 - ``geometry``: frame 0 warped by the keypoints of dense landmarks, nothing trained but the blend's
-widths;
+  widths;
 - ``detector``: the same warp by the model's own keypoints;
 - ``model``: the model's picture.
 
@@ -26,10 +26,9 @@ from fnevr.evaluate.psnr import psnr
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
-from fnevr.models.lite import FNeVRLite
+from fnevr.models.lite import CELL, FNeVRLite
 
 MOVING_BELOW_DB = 21.0
-CELL = 4
 
 
 @dataclass(frozen=True)
@@ -67,24 +66,34 @@ class Summary:
 def score_clip(
     model: FNeVRLite, clip: Clip, patches: FacePatches, *, stride: int = 1, batch_size: int = 8
 ) -> ClipScore:
-    """Score the frames ``stride``, ``2 stride``, ... of one clip."""
+    """Score the frames ``stride``, ``2 stride``, ... of one clip.
+
+    Where no frame has landmarks, ``geometry`` keeps still.
+
+    Raises:
+        ValueError: if the clip has no such frame.
+    """
+    if len(clip.frames) <= stride:
+        raise ValueError(f"{clip.name} has {len(clip.frames)} frames: too few for stride {stride}")
     source_01 = _to_tensor(clip.frames[:1])
     source = model.keypoints(source_01)
     features = model.encode(source_01)
-    landmarks = _fill_gaps(clip.landmarks)
-    source_patches = patches(torch.from_numpy(landmarks[:1]))
+    targets = _patches_of(clip, patches)
+    num_face = patches.num_keypoints
     scores = []
     indices = np.arange(stride, len(clip.frames), stride)
     for start in range(0, len(indices), batch_size):
         batch = indices[start : start + batch_size]
         target_01 = _to_tensor(clip.frames[batch])
         driving = model.keypoints(target_01)
-        driving_patches = patches(torch.from_numpy(landmarks[batch]))
         generated = model.generate(source_01, source, driving, source_features=features)
-        num_face = patches.num_keypoints
+        still = geometry = source_01.expand_as(target_01)
+        if targets:
+            moved = targets[torch.from_numpy(batch)]
+            geometry = geometric_warp(model, source_01, targets[0], moved)
         predictions = (
-            source_01.expand_as(target_01),
-            geometric_warp(model, source_01, source_patches, driving_patches),
+            still,
+            geometry,
             geometric_warp(model, source_01, _first(source, num_face), _first(driving, num_face)),
             generated.image,
         )
@@ -104,7 +113,13 @@ def geometric_warp(
 
 
 def summarize(scores: list[ClipScore]) -> Summary:
-    """Average over clips."""
+    """Average over clips.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not scores:
+        raise ValueError("no clips to average over: is the split right?")
     still, geometry, detector, model = np.array(
         [[s.still, s.geometry, s.detector, s.model] for s in scores]
     ).T
@@ -143,10 +158,13 @@ def _to_tensor(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
 
 
-def _fill_gaps(landmarks: np.ndarray) -> np.ndarray:
-    """Hold the last landmarks where none were found (at the start, the first)."""
-    found = np.flatnonzero(~np.isnan(landmarks[:, 0, 0]))
+def _patches_of(clip: Clip, patches: FacePatches) -> Keypoints | None:
+    """Fit keypoints to every frame's landmarks; where none were found, to the last ones before.
+
+    Before the first face, its landmarks serve; without any face there is None.
+    """
+    found = clip.tracked
     if not len(found):
-        return np.zeros_like(landmarks)
-    last = np.searchsorted(found, np.arange(len(landmarks)), side="right") - 1
-    return landmarks[found[np.clip(last, 0, None)]]
+        return None
+    last = np.searchsorted(found, np.arange(len(clip.frames)), side="right") - 1
+    return patches(torch.from_numpy(clip.landmarks[found[np.clip(last, 0, None)]]))

@@ -1,4 +1,7 @@
-"""Equivariance of keypoints under a known affine warp (FOMM, Eq. 9 to 11, affine case)."""
+"""Equivariance of keypoints under a known affine warp (FOMM, Eq. 9 to 11, affine case).
+
+Shapes: B batch, K keypoints.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,14 @@ def affine_equivariance(
         matrix: A.
         offset: t, in [-1, 1] units.
         first: index of the first keypoint to compare (those before it have targets of their own).
+
+    Raises:
+        ValueError: if there is no keypoint from `first` on.
     """
+    if not 0 <= first < original.num_keypoints:
+        raise ValueError(
+            f"first must be the index of one of {original.num_keypoints} keypoints, got {first}"
+        )
     positions = torch.einsum("bij,bkj->bki", matrix, warped.positions) + offset[:, None]
     jacobians = torch.einsum("bij,bkjl->bkil", matrix, warped.jacobians)
     position_error = (positions - original.positions)[:, first:].abs().mean()

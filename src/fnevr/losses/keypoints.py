@@ -9,12 +9,23 @@ from fnevr.geometry.keypoints import Keypoints
 
 
 def position_distance(detected: Keypoints, target: Keypoints) -> Float[Tensor, ""]:
-    """Mean L1 distance of the positions, over the keypoints that have a target (the first ones)."""
-    num_targets = target.positions.shape[1]
-    return (detected.positions[:, :num_targets] - target.positions).abs().mean()
+    """Return the mean L1 distance of the positions from their targets.
+
+    Only the first keypoints have targets; more targets than keypoints are a ValueError.
+    """
+    count = _num_targets(detected, target)
+    return (detected.positions[:, :count] - target.positions).abs().mean()
 
 
 def jacobian_distance(detected: Keypoints, target: Keypoints) -> Float[Tensor, ""]:
-    """Mean L1 distance of the Jacobians, over the keypoints that have a target (the first ones)."""
-    num_targets = target.positions.shape[1]
-    return (detected.jacobians[:, :num_targets] - target.jacobians).abs().mean()
+    """Return the mean L1 distance of the Jacobians from their targets, as for the positions."""
+    count = _num_targets(detected, target)
+    return (detected.jacobians[:, :count] - target.jacobians).abs().mean()
+
+
+def _num_targets(detected: Keypoints, target: Keypoints) -> int:
+    if target.num_keypoints > detected.num_keypoints:
+        raise ValueError(
+            f"{target.num_keypoints} targets for {detected.num_keypoints} detected keypoints"
+        )
+    return target.num_keypoints

@@ -1,4 +1,7 @@
-"""L1 distance over an image pyramid."""
+"""L1 distance over an image pyramid.
+
+Shapes: B batch, C channels, H and W pixels.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def pyramid_l1(
         ValueError: if ``levels`` is not positive, or the size does not divide.
     """
     height, width = image_01.shape[-2:]
-    step = 2 ** (levels - 1)
+    step = 2 ** max(levels - 1, 0)
     if levels < 1 or height % step or width % step:
         raise ValueError(
             f"levels must be positive and height and width divisible by 2 ** (levels - 1), got "

@@ -1,13 +1,14 @@
 """The resumable training loop: run the same command again and it goes on.
 
-A run folder holds ``last.pt`` (weights, optimizer, step, minutes spent), ``log.jsonl`` (one line
-per hundred steps) and, at the end, the model folder.
+A run folder holds ``last.pt`` (weights, optimizer, step, minutes spent) and ``log.jsonl`` (one line
+per LOG_EVERY steps: the mean of each term over the steps that had it).
 """
 
 from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from torch import Generator
 from torch.nn.utils import clip_grad_norm_
 
 from fnevr.data.pairs import PairSampler
+from fnevr.errors import CheckpointError
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
 from fnevr.models.lite import FNeVRLite
@@ -31,11 +33,35 @@ MAX_GRADIENT_NORM = 5.0
 
 
 class Trainer:
-    """Trains one model by one recipe in one run folder."""
+    """Trains one model by one recipe in one run folder.
 
-    def __init__(self, model: FNeVRLite, sampler: PairSampler, recipe: Recipe, run_dir: Path):
-        """Prepare a run, or take up the one that `run_dir` holds."""
+    Everything that is drawn comes from the seed and the step, so a run that was interrupted ends
+    as if it had not been, given the same times.
+    """
+
+    def __init__(
+        self,
+        model: FNeVRLite,
+        sampler: PairSampler,
+        recipe: Recipe,
+        run_dir: Path,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare a run, or take up the one that `run_dir` holds.
+
+        Args:
+            model: where to start; replaced by the run's own weights when there are some.
+            sampler: where the pairs come from.
+            recipe: what to do.
+            run_dir: made if it does not exist.
+            clock_s: seconds since any moment; the learning rates follow it.
+
+        Raises:
+            CheckpointError: if the run's checkpoint is damaged or of another model or stage.
+        """
         self.model, self.sampler, self.recipe, self.run_dir = model, sampler, recipe, run_dir
+        self.clock_s = clock_s
         self.patches = FacePatches.packaged()
         self.optimizer = torch.optim.Adam(_parameter_groups(model, recipe), betas=(0.9, 0.99))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -50,24 +76,58 @@ class Trainer:
         return self.run_dir / "last.pt"
 
     def run(self, progress: Callable[[dict[str, float]], None]) -> None:
-        """Train until the recipe's minutes are spent, then write the last checkpoint."""
-        start, sums = time.monotonic(), defaultdict[str, float](float)
+        """Train until the recipe's minutes are spent, then write the last checkpoint.
+
+        Args:
+            progress: called with every record of the log.
+
+        Raises:
+            FloatingPointError: if the loss or its gradient is not finite; nothing is saved then.
+        """
+        start_s = self.clock_s()
+        sums, counts = defaultdict[str, float](float), defaultdict[str, int](int)
         self.model.train()
         while (
-            minutes := self.minutes_before + (time.monotonic() - start) / 60
+            minutes := self.minutes_before + (self.clock_s() - start_s) / 60
         ) < self.recipe.minutes:
             self._set_rates(minutes)
-            for name, value in self._train_step().items():
-                sums[name] += value / LOG_EVERY
-            self.step += 1
+            for name, value in self.train_step().items():
+                sums[name] += value
+                counts[name] += 1
             if self.step % LOG_EVERY == 0:
-                record = {"step": self.step, "minutes": round(minutes, 2), **sums}
+                means = {name: sums[name] / counts[name] for name in sums}
+                record = {"step": self.step, "minutes": round(minutes, 2), **means}
                 self._log(record)
                 progress(record)
                 sums.clear()
+                counts.clear()
             if self.step % self.recipe.checkpoint_every == 0:
                 self.save(minutes)
         self.save(minutes)
+
+    def train_step(self) -> dict[str, float]:
+        """Take one step, at the learning rates that are set; return the unweighted terms."""
+        rng = Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        pairs = self.sampler.sample(self.recipe.batch_size, self.step)
+        terms = loss_terms(self.model, self.patches, pairs, self.recipe, rng, self.step)
+        loss = weigh(terms, self.recipe)
+        if not torch.isfinite(loss):
+            bad = [name for name, term in terms.items() if not torch.isfinite(term)]
+            raise FloatingPointError(
+                f"the loss is not finite at step {self.step}, in {', '.join(bad) or 'the sum'}: "
+                "resume from the last checkpoint with smaller learning rates"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        norm = clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(
+                f"the gradient is not finite at step {self.step}: resume from the last checkpoint "
+                "with smaller learning rates"
+            )
+        self.optimizer.step()
+        self.step += 1
+        return {name: float(term.detach()) for name, term in terms.items()}
 
     def save(self, minutes: float) -> None:
         """Write the checkpoint beside, then rename."""
@@ -80,23 +140,6 @@ class Trainer:
         with atomic_path(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
-    def _train_step(self) -> dict[str, float]:
-        rng = Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
-        pairs = self.sampler.sample(self.recipe.batch_size, self.step)
-        terms = loss_terms(self.model, self.patches, pairs, self.recipe, rng, self.step)
-        loss = weigh(terms, self.recipe)
-        if not torch.isfinite(loss):
-            bad = [name for name, term in terms.items() if not torch.isfinite(term)]
-            raise FloatingPointError(
-                f"the loss is not finite at step {self.step}, in {bad}: resume from the last "
-                "checkpoint with smaller learning rates"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
-        self.optimizer.step()
-        return {name: float(term.detach()) for name, term in terms.items()}
-
     def _set_rates(self, minutes: float) -> None:
         """Warm up over the first steps, then fall along a cosine to FINAL_RATE."""
         cosine = 0.5 * (1 + math.cos(math.pi * minutes / self.recipe.minutes))
@@ -106,10 +149,16 @@ class Trainer:
             group["lr"] = rate * factor
 
     def _restore(self) -> None:
-        state = torch.load(self.checkpoint, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.minutes_before = state["step"], state["minutes"]
+        try:
+            state = torch.load(self.checkpoint, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.minutes_before = state["step"], state["minutes"]
+        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            raise CheckpointError(
+                f"{self.checkpoint}: cannot take up this run; is it of another model or stage, or "
+                f"damaged? Start in a new folder. ({error})"
+            ) from error
 
     def _log(self, record: dict[str, float]) -> None:
         with (self.run_dir / "log.jsonl").open("a", encoding="utf-8") as log:
@@ -117,7 +166,7 @@ class Trainer:
 
 
 def _parameter_groups(model: FNeVRLite, recipe: Recipe) -> list[dict]:
-    """Group parameters by learning rate: generator, motion, Gaussian blend."""
+    """Group parameters by learning rate: motion, Gaussian blend, generator."""
     prior = [model.motion.log_widths, model.motion.biases]
     motion = [*model.detector.parameters(), *model.motion.hourglass.parameters()]
     motion += [*model.motion.masks.parameters(), *model.motion.occlusion.parameters()]

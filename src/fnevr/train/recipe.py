@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from fnevr.config import FrozenConfig
 
@@ -24,7 +24,7 @@ class LossWeights(FrozenConfig):
     auxiliary: float = 1.5
     """Pyramid L1 of the volume renderer's auxiliary picture (stage "full")."""
 
-    decoded: float = 1.5
+    decoded: float = 5.0
     """Pyramid L1 of the decoded picture before the composite (stage "full")."""
 
     position: float = 20.0
@@ -61,7 +61,7 @@ class Recipe(FrozenConfig):
     prior_rate: PositiveFloat = 1e-3
     """Adam's learning rate of the Gaussian blend's widths and biases."""
 
-    window: PositiveInt = 128
+    window: PositiveInt = Field(default=128, multiple_of=32)
     """Side of the window that is decoded and compared, in pixels; a multiple of 32."""
 
     target_keypoints: float = Field(default=0.0, ge=0, le=1)
@@ -73,8 +73,17 @@ class Recipe(FrozenConfig):
     weights: LossWeights = LossWeights()
     """Weights of the loss terms."""
 
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of the pairs, windows and warps."""
 
     checkpoint_every: PositiveInt = 600
     """Steps between two checkpoints."""
+
+
+RECIPES = {
+    "motion": Recipe(
+        stage="motion", minutes=25, batch_size=16, motion_rate=1e-3, target_keypoints=0.15
+    ),
+    "full": Recipe(),
+}
+"""Where to start from, by stage."""

@@ -19,9 +19,13 @@ def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
     """Make a model whose Gaussian blend is the geometric warp.
 
     Widths are in face heights, which are about 1 in [-1, 1] coordinates. The patches are narrow,
-    the
-    eyelids (the last patches) narrower, the whole head wide but behind the patches, the keypoints
-    without targets further behind; the background wins beyond them all.
+    the eyelids (the last patches) narrower, the whole head wide but behind the patches, the
+    keypoints without targets further behind; the background wins beyond them all.
+
+    Args:
+        config: what to build.
+        patches: which keypoints have targets, in what order.
+        seed: of the weights; torch's own random state is left as it was.
 
     Raises:
         ValueError: if the config has fewer keypoints than there are patches.
@@ -29,8 +33,9 @@ def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
     num_face = patches.num_keypoints
     if config.num_keypoints < num_face:
         raise ValueError(f"num_keypoints must be at least {num_face}, got {config.num_keypoints}")
-    torch.manual_seed(seed)
-    model = FNeVRLite(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = FNeVRLite(config)
     widths = torch.full((config.num_keypoints,), PATCH_WIDTH)
     widths[num_face - 1 - NUM_EYELIDS : num_face - 1] = EYELID_WIDTH
     widths[num_face - 1] = HEAD_WIDTH
@@ -46,5 +51,9 @@ def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
 
 
 def saved_model(folder: Path) -> FNeVRLite:
-    """Load a saved model to train it further."""
+    """Load a saved model to train it further.
+
+    Raises:
+        CheckpointError: if the folder does not hold a whole `lite` model.
+    """
     return FNeVRLite.from_pretrained(folder).requires_grad_(True)

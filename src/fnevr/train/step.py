@@ -11,16 +11,23 @@ from fnevr.geometry.flow import centre_grid, flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.losses import affine_equivariance, jacobian_distance, position_distance, pyramid_l1
-from fnevr.models.lite import FNeVRLite, Window
+from fnevr.models.lite import CELL, FNeVRLite, Window
 from fnevr.train.recipe import Recipe
-
-CELL = 4
 
 
 def loss_terms(
     model: FNeVRLite, patches: FacePatches, pairs: Pairs, recipe: Recipe, rng: Generator, step: int
 ) -> dict[str, Tensor]:
-    """Return the unweighted terms of the loss, by the names of `LossWeights`."""
+    """Return the unweighted terms of the loss, by the names of `LossWeights`.
+
+    Args:
+        model: what is trained; its batch statistics are updated.
+        patches: where the keypoints' targets come from.
+        pairs: one batch.
+        recipe: says which terms there are.
+        rng: of the window and the warps.
+        step: equivariance is a term of some steps only.
+    """
     images_01 = torch.cat([pairs.source_01, pairs.driving_01])
     landmarks = torch.cat([pairs.source_landmarks, pairs.driving_landmarks])
     detected, target = model.keypoints(images_01), patches(landmarks)
@@ -28,7 +35,8 @@ def loss_terms(
         "position": position_distance(detected, target),
         "jacobian": jacobian_distance(detected, target),
     }
-    if step % recipe.equivariance_every == 0:
+    has_free_keypoints = detected.num_keypoints > target.num_keypoints
+    if has_free_keypoints and step % recipe.equivariance_every == 0:
         terms["equivariance"] = _equivariance(model, pairs.driving_01, detected, patches, rng)
     if torch.rand((), generator=rng) < recipe.target_keypoints:
         detected = _with_targets(detected, target)
@@ -57,8 +65,22 @@ def weigh(terms: dict[str, Tensor], recipe: Recipe) -> Tensor:
 
 
 def draw_window(cells: int, size: int, rng: Generator) -> Window:
-    """Draw a square window, mostly around the middle, where the face is."""
+    """Draw a square window, mostly around the middle, where the face is.
+
+    Args:
+        cells: side of the picture, in cells.
+        size: side of the window, in cells.
+        rng: where the draw comes from.
+
+    Raises:
+        ValueError: if the window is larger than the picture.
+    """
     free = cells - size
+    if free < 0:
+        raise ValueError(
+            f"the recipe's window of {CELL * size} pixels does not fit pictures of "
+            f"{CELL * cells} pixels"
+        )
     offsets = torch.randn(2, generator=rng) * 0.28 * free + 0.5 * free
     top, left = offsets.round().long().clamp(0, free).tolist()
     return Window(top, left, size)

@@ -1,6 +1,7 @@
 """FNeVR at the size of a laptop CPU, and a composite with the warped source.
 
-Shapes: B batch, K keypoints, H and W pixels, h = H / 4 and w = W / 4 cells.
+Shapes: B batch, S sources (one, or one per frame), H and W pixels, h = H / 4 and w = W / 4 cells,
+K1 motions (background first).
 """
 
 from __future__ import annotations
@@ -43,14 +44,18 @@ class Window:
 
 @dataclass(frozen=True)
 class LiteGenerated(Generated):
-    """Generated frames, with the two sides of the composite.
+    """Generated frames or windows of them, with the two sides of the composite.
 
     Attributes:
+        masks: of the whole view, whatever the window.
+        flow: where each pixel looks in the source, at full resolution.
         rendered: the renderer's auxiliary picture, in (0, 1).
         decoded: the decoder's picture, in (0, 1).
         composite_mask: where the warped source is taken instead, in (0, 1).
     """
 
+    masks: Float[Tensor, "B K1 h1 w1"]
+    flow: Float[Tensor, "B H W 2"]
     rendered: Float[Tensor, "B 3 H W"] = field(kw_only=True)
     decoded: Float[Tensor, "B 3 H W"] = field(kw_only=True)
     composite_mask: Float[Tensor, "B 1 H W"] = field(kw_only=True)
@@ -59,8 +64,7 @@ class LiteGenerated(Generated):
 class FNeVRLite(PortraitModel):
     """The root: every stage of the paper at small widths, and a composite with the warped source.
 
-    image = m warp(source) + (1 - m) decoded: the source keeps its own texture where warping
-    suffices.
+    image = m warp(source) + (1 - m) decoded: the source keeps its own texture where that suffices.
     """
 
     architecture: ClassVar[str] = "fnevr-lite"
