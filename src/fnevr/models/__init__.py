@@ -16,8 +16,15 @@ ARCHITECTURES: dict[str, type[PortraitModel]] = {
     model.architecture: model for model in (FNeVR, FNeVRLite, FOMM)
 }
 
-__all__ = ["ARCHITECTURES", "FOMM", "FNeVR", "FNeVRLite", "Generated", "PortraitModel",
-"load_model"]
+__all__ = [
+    "ARCHITECTURES",
+    "FOMM",
+    "FNeVR",
+    "FNeVRLite",
+    "Generated",
+    "PortraitModel",
+    "load_model",
+]
 
 
 def load_model(folder: str | Path, device: torch.device | str = "cpu") -> PortraitModel:

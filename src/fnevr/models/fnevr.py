@@ -7,6 +7,7 @@ Shapes: S sources (one, or one per frame), B driving frames, H and W pixels. RGB
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -17,8 +18,10 @@ from fnevr.config import FNeVRConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import warp
 from fnevr.models.decoder import SpadeDecoder
+from fnevr.models.lite import FNeVRLite
 from fnevr.models.portrait import Generated, ReferenceModel
 from fnevr.models.volume import FaceVolumeRenderer
+from fnevr.models.weights import read_config
 
 
 class FNeVR(ReferenceModel):
@@ -72,3 +75,16 @@ class FNeVR(ReferenceModel):
             rendered=rendering.image,
             density_features=rendering.density_features,
         )
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # one public name loads both sizes
+        cls, folder: str | Path, device: torch.device | str = "cpu"
+    ) -> FNeVR | FNeVRLite:
+        """Load FNeVR of either size, as the folder's config says, ready for inference.
+
+        Raises:
+            CheckpointError: if files are missing or damaged, or hold another model.
+        """
+        if read_config(Path(folder)).architecture == FNeVRLite.architecture:
+            return FNeVRLite.from_pretrained(folder, device)
+        return super().from_pretrained(folder, device)
