@@ -18,7 +18,6 @@ from fnevr.geometry.flow import centre_grid
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.warps import invert_2x2
 
-
 NEAR_SHARE, NEAR_FRAMES = 0.2, 8
 
 

@@ -27,6 +27,8 @@ from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.models.lite import CELL, FNeVRLite
+from fnevr.models.lite.motion import LiteDenseMotion
+from fnevr.train.start import new_model
 
 MOVING_BELOW_DB = 21.0
 
@@ -80,6 +82,7 @@ def score_clip(
     features = model.encode(source_01)
     targets = _patches_of(clip, patches)
     num_face = patches.num_keypoints
+    untrained = new_model(model.config, patches, seed=0).motion
     scores = []
     indices = np.arange(stride, len(clip.frames), stride)
     for start in range(0, len(indices), batch_size):
@@ -90,11 +93,13 @@ def score_clip(
         still = geometry = source_01.expand_as(target_01)
         if targets:
             moved = targets[torch.from_numpy(batch)]
-            geometry = geometric_warp(model, source_01, targets[0], moved)
+            geometry = geometric_warp(untrained, source_01, targets[0], moved)
         predictions = (
             still,
             geometry,
-            geometric_warp(model, source_01, _first(source, num_face), _first(driving, num_face)),
+            geometric_warp(
+                untrained, source_01, _first(source, num_face), _first(driving, num_face)
+            ),
             generated.image,
         )
         scores.append(torch.stack([psnr(image.clamp(0, 1), target_01) for image in predictions]))
@@ -103,12 +108,12 @@ def score_clip(
 
 
 def geometric_warp(
-    model: FNeVRLite, source_01: Tensor, source: Keypoints, driving: Keypoints
+    motion: LiteDenseMotion, source_01: Tensor, source: Keypoints, driving: Keypoints
 ) -> Tensor:
     """Warp the source by the Gaussian blend of its keypoints' motions alone, no network."""
     height, width = source_01.shape[-2:]
     count = driving.batch_size
-    flow = model.motion.prior_flow(source.expand(count), driving, height // CELL, width // CELL)
+    flow = motion.prior_flow(source.expand(count), driving, height // CELL, width // CELL)
     return sample(source_01.expand(count, -1, -1, -1), flow_to_grid(flow, height, width))
 
 
@@ -155,7 +160,8 @@ def _first(keypoints: Keypoints, count: int) -> Keypoints:
 
 
 def _to_tensor(frames: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    writable = np.array(frames)  # a copy: PyTorch warns of arrays that are mapped read-only
+    return torch.from_numpy(writable).permute(0, 3, 1, 2).float() / 255
 
 
 def _patches_of(clip: Clip, patches: FacePatches) -> Keypoints | None:

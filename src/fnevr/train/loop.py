@@ -31,6 +31,8 @@ WARM_UP_STEPS = 100
 FINAL_RATE = 0.03
 MAX_GRADIENT_NORM = 5.0
 
+Record = dict[str, float | int]  # one line of the log
+
 
 class Trainer:
     """Trains one model by one recipe in one run folder.
@@ -75,7 +77,7 @@ class Trainer:
         """Path of the last checkpoint."""
         return self.run_dir / "last.pt"
 
-    def run(self, progress: Callable[[dict[str, float]], None]) -> None:
+    def run(self, progress: Callable[[Record], None]) -> None:
         """Train until the recipe's minutes are spent, then write the last checkpoint.
 
         Args:
@@ -96,7 +98,7 @@ class Trainer:
                 counts[name] += 1
             if self.step % LOG_EVERY == 0:
                 means = {name: sums[name] / counts[name] for name in sums}
-                record = {"step": self.step, "minutes": round(minutes, 2), **means}
+                record: Record = {"step": self.step, "minutes": round(minutes, 2), **means}
                 self._log(record)
                 progress(record)
                 sums.clear()
@@ -160,7 +162,7 @@ class Trainer:
                 f"damaged? Start in a new folder. ({error})"
             ) from error
 
-    def _log(self, record: dict[str, float]) -> None:
+    def _log(self, record: Record) -> None:
         with (self.run_dir / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
 

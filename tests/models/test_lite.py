@@ -1,0 +1,290 @@
+"""`lite`: stages, composite, windows, size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from torch.utils.flop_counter import FlopCounterMode
+
+from fnevr.config import MODEL_CONFIG, LiteConfig
+from fnevr.errors import CheckpointError
+from fnevr.geometry.flow import flow_to_grid, sample
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.patches import FacePatches
+from fnevr.models import FOMM, load_model
+from fnevr.models.lite import CELL, FNeVRLite, Window
+from fnevr.train.start import new_model
+
+# A convolution of 3x3 on cells sees one cell further; these are on the longest way from warped
+# features to picture: density volume, modulation, shared, gamma and beta, four in the two blocks,
+# up, and two at higher resolution that make one cell together.
+REACH_CELLS = 10
+
+
+@pytest.fixture
+def config():
+    """Every stage of `lite` on 64x64 pixels, with four keypoints beyond the face's 25."""
+    return LiteConfig(
+        image_size=64,
+        num_keypoints=29,
+        detector_widths=(4, 6, 8),
+        motion_widths=(6, 8),
+        width=8,
+        num_planes=3,
+        plane_width=2,
+        hidden_width=8,
+    )
+
+
+@pytest.fixture
+def model(config):
+    model = new_model(config, FacePatches.packaged(), seed=0)
+    # Without this the running statistics are still those of no data at all.
+    model.train()(torch.rand(4, 3, 64, 64), torch.rand(4, 3, 64, 64))
+    return model.eval()
+
+
+def shake(model, scale=0.3):
+    """Give weight to the heads that start at zero, so that what they see matters."""
+    with torch.no_grad():
+        for head in (model.motion.masks, model.motion.occlusion, model.detector.jacobians):
+            head.weight.add_(scale * torch.randn_like(head.weight))
+    return model
+
+
+def test_shapes_and_ranges(model):
+    keypoints = model.keypoints(torch.rand(2, 3, 64, 64))
+    assert keypoints.positions.shape == (2, 29, 2)
+    assert keypoints.jacobians.shape == (2, 29, 2, 2)
+    assert model.encode(torch.rand(2, 3, 64, 64)).shape == (2, 8, 16, 16)
+    out = model(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
+    for image in (out.image, out.warped, out.rendered, out.decoded):
+        assert image.shape == (2, 3, 64, 64)
+        assert 0 <= image.min() < image.max() <= 1
+    assert out.composite_mask.shape == (2, 1, 64, 64)
+    assert out.occlusion.shape == (2, 1, 16, 16)
+    assert out.masks.shape == (2, 30, 16, 16)
+    assert out.flow.shape == (2, 64, 64, 2)
+    assert out.density_features.shape == (2, 2, 3, 16, 16)
+
+
+def test_masks_are_a_partition_and_the_picture_is_the_composite(model):
+    out = shake(model)(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
+    torch.testing.assert_close(out.masks.sum(dim=1), torch.ones(2, 16, 16))
+    composite = out.composite_mask * out.warped + (1 - out.composite_mask) * out.decoded
+    assert torch.equal(out.image, composite)
+
+
+def test_sizes_other_than_the_configs(model):
+    out = model(torch.rand(1, 3, 96, 128), torch.rand(1, 3, 96, 128))
+    assert out.image.shape == (1, 3, 96, 128)
+
+
+def test_driver_that_equals_the_source_moves_nothing(model):
+    image = torch.rand(2, 3, 64, 64)
+    out = shake(model)(image, image)
+    keypoints = model.keypoints(image)
+    flow = model.motion(image, keypoints, keypoints).flow
+    torch.testing.assert_close(flow, torch.zeros_like(flow), atol=1e-5, rtol=0)
+    torch.testing.assert_close(out.warped, image, atol=1e-3, rtol=0)
+
+
+def test_fresh_motion_is_the_gaussian_blend(config):
+    """The network's correction starts at zero: the blend of T_k(z) - z, one pixel at a time."""
+    patches = FacePatches.packaged()
+    model = new_model(config, patches, seed=0).eval()
+    source, driving = (
+        Keypoints(torch.rand(1, 29, 2) - 0.5, torch.eye(2) + 0.2 * torch.randn(1, 29, 2, 2))
+        for _ in range(2)
+    )
+    flow = model.motion(torch.rand(1, 3, 64, 64), source, driving).flow
+    widths, biases = model.motion.log_widths.exp(), model.motion.biases
+    for i, j in ((0, 0), (3, 12), (8, 7), (15, 15)):
+        z = torch.tensor([(2 * j + 1) / 16 - 1, (2 * i + 1) / 16 - 1])
+        logits, moves = [biases[0]], [torch.zeros(2)]
+        for k in range(29):
+            offset = z - driving.positions[0, k]
+            affine = source.jacobians[0, k] @ torch.linalg.inv(driving.jacobians[0, k])
+            moves.append(source.positions[0, k] + affine @ offset - z)
+            logits.append(biases[k + 1] - offset.square().sum() / (2 * widths[k] ** 2))
+        masks = torch.stack(logits).softmax(0)
+        expected = (masks[:, None] * torch.stack(moves)).sum(0)
+        torch.testing.assert_close(flow[0, :, i, j], expected, atol=1e-5, rtol=1e-4)
+    prior = model.motion.prior_flow(source, driving, 16, 16)
+    torch.testing.assert_close(flow, prior)
+
+
+def test_fewer_keypoints_blend_by_their_own_widths(model):
+    """The first 25 of the blend, as if the others were not there."""
+    count = 25
+    source, driving = (model.keypoints(torch.rand(1, 3, 64, 64)) for _ in range(2))
+    first = [Keypoints(k.positions[:, :count], k.jacobians[:, :count]) for k in (source, driving)]
+    flow = model.motion.prior_flow(*first, 16, 16)
+    with torch.no_grad():
+        model.motion.biases[count + 1 :] = -1e9
+    torch.testing.assert_close(flow, model.motion.prior_flow(source, driving, 16, 16))
+
+
+def test_detector_finds_the_mean_of_its_heatmap(model):
+    """p = sum_z softmax(t h)(z) z and J = sum_z softmax(t h)(z) j(z), on an eighth of the size."""
+    image, heads = torch.rand(1, 3, 64, 64), {}
+    detector = shake(model).detector
+    for name in ("heatmaps", "jacobians"):
+        detector.get_submodule(name).register_forward_hook(
+            lambda _module, _inputs, output, name=name: heads.update({name: output[0].detach()})
+        )
+    keypoints = model.keypoints(image)
+    attention = (detector.sharpness * heads["heatmaps"]).flatten(1).softmax(1).unflatten(1, (8, 8))
+    for k in (0, 28):
+        position, jacobian = torch.zeros(2), torch.zeros(4)
+        for i in range(8):
+            for j in range(8):
+                z = torch.tensor([(2 * j + 1) / 8 - 1, (2 * i + 1) / 8 - 1])
+                position += attention[k, i, j] * z
+                jacobian += attention[k, i, j] * heads["jacobians"][4 * k : 4 * k + 4, i, j]
+        torch.testing.assert_close(keypoints.positions[0, k], position, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            keypoints.jacobians[0, k].flatten(), jacobian, atol=1e-5, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (5, 3), (8, 8)])
+def test_window_is_the_crop_of_the_whole_away_from_its_border(model, top, left):
+    """A window that touches the picture's border is right up to it there."""
+    cells, size = 32, 24
+    source, driving = torch.rand(2, 1, 3, CELL * cells, CELL * cells)
+    shake(model)
+    motion = model.motion(source, model.keypoints(source), model.keypoints(driving))
+    features, window = model.encode(source), Window(top, left, size)
+    whole = model.render(source, features, motion)
+    part = model.render(source, features, motion, window)
+    assert part.image.shape == (1, 3, CELL * size, CELL * size)
+
+    def border(start):
+        first = 0 if start == 0 else REACH_CELLS
+        last = size if start + size == cells else size - REACH_CELLS
+        return slice(CELL * first, CELL * last)
+
+    rows, columns = border(top), border(left)
+    for name in ("image", "warped", "decoded", "composite_mask"):
+        expected = window.of_image(getattr(whole, name))[..., rows, columns]
+        found = getattr(part, name)[..., rows, columns]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(part.image, window.of_image(whole.image), atol=1e-5)
+
+
+def test_window_of_everything_changes_nothing(model):
+    source, driving = torch.rand(2, 2, 3, 64, 64)
+    motion = model.motion(source, model.keypoints(source), model.keypoints(driving))
+    whole = model.render(source, model.encode(source), motion)
+    part = model.render(source, model.encode(source), motion, Window(0, 0, 16))
+    assert torch.equal(whole.image, part.image)
+
+
+def test_one_source_serves_a_batch_of_frames(model):
+    source, driving = torch.rand(1, 3, 64, 64), torch.rand(3, 3, 64, 64)
+    kp_source, kp_driving = model.keypoints(source), model.keypoints(driving)
+    together = model.generate(source, kp_source, kp_driving, model.encode(source)).image
+    for frame in range(3):
+        alone = model.generate(source, kp_source, kp_driving[frame]).image
+        torch.testing.assert_close(together[frame : frame + 1], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_warp_of_the_picture_is_the_sampled_source(model):
+    source, driving = torch.rand(2, 1, 3, 64, 64)
+    kp_source, kp_driving = model.keypoints(source), model.keypoints(driving)
+    motion = model.motion(source, kp_source, kp_driving)
+    expected = sample(source, flow_to_grid(motion.flow, 64, 64))
+    assert torch.equal(model.generate(source, kp_source, kp_driving).warped, expected)
+
+
+def test_backward_reaches_every_parameter(model):
+    shake(model).train()
+    out = model(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
+    keypoints = model.keypoints(torch.rand(2, 3, 64, 64))
+    terms = (out.image, out.rendered, keypoints.jacobians)
+    sum((term * torch.randn_like(term)).sum() for term in terms).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+    # A bias before a batch normalization is taken out by it; everything else must matter.
+    still = [name for name, p in model.named_parameters() if not p.grad.any()]
+    assert [name for name in still if not name.endswith(".bias")] == []
+
+
+def test_half_precision_round_trip(model, tmp_path):
+    shake(model).save_pretrained(tmp_path / "lite", half_precision=True)
+    loaded = FNeVRLite.from_pretrained(tmp_path / "lite")
+    assert type(load_model(tmp_path / "lite")) is FNeVRLite
+    assert loaded.config == model.config
+    assert not loaded.training
+    state = loaded.state_dict()
+    for name, value in model.state_dict().items():
+        expected = value.half().float() if value.is_floating_point() else value
+        assert torch.equal(state[name], expected)
+    stored = load_file(tmp_path / "lite" / "model.safetensors")
+    assert {t.dtype for t in stored.values()} == {torch.float16, torch.int64}
+    source, driving = torch.rand(2, 1, 3, 64, 64)
+    torch.testing.assert_close(
+        loaded(source, driving).image, model(source, driving).image, atol=5e-3, rtol=0
+    )
+
+
+def test_wrong_class_says_which_model_it_is(model, tmp_path):
+    model.save_pretrained(tmp_path / "lite")
+    with pytest.raises(CheckpointError, match="architecture 'fnevr-lite'"):
+        FOMM.from_pretrained(tmp_path / "lite")
+
+
+@pytest.mark.usefixtures("bad_argument")
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 3, 64, 60), "multiples of 16, got 64 x 60: resize to 64 x 64"),
+        ((1, 4, 64, 64), r"shape \(B, 3, H, W\), got \(1, 4, 64, 64\)"),
+    ],
+)
+def test_pictures_of_a_wrong_shape_say_so(model, shape, message):
+    for method in (model.keypoints, model.encode):
+        with pytest.raises(ValueError, match=message):
+            method(torch.rand(shape))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("hidden_width", 6),
+        ("image_size", 200),
+        ("detector_widths", (4, 8)),
+        ("motion_widths", (4,)),
+        ("sharpness", 0),
+        ("patches", 3),
+    ],
+)
+def test_invalid_config_names_the_field(field, value):
+    with pytest.raises(ValidationError, match=field):
+        LiteConfig.model_validate({field: value})
+
+
+def test_json_restores_the_config():
+    restored = MODEL_CONFIG.validate_json(LiteConfig().model_dump_json())
+    assert restored == LiteConfig()
+    assert type(restored) is LiteConfig
+
+
+def test_default_model_is_small_enough(capsys):
+    """At most 6 M parameters, 6 G multiply-adds per frame at 256x256 with the source cached."""
+    model = FNeVRLite(LiteConfig()).eval()
+    source, driving = torch.rand(2, 1, 3, 256, 256)
+    with torch.inference_mode():
+        kp_source, features = model.keypoints(source), model.encode(source)
+        with FlopCounterMode(display=False) as counter:
+            kp_driving = model.keypoints(driving)
+            model.generate(source, kp_source, kp_driving, source_features=features)
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    multiply_adds = counter.get_total_flops() / 2e9
+    report = f"lite: {parameters:.3f} M parameters, {multiply_adds:.3f} G multiply-adds per frame"
+    with capsys.disabled():
+        print(f"\n{report}")  # noqa: T201
+    assert parameters <= 6
+    assert multiply_adds <= 6

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fnevr.config import LiteConfig
+from fnevr.data.cache import Clip
+from fnevr.data.pairs import PairSampler
+from fnevr.geometry.patches import FacePatches
+from fnevr.train.recipe import RECIPES
+from fnevr.train.start import new_model
+
+
+@pytest.fixture(scope="session")
+def patches():
+    return FacePatches.packaged()
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """Every stage of `lite` on 64x64 pixels; two keypoints without targets."""
+    return LiteConfig(
+        image_size=64,
+        num_keypoints=27,
+        detector_widths=(4, 6, 8),
+        motion_widths=(6, 8),
+        width=8,
+        num_planes=3,
+        plane_width=2,
+        hidden_width=8,
+    )
+
+
+@pytest.fixture
+def tiny_model(tiny_config, patches):
+    return new_model(tiny_config, patches, seed=0)
+
+
+@pytest.fixture(scope="session")
+def sampler(patches):
+    """A clip of a soft square that wanders, and landmarks that go with it."""
+    random = np.random.default_rng(0)
+    y, x = (np.mgrid[:64, :64] + 0.5) / 32 - 1
+    face = random.normal(0, 0.2, (478, 2))
+    frames, landmarks = [], []
+    for centre in random.uniform(-0.2, 0.2, (6, 2)):
+        distance = np.maximum(abs(x - centre[0]), abs(y - centre[1]))
+        bright = 255 / (1 + np.exp(20 * (distance - 0.5)))
+        frames.append(np.stack([bright, bright * (1 + x) / 2, bright * (1 + y) / 2], axis=-1))
+        landmarks.append(face + centre)
+    clip = Clip(
+        "square", "a", 0.1, np.stack(frames).astype(np.uint8), np.stack(landmarks).astype("f4")
+    )
+    return PairSampler([clip], patches, seed=0)
+
+
+@pytest.fixture
+def tiny_recipe():
+    """Change a stage's recipe so that its steps are small."""
+
+    def make(stage, **changes):
+        values = RECIPES[stage].model_dump() | {"batch_size": 2, "window": 32} | changes
+        return RECIPES[stage].model_validate(values)
+
+    return make

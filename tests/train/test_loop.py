@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import itertools
+import json
+import math
+
+import pytest
+import torch
+
+from fnevr.errors import CheckpointError
+from fnevr.train.loop import FINAL_RATE, LOG_EVERY, WARM_UP_STEPS, Record, Trainer
+from fnevr.train.start import new_model
+
+
+def minute_clock():
+    """A clock that is a minute later at every look: the loop looks once, then once per step."""
+    return itertools.count(0.0, 60.0).__next__
+
+
+@pytest.fixture
+def make_trainer(tiny_config, patches, sampler, tiny_recipe, tmp_path):
+    def make(folder="run", stage="full", clock_s=None, **changes):
+        recipe = tiny_recipe(stage, **changes)
+        model = new_model(tiny_config, patches, seed=0)
+        clock_s = clock_s or minute_clock()
+        return Trainer(model, sampler, recipe, tmp_path / folder, clock_s=clock_s)
+
+    return make
+
+
+def assert_same_state(one, other):
+    """Weights, running statistics and the optimizer's moments, bit for bit."""
+    state = other.model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in one.model.state_dict().items())
+    moments = other.optimizer.state_dict()["state"]
+    for index, values in one.optimizer.state_dict()["state"].items():
+        assert all(torch.equal(moments[index][name], value) for name, value in values.items())
+
+
+@pytest.mark.parametrize("stage", ["motion", "full"])
+def test_two_steps_on_one_batch_lower_the_loss(stage, make_trainer, monkeypatch):
+    trainer = make_trainer(stage=stage, batch_size=4, equivariance_every=1)
+    batch = trainer.sampler.sample(4, 0)
+    monkeypatch.setattr(trainer.sampler, "sample", lambda *_: batch)
+    weights, losses = trainer.recipe.weights, []
+    trainer.model.train()
+    for _ in range(3):
+        terms = trainer.train_step()
+        losses.append(sum(getattr(weights, name) * value for name, value in terms.items()))
+    assert losses[0] > losses[1] > losses[2]
+
+
+@pytest.mark.parametrize("stage", ["motion", "full"])
+def test_resuming_equals_not_stopping_bit_for_bit(stage, make_trainer):
+    """Interrupted in the step after a checkpoint; the same command ends with the same weights."""
+    straight = make_trainer("straight", stage, minutes=8)
+    straight.run(lambda _: None)
+    assert straight.step == 7
+
+    stopped = make_trainer("stopped", stage, minutes=8, checkpoint_every=3)
+    take_step, looks = stopped.train_step, []
+
+    def interrupted_step():
+        looks.append(stopped.step)
+        if stopped.step == 4:
+            raise KeyboardInterrupt
+        return take_step()
+
+    stopped.train_step = interrupted_step
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run(lambda _: None)
+    assert looks == [0, 1, 2, 3, 4]
+
+    resumed = make_trainer("stopped", stage, minutes=8)
+    assert (resumed.step, resumed.minutes_before) == (3, 3.0)
+    assert not torch.equal(resumed.model.motion.biases, straight.model.motion.biases)
+    resumed.run(lambda _: None)
+    assert resumed.step == straight.step
+    assert_same_state(straight, resumed)
+
+
+def test_finished_run_does_nothing_more(make_trainer):
+    first = make_trainer(minutes=3)
+    first.run(lambda _: None)
+    again = make_trainer(minutes=3)
+    again.run(lambda _: None)
+    assert again.step == first.step == 2
+    assert_same_state(first, again)
+
+
+def test_rates_warm_up_and_fall_with_time(make_trainer):
+    trainer = make_trainer(minutes=100, motion_rate=1.0, prior_rate=2.0, generator_rate=3.0)
+
+    def rates(step, minutes):
+        trainer.step = step
+        trainer._set_rates(minutes)
+        return [group["lr"] for group in trainer.optimizer.param_groups]
+
+    assert rates(WARM_UP_STEPS, 0.0) == [1.0, 2.0, 3.0]
+    assert rates(0, 0.0)[0] == pytest.approx(1 / WARM_UP_STEPS)
+    assert rates(WARM_UP_STEPS, 50.0)[0] == pytest.approx((1 + FINAL_RATE) / 2)
+    assert rates(WARM_UP_STEPS, 100.0) == pytest.approx(
+        [FINAL_RATE, 2 * FINAL_RATE, 3 * FINAL_RATE]
+    )
+    quarter = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.sqrt(0.5)) / 2
+    assert rates(WARM_UP_STEPS, 25.0)[0] == pytest.approx(quarter)
+
+
+def test_optimizer_holds_every_parameter_that_the_stage_trains_once(make_trainer):
+    for stage in ("motion", "full"):
+        trainer = make_trainer(stage, stage)
+        held = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+        parts = [trainer.model.detector, trainer.model.motion]
+        wanted = trainer.model if stage == "full" else torch.nn.ModuleList(parts)
+        assert len(held) == len({id(p) for p in held})
+        assert {id(p) for p in held} == {id(p) for p in wanted.parameters()}
+
+
+def test_motion_stage_leaves_the_generator_alone(make_trainer):
+    trainer = make_trainer(stage="motion", minutes=3)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.run(lambda _: None)
+    after = trainer.model.state_dict()
+    changed = {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {"detector", "motion"}
+
+
+def test_log_holds_the_mean_of_the_steps_that_had_a_term(make_trainer, monkeypatch):
+    trainer = make_trainer(minutes=2 * LOG_EVERY + 2)
+
+    def step():
+        trainer.step += 1
+        terms = {"image": float(trainer.step)}
+        return terms | ({"equivariance": 3.0} if trainer.step % 4 == 0 else {})
+
+    monkeypatch.setattr(trainer, "train_step", step)
+    records: list[Record] = []
+    trainer.run(records.append)
+    lines = (trainer.run_dir / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == records
+    assert [r["step"] for r in records] == [LOG_EVERY, 2 * LOG_EVERY]
+    assert [r["image"] for r in records] == [(1 + LOG_EVERY) / 2, (1 + 3 * LOG_EVERY) / 2]
+    assert [r["equivariance"] for r in records] == [3.0, 3.0]
+    assert [r["minutes"] for r in records] == [LOG_EVERY, 2 * LOG_EVERY]
+
+
+def test_a_term_that_is_not_finite_stops_the_run_and_is_named(make_trainer, monkeypatch):
+    trainer = make_trainer(minutes=9, checkpoint_every=1)
+    real = trainer.sampler.sample
+
+    def sample(batch_size, step):
+        pairs = real(batch_size, step)
+        if step == 2:
+            pairs.driving_landmarks[:] = float("nan")
+        return pairs
+
+    monkeypatch.setattr(trainer.sampler, "sample", sample)
+    with pytest.raises(FloatingPointError, match="at step 2, in position, jacobian: resume"):
+        trainer.run(lambda _: None)
+    kept = torch.load(trainer.checkpoint, weights_only=True)
+    assert kept["step"] == 2
+    assert all(value.isfinite().all() for value in kept["model"].values())
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(make_trainer):
+    trainer = make_trainer()
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    bias = trainer.model.motion.biases
+    bias.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(FloatingPointError, match="gradient is not finite at step 0"):
+        trainer.train_step()
+    assert all(torch.equal(before[name], p) for name, p in trainer.model.named_parameters())
+
+
+def test_checkpoint_that_cannot_be_written_leaves_the_last_one(make_trainer, monkeypatch):
+    trainer = make_trainer(minutes=2)
+    trainer.run(lambda _: None)
+    before = trainer.checkpoint.read_bytes()
+
+    def save(_state, path):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(OSError, match="disk full"):
+        trainer.save(9.0)
+    assert trainer.checkpoint.read_bytes() == before
+    assert [path.name for path in trainer.run_dir.iterdir()] == ["last.pt"]
+
+
+def test_run_of_another_stage_says_so(make_trainer):
+    make_trainer(stage="motion", minutes=2).run(lambda _: None)
+    with pytest.raises(CheckpointError, match=r"last\.pt: cannot take up this run; is it of"):
+        make_trainer(stage="full")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 2000])
+def test_damaged_checkpoint_says_so(make_trainer, keep):
+    trainer = make_trainer(minutes=2)
+    trainer.run(lambda _: None)
+    trainer.checkpoint.write_bytes(trainer.checkpoint.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match="damaged"):
+        make_trainer()

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fnevr.train.start import new_model, saved_model
+
+
+def test_same_seed_gives_the_same_weights_and_leaves_the_random_state(tiny_config, patches):
+    random_state = torch.get_rng_state()
+    one, same, other = (new_model(tiny_config, patches, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    name = "encoder.stem.conv.weight"
+    assert not torch.equal(one[name], other[name])
+
+
+def test_blend_puts_patches_before_the_head_and_the_head_before_the_rest(tiny_model):
+    """25 keypoints of the face: 20 patches, 4 eyelids, the head; then 2 without targets."""
+    widths, biases = tiny_model.motion.log_widths.exp(), tiny_model.motion.biases
+    torch.testing.assert_close(widths[:20], torch.full((20,), 0.09))
+    torch.testing.assert_close(widths[20:24], torch.full((4,), 0.04))
+    torch.testing.assert_close(widths[24:], torch.tensor([0.45, 0.4, 0.4]))
+    assert biases.tolist() == [-5.0] + [0.0] * 24 + [-5.0, -9.0, -9.0]
+
+
+def test_too_few_keypoints_say_so(tiny_config, patches):
+    few = tiny_config.model_copy(update={"num_keypoints": 24})
+    with pytest.raises(ValueError, match="at least 25, got 24"):
+        new_model(few, patches, seed=0)
+
+
+def test_saved_model_can_be_trained_further(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path / "model", half_precision=True)
+    model = saved_model(tmp_path / "model").train()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    model(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)).image.mean().backward()
+    gradient = model.get_parameter("encoder.stem.conv.weight").grad
+    assert gradient is not None
+    assert gradient.any()

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Generator
+
+from fnevr.geometry.flow import flow_to_grid, sample
+from fnevr.losses import pyramid_l1
+from fnevr.train.recipe import LossWeights
+from fnevr.train.start import new_model
+from fnevr.train.step import draw_window, loss_terms, weigh
+
+MOTION_TERMS = {"position", "jacobian", "equivariance", "warped", "smoothness"}
+PICTURE_TERMS = {"image", "image_squared", "auxiliary", "decoded"}
+
+
+def terms_of(model, patches, sampler, recipe, step=0, seed=0):
+    pairs = sampler.sample(recipe.batch_size, 0)
+    return loss_terms(model, patches, pairs, recipe, Generator().manual_seed(seed), step)
+
+
+@pytest.mark.parametrize(
+    ("stage", "names"), [("motion", MOTION_TERMS), ("full", MOTION_TERMS | PICTURE_TERMS)]
+)
+def test_each_stage_has_its_terms_and_every_term_a_weight(
+    stage, names, tiny_model, patches, sampler, tiny_recipe
+):
+    terms = terms_of(tiny_model, patches, sampler, tiny_recipe(stage))
+    assert set(terms) == names
+    assert names <= set(LossWeights.model_fields)
+    assert all(term.ndim == 0 and term > 0 for term in terms.values())
+
+
+def test_equivariance_is_a_term_of_every_few_steps(tiny_model, patches, sampler, tiny_recipe):
+    recipe = tiny_recipe("motion", equivariance_every=3)
+    has_it = [
+        "equivariance" in terms_of(tiny_model, patches, sampler, recipe, step) for step in range(4)
+    ]
+    assert has_it == [True, False, False, True]
+
+
+def test_equivariance_needs_keypoints_without_targets(tiny_config, patches, sampler, tiny_recipe):
+    model = new_model(tiny_config.model_copy(update={"num_keypoints": 25}), patches, seed=0)
+    assert "equivariance" not in terms_of(model, patches, sampler, tiny_recipe("motion"))
+
+
+def test_terms_compare_what_they_say(tiny_model, patches, sampler, tiny_recipe):
+    """In eval mode, with a window of the whole picture, from the model's public outputs."""
+    recipe = tiny_recipe("full", window=64)
+    pairs = sampler.sample(2, 0)
+    model = tiny_model.eval()
+    terms = terms_of(model, patches, sampler, recipe)
+    out = model(pairs.source_01, pairs.driving_01)
+    torch.testing.assert_close(terms["image"], pyramid_l1(out.image, pairs.driving_01, 4))
+    squared = (out.image - pairs.driving_01).square().mean()
+    torch.testing.assert_close(terms["image_squared"], squared)
+    torch.testing.assert_close(terms["auxiliary"], pyramid_l1(out.rendered, pairs.driving_01, 2))
+    torch.testing.assert_close(terms["decoded"], pyramid_l1(out.decoded, pairs.driving_01, 2))
+
+    keypoints = [model.keypoints(x) for x in (pairs.source_01, pairs.driving_01)]
+    flow = model.motion(pairs.source_01, *keypoints).flow
+    half = [F.avg_pool2d(x, kernel_size=2) for x in (pairs.source_01, pairs.driving_01)]
+    warped = pyramid_l1(sample(half[0], flow_to_grid(flow, 32, 32)), half[1], 3)
+    torch.testing.assert_close(terms["warped"], warped)
+    rough = flow.diff(dim=2).abs().mean() + flow.diff(dim=3).abs().mean()
+    torch.testing.assert_close(terms["smoothness"], rough)
+    landmarks = (pairs.source_landmarks, pairs.driving_landmarks)
+    errors = [
+        (k.positions[:, :25] - patches(points).positions).abs().mean()
+        for k, points in zip(keypoints, landmarks, strict=True)
+    ]
+    torch.testing.assert_close(terms["position"], torch.stack(errors).mean())
+
+
+def test_targets_may_drive_the_warp(tiny_model, patches, sampler, tiny_recipe):
+    """With the landmarks' keypoints in their place, the flow does not depend on the detected."""
+    recipe = tiny_recipe("motion", target_keypoints=1.0)
+    model = tiny_model.eval()
+    before = terms_of(model, patches, sampler, recipe)
+    with torch.no_grad():
+        weight = model.detector.heatmaps.weight
+        weight[:25] += 0.5 * torch.randn_like(weight[:25])
+    after = terms_of(model, patches, sampler, recipe)
+    assert torch.equal(after["warped"], before["warped"])
+    assert not torch.equal(after["position"], before["position"])
+
+
+def test_same_generator_gives_the_same_terms(tiny_model, patches, sampler, tiny_recipe):
+    recipe = tiny_recipe("full")
+    model = tiny_model.eval()
+    first, second, other = (terms_of(model, patches, sampler, recipe, seed=s) for s in (3, 3, 4))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["equivariance"], other["equivariance"])
+
+
+@pytest.mark.parametrize("stage", ["motion", "full"])
+def test_backward_reaches_every_parameter_of_the_stage(
+    stage, tiny_model, patches, sampler, tiny_recipe
+):
+    recipe = tiny_recipe(stage)
+    weigh(terms_of(tiny_model.train(), patches, sampler, recipe), recipe).backward()
+    missing = {name for name, p in tiny_model.named_parameters() if p.grad is None}
+    if stage == "motion":
+        # The occlusion is of the features, which this stage does not warp.
+        names = {name for name, _ in tiny_model.named_parameters()}
+        unused = ("encoder.", "renderer.", "decoder.", "motion.occlusion.")
+        assert missing == {name for name in names if name.startswith(unused)}
+    else:
+        assert missing == set()
+
+
+def test_weighed_sum(tiny_recipe):
+    recipe = tiny_recipe("full")
+    terms = {"image": torch.tensor(0.5), "jacobian": torch.tensor(2.0)}
+    expected = recipe.weights.image * 0.5 + recipe.weights.jacobian * 2.0
+    assert weigh(terms, recipe).item() == pytest.approx(expected)
+
+
+def test_windows_stay_inside_and_prefer_the_middle():
+    rng = Generator().manual_seed(0)
+    windows = [draw_window(64, 32, rng) for _ in range(400)]
+    tops = torch.tensor([float(w.top) for w in windows])
+    assert {w.size for w in windows} == {32}
+    assert (tops.min(), tops.max()) == (0, 32)
+    assert tops.mean().item() == pytest.approx(16, abs=1)
+    assert ((tops - 16).abs() <= 9).float().mean() > 0.6
+    assert draw_window(16, 16, rng) == dataclasses.replace(windows[0], top=0, left=0, size=16)
+
+
+def test_window_larger_than_the_picture_says_so():
+    with pytest.raises(ValueError, match="window of 128 pixels does not fit pictures of 64"):
+        draw_window(16, 32, Generator())
