@@ -7,11 +7,12 @@ import pytest
 import torch
 from gray_model import SQUARE
 
-from fnevr.driving import DrivingBatch, choose_reference, face_crops, resize, video_batches
+from fnevr.driving import choose_reference, face_crops, resize, video_batches
 from fnevr.errors import FaceError, MediaError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.image import read_image
 from fnevr.media.video import VideoFrame
+from fnevr.motion_log import DrivingBatch
 from fnevr.presets import asset
 
 

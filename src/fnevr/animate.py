@@ -20,7 +20,6 @@ from jaxtyping import UInt8
 from fnevr.driving import (
     BestFrame,
     Driver,
-    DrivingBatch,
     Picture,
     face_crops,
     resized,
@@ -34,6 +33,7 @@ from fnevr.media.image import check_rgb, read_image
 from fnevr.media.video import VideoFrame, VideoWriter, check_video_target, open_video
 from fnevr.models import load_model
 from fnevr.models.portrait import PortraitModel
+from fnevr.motion_log import DrivingBatch
 from fnevr.motion_track import (
     MotionTrack,
     check_motion_name,

@@ -25,23 +25,11 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import best_frame
 from fnevr.media.crop import CropSmoother, crop, crop_box
 from fnevr.media.video import VideoFrame
+from fnevr.motion_log import DrivingBatch, MotionLog
 from fnevr.motion_track import MotionTrack
 
 BestFrame = Literal["auto", "first"] | int
 Picture = UInt8[np.ndarray, "H W 3"]
-
-
-@dataclass(frozen=True)
-class DrivingBatch:
-    """The driver's keypoints in consecutive frames.
-
-    Attributes:
-        keypoints: one batch entry per frame.
-        times: when each frame is shown, in seconds after the first.
-    """
-
-    keypoints: Keypoints
-    times: tuple[Fraction, ...]
 
 
 @dataclass
@@ -166,38 +154,30 @@ def choose_reference(
         FaceError: if no frame can be compared with the source.
     """
     if choice == "auto":
-        read = list(batches)
-        positions = (face for batch in read for face in _faces(batch.keypoints, num_face))
-        index = best_frame(_faces(source, num_face)[0], positions) if read else 0
+        log = _read(batches, None)
+        faces = (positions[:num_face] for positions in log.positions())
+        index = best_frame(_face(source, num_face), faces) if len(log) else 0
     else:
         index = 0 if choice == "first" else choice
-        read = _read_until(batches, index)
-    num_read = sum(len(batch.keypoints) for batch in read)
-    if not 0 <= index < num_read:
+        log = _read(batches, index)
+    if not 0 <= index < len(log):
         raise MediaError(
-            f"--best-frame {index} does not exist: the driver has {num_read} frame(s), "
+            f"--best-frame {index} does not exist: the driver has {len(log)} frame(s), "
             "counted from 0"
         )
-    return Reference(index, _frame(read, index), itertools.chain(read, batches))
+    return Reference(index, log.frame(index), itertools.chain(log.batches(), batches))
 
 
-def _read_until(batches: Iterator[DrivingBatch], index: int) -> list[DrivingBatch]:
-    """Read batches until the frame of this number is among them, or they end."""
-    read: list[DrivingBatch] = []
-    num_read = 0
-    while num_read <= index and (batch := next(batches, None)) is not None:
-        read.append(batch)
-        num_read += len(batch.keypoints)
-    return read
+def _read(batches: Iterator[DrivingBatch], last: int | None) -> MotionLog:
+    """Read batches until this frame is among them, or until they end."""
+    log = MotionLog()
+    while last is None or len(log) <= last:
+        batch = next(batches, None)
+        if batch is None:
+            break
+        log.append(batch)
+    return log
 
 
-def _frame(batches: list[DrivingBatch], index: int) -> Keypoints:
-    for batch in batches:
-        if index < len(batch.keypoints):
-            return batch.keypoints[index]
-        index -= len(batch.keypoints)
-    raise AssertionError("the caller checked that the frame is there")
-
-
-def _faces(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "B N 2"]:
-    return keypoints.positions[:, :num_face].float().cpu().numpy()
+def _face(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "N 2"]:
+    return keypoints.positions[0, :num_face].float().cpu().numpy()

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from fnevr.driving import BestFrame, Driver, DrivingBatch, Picture, choose_reference
+from fnevr.driving import BestFrame, Driver, Picture, choose_reference
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
 from fnevr.models.portrait import PortraitModel
+from fnevr.motion_log import DrivingBatch
 from fnevr.source import Source, generate
 
 Progress = Callable[[str, int, int | None], None]
