@@ -1,8 +1,8 @@
 """Frames per second of a model: its stages alone, and a whole `animate` from file to file.
 
-    python benchmarks/speed.py --threads 2 --source me.jpg --driving talk.mp4 [--model lite] [--json -]
+    python benchmarks/speed.py talk.mp4 [--source me.jpg] [--threads 2] [--json -]
 
-Medians of repeated runs after a warm-up; run it on an idle machine, pinned to as many cores as threads.
+Medians of repeated runs after a warm-up; run it on an idle machine, on as many cores as threads.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import torch
 import typer
 
 from fnevr import Animator
+from fnevr.media.image import read_image
 from fnevr.presets import asset
 from fnevr.report import versions
 from fnevr.source import Framing, generate, prepare
-from fnevr.media.image import read_image
 
 
 def main(

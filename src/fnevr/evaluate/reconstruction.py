@@ -3,8 +3,7 @@
 Four predictions of each frame are scored side by side by PSNR:
 
 - ``still``: frame 0 repeated;
-- ``geometry``: frame 0 warped by the keypoints of dense landmarks, nothing trained but the blend's
-  widths;
+- ``geometry``: frame 0 warped by the keypoints of dense landmarks, nothing trained;
 - ``detector``: the same warp by the model's own keypoints;
 - ``model``: the model's picture.
 
