@@ -40,7 +40,7 @@ PRESETS = (
     Preset(
         name="lite",
         summary="real time on two CPU cores; the default",
-        sha256="229170ca96051d9dbf46138029a1456d6381c0d2599f0b3460edfa5e5f4e2c25",
+        sha256="44de4d84b0d7d640bb24e64f491bca077fb0f22c05db69eacef597f49d7beef1",
         how_to_get="its weights are not in this installation; install fnevr again",
     ),
     Preset(
