@@ -242,6 +242,10 @@ class LiteConfig(PortraitConfig):
     gaussian_variance: float = Field(default=0.01, gt=0)
     """Squared width of the Gaussians that show the keypoints to the motion network."""
 
+    noise_floor: float = Field(default=0.00625, ge=0)
+    """Displacements of about this length, in [-1, 1] units, are halved and shorter ones suppressed:
+    they are mostly noise of the keypoints. 0.00625 is 0.8 pixels of 256."""
+
     width: PositiveInt = 48
     """Channels of source features, rendered features and decoder."""
 

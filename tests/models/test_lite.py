@@ -15,6 +15,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.models import FOMM, load_model
 from fnevr.models.lite import CELL, FNeVRLite, Window
+from fnevr.models.lite.motion import suppress_noise
 from fnevr.train.start import new_model
 
 # A convolution of 3x3 on cells sees one cell further; these are on the longest way from warped
@@ -27,6 +28,7 @@ REACH_CELLS = 10
 def config():
     """Every stage of `lite` on 64x64 pixels, with four keypoints beyond the face's 25."""
     return LiteConfig(
+        noise_floor=0.0,
         image_size=64,
         num_keypoints=29,
         detector_widths=(4, 6, 8),
@@ -288,3 +290,14 @@ def test_default_model_is_small_enough(capsys):
         print(f"\n{report}")  # noqa: T201
     assert parameters <= 6
     assert multiply_adds <= 6
+
+
+def test_noise_floor_halves_what_is_as_long_as_it_and_spares_what_is_long():
+    flow = torch.zeros(1, 2, 1, 4, dtype=torch.float64)
+    flow[0, :, 0, 1] = torch.tensor([0.003, -0.004])  # of length 0.005
+    flow[0, 0, 0, 2] = 0.5
+    kept = suppress_noise(flow, 0.005)
+    torch.testing.assert_close(kept[..., 1], flow[..., 1] / 2)
+    torch.testing.assert_close(kept[..., 2], flow[..., 2], rtol=1e-3, atol=0)
+    assert kept[..., [0, 3]].eq(0).all()
+    assert suppress_noise(flow, 0.0) is flow

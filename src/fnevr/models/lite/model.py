@@ -76,7 +76,9 @@ class FNeVRLite(PortraitModel):
         count, width = config.num_keypoints, config.width
         self.detector = LiteDetector(count, config.detector_widths, config.sharpness)
         self.encoder = LiteEncoder(width)
-        self.motion = LiteDenseMotion(count, config.motion_widths, config.gaussian_variance)
+        self.motion = LiteDenseMotion(
+            count, config.motion_widths, config.gaussian_variance, config.noise_floor
+        )
         self.renderer = LiteRenderer(
             width, config.num_planes, config.plane_width, config.hidden_width
         )

@@ -36,9 +36,12 @@ class LiteMotion:
 class LiteDenseMotion(nn.Module):
     """Blends the keypoints' motions into one flow, and says what the warp cannot show."""
 
-    def __init__(self, num_keypoints: int, widths: tuple[int, ...], variance: float) -> None:
+    def __init__(
+        self, num_keypoints: int, widths: tuple[int, ...], variance: float, noise_floor: float
+    ) -> None:
         super().__init__()
         self.variance = variance
+        self.noise_floor = noise_floor
         self.hourglass = StridedHourglass(4 * (num_keypoints + 1), widths, len(widths) - 1)
         self.masks = nn.Conv2d(widths[0], num_keypoints + 1, kernel_size=3, padding=1)
         self.occlusion = nn.Conv2d(widths[0], 1, kernel_size=3, padding=1)
@@ -60,6 +63,7 @@ class LiteDenseMotion(nn.Module):
         correction = CORRECTION_GAIN * _double(self.masks(features))
         masks = (self._prior_logits(driving, grid) + correction).softmax(dim=1)
         flow = torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
+        flow = suppress_noise(flow, self.noise_floor)
         return LiteMotion(flow, masks, torch.sigmoid(_double(self.occlusion(features))))
 
     def prior_flow(
@@ -102,6 +106,18 @@ class LiteDenseMotion(nn.Module):
         ]
         heat = _with_background(gaussians[0] - gaussians[1])
         return torch.cat([heat[:, :, None], warped], dim=2).flatten(1, 2)
+
+
+def suppress_noise(flow: Float[Tensor, "B 2 h w"], noise_floor: float) -> Float[Tensor, "B 2 h w"]:
+    """Return d |d|^2 / (|d|^2 + t^2): Wiener's estimate of a displacement d in noise of size t.
+
+    Keypoints of two pictures of a still head differ a little, which would stir its texture. Long
+    displacements lose about t^2 / |d|.
+    """
+    if noise_floor == 0:
+        return flow
+    squared = flow.square().sum(dim=1, keepdim=True)
+    return flow * (squared / (squared + noise_floor**2))
 
 
 def _with_background(per_keypoint: Tensor) -> Tensor:
