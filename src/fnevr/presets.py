@@ -39,7 +39,7 @@ class Preset:
 PRESETS = (
     Preset(
         name="lite",
-        summary="real time on two CPU cores; the default",
+        summary="small and quick on a CPU; the default",
         sha256="44de4d84b0d7d640bb24e64f491bca077fb0f22c05db69eacef597f49d7beef1",
         how_to_get="its weights are not in this installation; install fnevr again",
     ),

@@ -1,4 +1,4 @@
-"""The `lite` model: real time on two CPU cores."""
+"""The `lite` model: quick on a laptop CPU."""
 
 from fnevr.models.lite.model import CELL, FNeVRLite, LiteGenerated, Window
 
