@@ -134,6 +134,11 @@ class Reference:
     batches: Iterator[DrivingBatch]
 
 
+def face_positions(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "N 2"]:
+    """Return the positions of the keypoints on the face (the first ones; None: all)."""
+    return keypoints.positions[0, :num_face].float().cpu().numpy()
+
+
 def choose_reference(
     batches: Iterator[DrivingBatch],
     source: Keypoints,
@@ -156,7 +161,7 @@ def choose_reference(
     if choice == "auto":
         log = _read(batches, None)
         faces = (positions[:num_face] for positions in log.positions())
-        index = best_frame(_face(source, num_face), faces) if len(log) else 0
+        index = best_frame(face_positions(source, num_face), faces) if len(log) else 0
     else:
         index = 0 if choice == "first" else choice
         log = _read(batches, index)
@@ -177,7 +182,3 @@ def _read(batches: Iterator[DrivingBatch], last: int | None) -> MotionLog:
             break
         log.append(batch)
     return log
-
-
-def _face(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "N 2"]:
-    return keypoints.positions[0, :num_face].float().cpu().numpy()

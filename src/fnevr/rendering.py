@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-import numpy as np
 import torch
-from jaxtyping import Float
 
-from fnevr.driving import BestFrame, Driver, Picture, choose_reference
+from fnevr.driving import BestFrame, Driver, Picture, choose_reference, face_positions
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
@@ -59,7 +57,7 @@ def render(
     num_face = model.config.num_face_keypoints
     reference = choose_reference(batches, source.keypoints, best_frame, num_face)
     scale = movement_scale(
-        _positions(source.keypoints, num_face), _positions(reference.keypoints, num_face)
+        face_positions(source.keypoints, num_face), face_positions(reference.keypoints, num_face)
     )
     start = reference.keypoints.to(source.image_01.device)
 
@@ -114,7 +112,3 @@ def _watched(
         num_done += len(batch.times)
     if progress is not None:
         progress(stage, num_done, num_done)
-
-
-def _positions(keypoints: Keypoints, num_face: int) -> Float[np.ndarray, "K 2"]:
-    return keypoints.positions[0, :num_face].float().cpu().numpy()

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from fnevr.data.cache import Clip
-from fnevr.geometry.flow import centre_grid
+from fnevr.geometry.flow import affine_view
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.warps import invert_2x2
 
@@ -107,13 +106,8 @@ def move(
     cosine, sine = angle.cos(), angle.sin()
     rotation = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
     matrix = rotation * log_scale.exp()[:, None, None]
-    height, width = images_01.shape[-2:]
-    grid = centre_grid(height, width, like=images_01)
-    grid = torch.einsum("bij,hwj->bhwi", matrix, grid) + shift[:, None, None]
     images_01, points = images_01.clone(), points.clone()
-    images_01[chosen] = F.grid_sample(
-        images_01[chosen], grid, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
+    images_01[chosen] = affine_view(images_01[chosen], matrix, shift)
     back = points[chosen] - shift[:, None]
     points[chosen] = torch.einsum("bij,bnj->bni", invert_2x2(matrix), back)
     return images_01, points

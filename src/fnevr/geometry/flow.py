@@ -47,3 +47,24 @@ def sample(
 ) -> Float[Tensor, "B C H W"]:
     """Sample the picture bilinearly at the grid; its border pixels extend outwards."""
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def affine_view(
+    image: Float[Tensor, "B C H W"], matrix: Float[Tensor, "B 2 2"], offset: Float[Tensor, "B 2"]
+) -> Float[Tensor, "B C H W"]:
+    """Show at each pixel z what the picture shows at A z + t, reflected beyond its border.
+
+    Args:
+        image: any range.
+        matrix: A.
+        offset: t, in [-1, 1] units.
+    """
+    height, width = image.shape[-2:]
+    grid = torch.einsum("bij,hwj->bhwi", matrix, centre_grid(height, width, like=image))
+    return F.grid_sample(
+        image,
+        grid + offset[:, None, None],
+        mode="bilinear",
+        padding_mode="reflection",
+        align_corners=False,
+    )

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from fnevr.data.pairs import Pairs
-from fnevr.geometry.flow import centre_grid, flow_to_grid, sample
+from fnevr.geometry.flow import affine_view, flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.losses import affine_equivariance, jacobian_distance, position_distance, pyramid_l1
@@ -116,12 +116,7 @@ def _equivariance(
     count = min(8, len(driving_01))
     matrix = torch.eye(2) + 0.08 * torch.randn(count, 2, 2, generator=rng)
     offset = 0.08 * torch.randn(count, 2, generator=rng)
-    height, width = driving_01.shape[-2:]
-    grid = centre_grid(height, width, like=driving_01)
-    grid = torch.einsum("bij,hwj->bhwi", matrix, grid) + offset[:, None, None]
-    warped_01 = F.grid_sample(
-        driving_01[:count], grid, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
+    warped_01 = affine_view(driving_01[:count], matrix, offset)
     original = detected[len(driving_01) : len(driving_01) + count]
     first = patches.num_keypoints
     return affine_equivariance(original, model.keypoints(warped_01), matrix, offset, first=first)
