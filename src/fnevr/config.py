@@ -224,11 +224,12 @@ class LiteConfig(PortraitConfig):
     architecture: Literal["fnevr-lite"] = "fnevr-lite"
     """Which model class this configures."""
 
-    num_keypoints: PositiveInt = 29
+    num_keypoints: PositiveInt = 37
     """K: those of the face patches first, then the free ones."""
 
-    num_free_keypoints: NonNegativeInt = 4
-    """How many of them, the last ones, are learned without targets and may lie anywhere."""
+    num_free_keypoints: NonNegativeInt = 12
+    """How many of them, the last ones, are learned without targets: hair, neck, shoulders,
+    background."""
 
     detector_widths: tuple[PositiveInt, ...] = Field(default=(32, 48, 64, 96, 128), min_length=3)
     """Channels of the detector's hourglass from a quarter of the image size downwards."""
@@ -246,8 +247,17 @@ class LiteConfig(PortraitConfig):
     """Displacements of about this length, in [-1, 1] units, are halved and shorter ones suppressed:
     they are mostly noise of the keypoints. 0.00625 is 0.8 pixels of 256."""
 
+    context_width: NonNegativeInt = 16
+    """Channels in which the dense-motion network tells the decoder what it saw; 0 for none."""
+
     width: PositiveInt = 48
     """Channels of source features, rendered features and decoder."""
+
+    volume_rendering: bool = True
+    """Face volume rendering between warp and decoder; without, the decoder sees F_w alone."""
+
+    composite: bool = True
+    """The picture is a blend of the warped source and the decoded picture; without, the latter."""
 
     num_planes: PositiveInt = 8
     """Samples per ray: depth planes of the volume, front to back."""

@@ -31,6 +31,7 @@ def config():
         noise_floor=0.0,
         image_size=64,
         num_keypoints=29,
+        num_free_keypoints=4,
         detector_widths=(4, 6, 8),
         motion_widths=(6, 8),
         width=8,
@@ -130,7 +131,10 @@ def test_fewer_keypoints_blend_by_their_own_widths(model):
 
 
 def test_detector_finds_the_mean_of_its_heatmap(model):
-    """p = sum_z softmax(t h)(z) z and J = sum_z softmax(t h)(z) j(z), on an eighth of the size."""
+    """p = sum_z softmax(t h - c)(z) z and J = sum_z softmax(t h - c)(z) j(z) at an eighth.
+
+    c = (|z - a| / 0.45)^8 for the four keypoints with an anchor a, 0 for the others.
+    """
     image, heads = torch.rand(1, 3, 64, 64), {}
     detector = shake(model).detector
     for name in ("heatmaps", "jacobians"):
@@ -138,7 +142,13 @@ def test_detector_finds_the_mean_of_its_heatmap(model):
             lambda _module, _inputs, output, name=name: heads.update({name: output[0].detach()})
         )
     keypoints = model.keypoints(image)
-    attention = (detector.sharpness * heads["heatmaps"]).flatten(1).softmax(1).unflatten(1, (8, 8))
+    logits = detector.sharpness * heads["heatmaps"]
+    for k in range(25, 29):
+        for i in range(8):
+            for j in range(8):
+                z = torch.tensor([(2 * j + 1) / 8 - 1, (2 * i + 1) / 8 - 1])
+                logits[k, i, j] -= ((z - detector.anchors[k - 25].detach()).norm() / 0.45) ** 8
+    attention = logits.flatten(1).softmax(1).unflatten(1, (8, 8))
     for k in (0, 28):
         position, jacobian = torch.zeros(2), torch.zeros(4)
         for i in range(8):
@@ -301,3 +311,20 @@ def test_noise_floor_halves_what_is_as_long_as_it_and_spares_what_is_long():
     torch.testing.assert_close(kept[..., 2], flow[..., 2], rtol=1e-3, atol=0)
     assert kept[..., [0, 3]].eq(0).all()
     assert suppress_noise(flow, 0.0) is flow
+
+
+@pytest.mark.parametrize(("volume_rendering", "composite"), [(False, True), (True, False)])
+def test_without_renderer_or_composite(config, volume_rendering, composite):
+    """The ablations: what is left out is None, and the rest still trains."""
+    changes = {"volume_rendering": volume_rendering, "composite": composite}
+    model = new_model(config.model_copy(update=changes), FacePatches.packaged(), seed=0)
+    out = model(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
+    assert (out.rendered is None) == (out.density_features is None) == (not volume_rendering)
+    assert (out.composite_mask is None) == (not composite)
+    if not composite:
+        assert out.image is out.decoded
+    out.image.mean().backward()
+    weights = model.decoder.reduce.weight
+    assert weights.shape[1] == 8 * (2 if volume_rendering else 1) + config.context_width
+    assert weights.grad is not None
+    assert weights.grad.any()

@@ -22,6 +22,7 @@ def tiny_config():
     return LiteConfig(
         image_size=64,
         num_keypoints=27,
+        num_free_keypoints=2,
         detector_widths=(4, 6, 8),
         motion_widths=(6, 8),
         width=8,

@@ -20,14 +20,31 @@ def test_blend_puts_patches_before_the_head_and_the_head_before_the_rest(tiny_mo
     widths, biases = tiny_model.motion.log_widths.exp(), tiny_model.motion.biases
     torch.testing.assert_close(widths[:20], torch.full((20,), 0.09))
     torch.testing.assert_close(widths[20:24], torch.full((4,), 0.04))
-    torch.testing.assert_close(widths[24:], torch.tensor([0.45, 0.4, 0.4]))
-    assert biases.tolist() == [-5.0] + [0.0] * 24 + [-5.0, -9.0, -9.0]
+    torch.testing.assert_close(widths[24:], torch.tensor([0.45, 0.25, 0.25]))
+    assert biases.tolist() == [-5.0] + [0.0] * 24 + [-5.0, -3.0, -3.0]
 
 
-def test_too_few_keypoints_say_so(tiny_config, patches):
-    few = tiny_config.model_copy(update={"num_keypoints": 24})
-    with pytest.raises(ValueError, match="at least 25, got 24"):
-        new_model(few, patches, seed=0)
+def test_free_keypoints_start_at_their_anchors_whatever_the_picture(tiny_model):
+    """Their heatmaps start at zero, so only the cost of leaving the anchor speaks."""
+    keypoints = tiny_model.eval().keypoints(torch.rand(2, 3, 64, 64))
+    free = keypoints.positions[:, 25:].detach()
+    torch.testing.assert_close(free[0], free[1])
+    # Symmetric about x = 0; pulled to the middle by the border in y.
+    assert free[0, 0, 0].abs() < 1e-5
+    assert -0.8 < free[0, 0, 1] < -0.5
+    assert free[0, 1, 0] == pytest.approx(-0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("changes", [{"num_keypoints": 26}, {"num_free_keypoints": 3}])
+def test_keypoints_that_do_not_match_the_patches_say_so(tiny_config, patches, changes):
+    with pytest.raises(ValueError, match="must be 25, the number of patches"):
+        new_model(tiny_config.model_copy(update=changes), patches, seed=0)
+
+
+def test_too_many_free_keypoints_say_so(tiny_config, patches):
+    many = tiny_config.model_copy(update={"num_keypoints": 38, "num_free_keypoints": 13})
+    with pytest.raises(ValueError, match="12 at most, got 13"):
+        new_model(many, patches, seed=0)
 
 
 def test_saved_model_can_be_trained_further(tiny_model, tmp_path):

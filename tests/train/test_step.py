@@ -43,7 +43,11 @@ def test_equivariance_is_a_term_of_every_few_steps(tiny_model, patches, sampler,
 
 
 def test_equivariance_needs_keypoints_without_targets(tiny_config, patches, sampler, tiny_recipe):
-    model = new_model(tiny_config.model_copy(update={"num_keypoints": 25}), patches, seed=0)
+    model = new_model(
+        tiny_config.model_copy(update={"num_keypoints": 25, "num_free_keypoints": 0}),
+        patches,
+        seed=0,
+    )
     assert "equivariance" not in terms_of(model, patches, sampler, tiny_recipe("motion"))
 
 
@@ -63,7 +67,7 @@ def test_terms_compare_what_they_say(tiny_model, patches, sampler, tiny_recipe):
     keypoints = [model.keypoints(x) for x in (pairs.source_01, pairs.driving_01)]
     flow = model.motion(pairs.source_01, *keypoints).flow
     half = [F.avg_pool2d(x, kernel_size=2) for x in (pairs.source_01, pairs.driving_01)]
-    warped = pyramid_l1(sample(half[0], flow_to_grid(flow, 32, 32)), half[1], 3)
+    warped = pyramid_l1(sample(half[0], flow_to_grid(flow, 32, 32)), half[1], 4)
     torch.testing.assert_close(terms["warped"], warped)
     rough = flow.diff(dim=2).abs().mean() + flow.diff(dim=3).abs().mean()
     torch.testing.assert_close(terms["smoothness"], rough)
@@ -104,9 +108,9 @@ def test_backward_reaches_every_parameter_of_the_stage(
     weigh(terms_of(tiny_model.train(), patches, sampler, recipe), recipe).backward()
     missing = {name for name, p in tiny_model.named_parameters() if p.grad is None}
     if stage == "motion":
-        # The occlusion is of the features, which this stage does not warp.
+        # Occlusion and context are of the features, which this stage does not warp.
         names = {name for name, _ in tiny_model.named_parameters()}
-        unused = ("encoder.", "renderer.", "decoder.", "motion.occlusion.")
+        unused = ("encoder.", "renderer.", "decoder.", "motion.occlusion.", "motion.context.")
         assert missing == {name for name in names if name.startswith(unused)}
     else:
         assert missing == set()

@@ -172,12 +172,13 @@ def _parameter_groups(model: FNeVRLite, recipe: Recipe) -> list[dict]:
     prior = [model.motion.log_widths, model.motion.biases]
     motion = [*model.detector.parameters(), *model.motion.hourglass.parameters()]
     motion += [*model.motion.masks.parameters(), *model.motion.occlusion.parameters()]
+    motion += [*model.motion.context.parameters()]
     groups = [
         {"params": motion, "lr": recipe.motion_rate},
         {"params": prior, "lr": recipe.prior_rate},
     ]
     if recipe.stage == "full":
         parts = (model.encoder, model.renderer, model.decoder)
-        generator = [parameter for part in parts for parameter in part.parameters()]
+        generator = [parameter for part in parts if part for parameter in part.parameters()]
         groups.append({"params": generator, "lr": recipe.generator_rate})
     return groups

@@ -11,8 +11,14 @@ from fnevr.geometry.patches import FacePatches
 from fnevr.models.lite import FNeVRLite
 
 NUM_EYELIDS = 4
-PATCH_WIDTH, EYELID_WIDTH, HEAD_WIDTH, FREE_WIDTH = 0.09, 0.04, 0.45, 0.4
-BACKGROUND_BIAS, HEAD_BIAS, FREE_BIAS = -5.0, -5.0, -9.0
+PATCH_WIDTH, EYELID_WIDTH, HEAD_WIDTH, FREE_WIDTH = 0.09, 0.04, 0.45, 0.25
+BACKGROUND_BIAS, HEAD_BIAS, FREE_BIAS = -5.0, -5.0, -3.0
+# Where the free keypoints are looked for, in a picture in the training framing: crown and sides of
+# the hair, cheeks, neck, shoulders, collar, background.
+FREE_ANCHORS = (
+    *((0.0, -0.8), (-0.5, -0.5), (0.5, -0.5), (-0.6, 0.1), (0.6, 0.1), (0.0, 0.75)),
+    *((-0.65, 0.8), (0.65, 0.8), (-0.3, 0.95), (0.3, 0.95), (-0.85, -0.7), (0.85, -0.7)),
+)
 
 
 def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
@@ -20,7 +26,7 @@ def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
 
     Widths are in face heights, which are about 1 in [-1, 1] coordinates. The patches are narrow,
     the eyelids (the last patches) narrower, the whole head wide but behind the patches, the
-    keypoints without targets further behind; the background wins beyond them all.
+    free keypoints wide and between the two, around their anchors; the background wins beyond.
 
     Args:
         config: what to build.
@@ -28,11 +34,17 @@ def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
         seed: of the weights; torch's own random state is left as it was.
 
     Raises:
-        ValueError: if the config has fewer keypoints than there are patches.
+        ValueError: if the config has another number of face keypoints than there are patches, or
+            more free ones than there are anchors.
     """
-    num_face = patches.num_keypoints
-    if config.num_keypoints < num_face:
-        raise ValueError(f"num_keypoints must be at least {num_face}, got {config.num_keypoints}")
+    num_face, num_free = patches.num_keypoints, config.num_free_keypoints
+    if config.num_face_keypoints != num_face:
+        raise ValueError(
+            f"num_keypoints less num_free_keypoints must be {num_face}, the number of patches, got "
+            f"{config.num_keypoints} - {num_free}"
+        )
+    if num_free > len(FREE_ANCHORS):
+        raise ValueError(f"num_free_keypoints must be {len(FREE_ANCHORS)} at most, got {num_free}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = FNeVRLite(config)
@@ -47,6 +59,7 @@ def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
     with torch.no_grad():
         model.motion.log_widths.copy_(widths.log())
         model.motion.biases.copy_(biases)
+        model.detector.anchors.copy_(torch.tensor(FREE_ANCHORS[:num_free]).reshape(num_free, 2))
     return model
 
 

@@ -53,7 +53,8 @@ def loss_terms(
         expected = window.of_image(pairs.driving_01)
         terms["image"] = pyramid_l1(generated.image, expected, levels=4)
         terms["image_squared"] = F.mse_loss(generated.image, expected)
-        terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
+        if generated.rendered is not None:
+            terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
         terms["decoded"] = pyramid_l1(generated.decoded, expected, levels=2)
     return terms
 
@@ -91,7 +92,7 @@ def _warped_distance(pairs: Pairs, flow: Tensor) -> Tensor:
     source_01 = F.avg_pool2d(pairs.source_01, kernel_size=2)
     driving_01 = F.avg_pool2d(pairs.driving_01, kernel_size=2)
     warped = sample(source_01, flow_to_grid(flow, *source_01.shape[-2:]))
-    return pyramid_l1(warped, driving_01, levels=3)
+    return pyramid_l1(warped, driving_01, levels=4)
 
 
 def _roughness(flow: Tensor) -> Tensor:

@@ -62,24 +62,25 @@ class SpadeBlock(nn.Module):
 
 
 class LiteDecoder(nn.Module):
-    """Decodes warped and rendered features to a picture and the mask of the final composite."""
+    """Decodes features to a picture and, for models with one, the mask of the final composite."""
 
-    def __init__(self, in_width: int, width: int) -> None:
+    def __init__(self, in_width: int, width: int, *, composite: bool) -> None:
         super().__init__()
+        num_masks = 4 if composite else 0
         self.modulation = nn.Conv2d(in_width, MODULATION_WIDTH, kernel_size=3, padding=1)
         self.reduce = nn.Conv2d(in_width, width, kernel_size=3, padding=1)
         self.block_0 = SpadeBlock(width, MODULATION_WIDTH)
         self.block_1 = SpadeBlock(width, MODULATION_WIDTH)
         self.up = nn.Conv2d(width, 4 * UPSAMPLED_WIDTH, kernel_size=3, padding=1)
         self.refine = nn.Conv2d(UPSAMPLED_WIDTH, UPSAMPLED_WIDTH, kernel_size=3, padding=1)
-        self.out = nn.Conv2d(UPSAMPLED_WIDTH, 16, kernel_size=3, padding=1)
+        self.out = nn.Conv2d(UPSAMPLED_WIDTH, 12 + num_masks, kernel_size=3, padding=1)
         nn.init.normal_(self.out.weight, std=0.01)
-        self.out.bias = nn.Parameter(torch.tensor([0.0] * 12 + [2.0] * 4))
+        self.out.bias = nn.Parameter(torch.tensor([0.0] * 12 + [2.0] * num_masks))
 
     def forward(
         self, features: Float[Tensor, "B C h w"]
-    ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 1 H W"]]:
-        """Return the decoded picture and the mask, both in (0, 1), at four times the size.
+    ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B M H W"]]:
+        """Return the decoded picture and one mask or none, in (0, 1), at four times the size.
 
         The mask starts at sigmoid(2) = 0.88: most of the first pictures is warped source.
         """

@@ -51,14 +51,15 @@ class LiteGenerated(Generated):
         flow: where each pixel looks in the source, at full resolution.
         rendered: the renderer's auxiliary picture, in (0, 1).
         decoded: the decoder's picture, in (0, 1).
-        composite_mask: where the warped source is taken instead, in (0, 1).
+        composite_mask: where the warped source is taken instead, in (0, 1); None for models
+            without a composite.
     """
 
     masks: Float[Tensor, "B K1 h1 w1"]
     flow: Float[Tensor, "B H W 2"]
-    rendered: Float[Tensor, "B 3 H W"] = field(kw_only=True)
+    rendered: Float[Tensor, "B 3 H W"] | None = None
     decoded: Float[Tensor, "B 3 H W"] = field(kw_only=True)
-    composite_mask: Float[Tensor, "B 1 H W"] = field(kw_only=True)
+    composite_mask: Float[Tensor, "B 1 H W"] | None = None
 
 
 class FNeVRLite(PortraitModel):
@@ -74,15 +75,24 @@ class FNeVRLite(PortraitModel):
     def __init__(self, config: LiteConfig) -> None:
         super().__init__(config)
         count, width = config.num_keypoints, config.width
-        self.detector = LiteDetector(count, config.detector_widths, config.sharpness)
+        self.detector = LiteDetector(
+            count, config.num_free_keypoints, config.detector_widths, config.sharpness
+        )
         self.encoder = LiteEncoder(width)
         self.motion = LiteDenseMotion(
-            count, config.motion_widths, config.gaussian_variance, config.noise_floor
+            count,
+            config.motion_widths,
+            config.gaussian_variance,
+            config.noise_floor,
+            config.context_width,
         )
-        self.renderer = LiteRenderer(
-            width, config.num_planes, config.plane_width, config.hidden_width
+        self.renderer = (
+            LiteRenderer(width, config.num_planes, config.plane_width, config.hidden_width)
+            if config.volume_rendering
+            else None
         )
-        self.decoder = LiteDecoder(2 * width, width)
+        in_width = width * (2 if config.volume_rendering else 1) + config.context_width
+        self.decoder = LiteDecoder(in_width, width, composite=config.composite)
 
     def generate(
         self,
@@ -110,23 +120,26 @@ class FNeVRLite(PortraitModel):
         height, width = source_01.shape[-2:]
         pixel_grid = flow_to_grid(motion.flow, height, width)
         cell_grid = flow_to_grid(motion.flow, *features.shape[-2:])
-        occlusion = motion.occlusion
+        occlusion, context = motion.occlusion, motion.context
         if window is not None:
             pixel_grid = window.of_image(pixel_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
             cell_grid = window.of_cells(cell_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-            occlusion = window.of_cells(occlusion)
+            occlusion, context = window.of_cells(occlusion), window.of_cells(context)
         warped_features = sample(features, cell_grid) * occlusion
-        rendered = self.renderer(warped_features)
-        decoded, mask = self.decoder(torch.cat([warped_features, rendered.features], dim=1))
+        seen, rendering = [warped_features, context], None
+        if self.renderer is not None:
+            rendering = self.renderer(warped_features)
+            seen.insert(1, rendering.features)
+        decoded, mask = self.decoder(torch.cat(seen, dim=1))
         warped = sample(source_01, pixel_grid)
         return LiteGenerated(
-            image=mask * warped + (1 - mask) * decoded,
+            image=mask * warped + (1 - mask) * decoded if self.config.composite else decoded,
             occlusion=occlusion,
             masks=motion.masks,
             flow=pixel_grid,
             warped=warped,
-            rendered=rendered.image,
-            density_features=rendered.density_features,
+            rendered=rendering.image if rendering else None,
+            density_features=rendering.density_features if rendering else None,
             decoded=decoded,
-            composite_mask=mask,
+            composite_mask=mask if self.config.composite else None,
         )

@@ -26,18 +26,27 @@ CORRECTION_GAIN = 4.0
 
 @dataclass(frozen=True)
 class LiteMotion:
-    """Displacements in [-1, 1] units, masks (background first), occlusion; quarter size."""
+    """Displacements in [-1, 1] units, masks (background first), occlusion; quarter size.
+
+    The context is what the decoder learns of the network's view.
+    """
 
     flow: Float[Tensor, "B 2 h w"]
     masks: Float[Tensor, "B K1 h w"]
     occlusion: Float[Tensor, "B 1 h w"]
+    context: Float[Tensor, "B C h w"]
 
 
 class LiteDenseMotion(nn.Module):
     """Blends the keypoints' motions into one flow, and says what the warp cannot show."""
 
     def __init__(
-        self, num_keypoints: int, widths: tuple[int, ...], variance: float, noise_floor: float
+        self,
+        num_keypoints: int,
+        widths: tuple[int, ...],
+        variance: float,
+        noise_floor: float,
+        context_width: int,
     ) -> None:
         super().__init__()
         self.variance = variance
@@ -45,6 +54,7 @@ class LiteDenseMotion(nn.Module):
         self.hourglass = StridedHourglass(4 * (num_keypoints + 1), widths, len(widths) - 1)
         self.masks = nn.Conv2d(widths[0], num_keypoints + 1, kernel_size=3, padding=1)
         self.occlusion = nn.Conv2d(widths[0], 1, kernel_size=3, padding=1)
+        self.context = nn.Conv2d(widths[0], context_width, kernel_size=1)
         nn.init.zeros_(self.masks.weight)
         nn.init.zeros_(self.occlusion.weight)
         self.masks.bias = nn.Parameter(torch.zeros(num_keypoints + 1))
@@ -64,7 +74,8 @@ class LiteDenseMotion(nn.Module):
         masks = (self._prior_logits(driving, grid) + correction).softmax(dim=1)
         flow = torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
         flow = suppress_noise(flow, self.noise_floor)
-        return LiteMotion(flow, masks, torch.sigmoid(_double(self.occlusion(features))))
+        occlusion = torch.sigmoid(_double(self.occlusion(features)))
+        return LiteMotion(flow, masks, occlusion, _double(F.relu(self.context(features))))
 
     def prior_flow(
         self, source: Keypoints, driving: Keypoints, height: int, width: int
