@@ -1,7 +1,32 @@
 """Training losses, one per file; each returns an unweighted scalar (weights live in the recipe)."""
 
-from fnevr.losses.equivariance import affine_equivariance
+from fnevr.losses.adversarial import discriminator_adversarial, generator_adversarial
+from fnevr.losses.equivariance import (
+    affine_equivariance,
+    jacobian_equivariance,
+    position_equivariance,
+)
+from fnevr.losses.feature_matching import feature_matching
 from fnevr.losses.keypoints import jacobian_distance, position_distance
+from fnevr.losses.perceptual import PerceptualLoss
+from fnevr.losses.pose_edit import pose_edit_distance
 from fnevr.losses.pyramid import pyramid_l1
+from fnevr.losses.region import region_weights, weighted_l1
+from fnevr.losses.sigma_matching import sigma_matching
 
-__all__ = ["affine_equivariance", "jacobian_distance", "position_distance", "pyramid_l1"]
+__all__ = [
+    "PerceptualLoss",
+    "affine_equivariance",
+    "discriminator_adversarial",
+    "feature_matching",
+    "generator_adversarial",
+    "jacobian_distance",
+    "jacobian_equivariance",
+    "pose_edit_distance",
+    "position_distance",
+    "position_equivariance",
+    "pyramid_l1",
+    "region_weights",
+    "sigma_matching",
+    "weighted_l1",
+]

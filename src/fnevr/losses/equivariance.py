@@ -1,4 +1,8 @@
-"""Equivariance of keypoints under a known affine warp (FOMM, Eq. 9 to 11, affine case).
+"""Equivariance of keypoints under a known warp (FOMM, Eq. 9 to 12).
+
+A detector that finds the same parts in a picture and in its warp needs no labels. The warped
+picture W shows at z what the original shows at T(z), hence ``p = T(p_W)`` and
+``J = T'(p_W) J_W``.
 
 Shapes: B batch, K keypoints.
 """
@@ -10,6 +14,49 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.thin_plate import ThinPlateWarp
+from fnevr.geometry.warps import invert_2x2
+
+
+def position_equivariance(
+    original: Keypoints, warped: Keypoints, warp: ThinPlateWarp, *, first: int = 0
+) -> Float[Tensor, ""]:
+    """Return ``mean |T(p_W) - p|`` (FOMM, Eq. 10).
+
+    Args:
+        original: keypoints detected on the picture.
+        warped: keypoints detected on the warped picture.
+        warp: T.
+        first: index of the first keypoint to compare (those before it have targets of their own).
+
+    Raises:
+        ValueError: if there is no keypoint from `first` on.
+    """
+    _check_first(original, first)
+    return (warp.points(warped.positions[:, first:]) - original.positions[:, first:]).abs().mean()
+
+
+def jacobian_equivariance(
+    original: Keypoints, warped: Keypoints, warp: ThinPlateWarp, *, first: int = 0
+) -> Float[Tensor, ""]:
+    """Return ``mean |1 - J^-1 T'(p_W) J_W|`` (FOMM, Eq. 12).
+
+    The product, rather than the difference of ``J`` and ``T'(p_W) J_W``, keeps the Jacobians from
+    shrinking to zero together.
+
+    Args:
+        original: keypoints detected on the picture; a singular Jacobian gives infinities.
+        warped: keypoints detected on the warped picture.
+        warp: T.
+        first: as for the positions.
+
+    Raises:
+        ValueError: if there is no keypoint from `first` on.
+    """
+    _check_first(original, first)
+    moved = warp.jacobians(warped.positions[:, first:]) @ warped.jacobians[:, first:]
+    product = invert_2x2(original.jacobians[:, first:]) @ moved
+    return (torch.eye(2).to(product) - product).abs().mean()
 
 
 def affine_equivariance(
@@ -20,10 +67,10 @@ def affine_equivariance(
     *,
     first: int = 0,
 ) -> Float[Tensor, ""]:
-    """Compare keypoints of a picture with those of its warp, taken back through the warp.
+    """Return ``mean |A p_W + t - p| + 1/2 mean |A J_W - J|`` for ``T(z) = A z + t``.
 
-    The warped picture W shows at z what the original shows at A z + t, hence p = A p_W + t and
-    J = A J_W: the loss is mean |A p_W + t - p| + 1/2 mean |A J_W - J|.
+    The Jacobians are compared by their difference: where landmarks fix the scale of most of them,
+    nothing has to be kept from shrinking, and no inverse can explode.
 
     Args:
         original: keypoints detected on the picture.
@@ -35,11 +82,15 @@ def affine_equivariance(
     Raises:
         ValueError: if there is no keypoint from `first` on.
     """
-    if not 0 <= first < original.num_keypoints:
-        raise ValueError(
-            f"first must be the index of one of {original.num_keypoints} keypoints, got {first}"
-        )
+    _check_first(original, first)
     positions = torch.einsum("bij,bkj->bki", matrix, warped.positions) + offset[:, None]
     jacobians = torch.einsum("bij,bkjl->bkil", matrix, warped.jacobians)
     position_error = (positions - original.positions)[:, first:].abs().mean()
     return position_error + 0.5 * (jacobians - original.jacobians)[:, first:].abs().mean()
+
+
+def _check_first(original: Keypoints, first: int) -> None:
+    if not 0 <= first < original.num_keypoints:
+        raise ValueError(
+            f"first must be the index of one of {original.num_keypoints} keypoints, got {first}"
+        )
