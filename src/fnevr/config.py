@@ -247,7 +247,7 @@ class LiteConfig(PortraitConfig):
     """Displacements of about this length, in [-1, 1] units, are halved and shorter ones suppressed:
     they are mostly noise of the keypoints. 0.00625 is 0.8 pixels of 256."""
 
-    context_width: NonNegativeInt = 16
+    context_width: NonNegativeInt = 32
     """Channels in which the dense-motion network tells the decoder what it saw; 0 for none."""
 
     width: PositiveInt = 48

@@ -34,6 +34,7 @@ def model(patches):
     config = LiteConfig(
         image_size=SIZE,
         num_keypoints=27,
+        num_free_keypoints=2,
         detector_widths=(4, 6, 8),
         motion_widths=(6, 8),
         width=8,

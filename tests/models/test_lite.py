@@ -54,6 +54,8 @@ def shake(model, scale=0.3):
     with torch.no_grad():
         for head in (model.motion.masks, model.motion.occlusion, model.detector.jacobians):
             head.weight.add_(scale * torch.randn_like(head.weight))
+        # So small a field can be empty by chance: no density, no gradient.
+        model.renderer.field.density.bias.fill_(1.0)
     return model
 
 

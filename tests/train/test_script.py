@@ -47,6 +47,7 @@ def test_from_clips_to_a_score(script, folders, monkeypatch):
     small = LiteConfig(
         image_size=64,
         num_keypoints=26,
+        num_free_keypoints=1,
         detector_widths=(4, 6, 8),
         motion_widths=(6, 8),
         width=8,

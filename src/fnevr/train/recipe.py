@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from fnevr.config import FrozenConfig
 
@@ -15,8 +15,14 @@ class LossWeights(FrozenConfig):
     image: float = 10.0
     """Pyramid L1 of the final picture (stage "full")."""
 
-    image_squared: float = 20.0
+    image_squared: float = 60.0
     """Mean squared error of the final picture (stage "full")."""
+
+    regions: float = 5.0
+    """L1 of the final picture, with more weight on eyes and mouth (stage "full")."""
+
+    decoded_regions: float = 2.5
+    """The same of the decoded picture before the composite (stage "full")."""
 
     warped: float = 10.0
     """Pyramid L1 of the warped source at half size."""
@@ -63,6 +69,9 @@ class Recipe(FrozenConfig):
 
     window: PositiveInt = Field(default=128, multiple_of=32)
     """Side of the window that is decoded and compared, in pixels; a multiple of 32."""
+
+    region_gain: NonNegativeFloat = 12.0
+    """How much more than the rest the middle of an eye or the mouth weighs in `regions`."""
 
     target_keypoints: float = Field(default=0.0, ge=0, le=1)
     """Share of the steps that take the landmarks' keypoints instead of the detected ones."""

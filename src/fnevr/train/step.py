@@ -10,8 +10,16 @@ from fnevr.data.pairs import Pairs
 from fnevr.geometry.flow import affine_view, flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
-from fnevr.losses import affine_equivariance, jacobian_distance, position_distance, pyramid_l1
+from fnevr.losses import (
+    affine_equivariance,
+    jacobian_distance,
+    position_distance,
+    pyramid_l1,
+    region_weights,
+    weighted_l1,
+)
 from fnevr.models.lite import CELL, FNeVRLite, Window
+from fnevr.models.lite.motion import LiteMotion
 from fnevr.train.recipe import Recipe
 
 
@@ -47,15 +55,30 @@ def loss_terms(
     terms["warped"] = _warped_distance(pairs, motion.flow)
     terms["smoothness"] = _roughness(motion.flow)
     if recipe.stage == "full":
-        window = draw_window(pairs.driving_01.shape[-1] // CELL, recipe.window // CELL, rng)
-        features = model.encode(pairs.source_01)
-        generated = model.render(pairs.source_01, features, motion, window)
-        expected = window.of_image(pairs.driving_01)
-        terms["image"] = pyramid_l1(generated.image, expected, levels=4)
-        terms["image_squared"] = F.mse_loss(generated.image, expected)
-        if generated.rendered is not None:
-            terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
-        terms["decoded"] = pyramid_l1(generated.decoded, expected, levels=2)
+        terms |= _picture_terms(model, pairs, motion, recipe, rng)
+    return terms
+
+
+def _picture_terms(
+    model: FNeVRLite, pairs: Pairs, motion: LiteMotion, recipe: Recipe, rng: Generator
+) -> dict[str, Tensor]:
+    """Generate a window of the pictures and compare it with the driving ones."""
+    size = pairs.driving_01.shape[-1]
+    window = draw_window(size // CELL, recipe.window // CELL, rng)
+    features = model.encode(pairs.source_01)
+    generated = model.render(pairs.source_01, features, motion, window)
+    expected = window.of_image(pairs.driving_01)
+    attention = region_weights(pairs.driving_landmarks, size, recipe.region_gain)
+    attention = window.of_image(attention)
+    terms = {
+        "image": pyramid_l1(generated.image, expected, levels=4),
+        "image_squared": F.mse_loss(generated.image, expected),
+        "regions": weighted_l1(generated.image, expected, attention),
+        "decoded": pyramid_l1(generated.decoded, expected, levels=2),
+        "decoded_regions": weighted_l1(generated.decoded, expected, attention),
+    }
+    if generated.rendered is not None:
+        terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
     return terms
 
 

@@ -70,6 +70,7 @@ class FNeVRLite(PortraitModel):
 
     architecture: ClassVar[str] = "fnevr-lite"
     config: LiteConfig
+    detector: LiteDetector
     motion: LiteDenseMotion
 
     def __init__(self, config: LiteConfig) -> None:
