@@ -224,10 +224,10 @@ class LiteConfig(PortraitConfig):
     architecture: Literal["fnevr-lite"] = "fnevr-lite"
     """Which model class this configures."""
 
-    num_keypoints: PositiveInt = 37
+    num_keypoints: PositiveInt = 45
     """K: those of the face patches first, then the free ones."""
 
-    num_free_keypoints: NonNegativeInt = 12
+    num_free_keypoints: NonNegativeInt = 20
     """How many of them, the last ones, are learned without targets: hair, neck, shoulders,
     background."""
 

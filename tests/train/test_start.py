@@ -42,8 +42,8 @@ def test_keypoints_that_do_not_match_the_patches_say_so(tiny_config, patches, ch
 
 
 def test_too_many_free_keypoints_say_so(tiny_config, patches):
-    many = tiny_config.model_copy(update={"num_keypoints": 38, "num_free_keypoints": 13})
-    with pytest.raises(ValueError, match="12 at most, got 13"):
+    many = tiny_config.model_copy(update={"num_keypoints": 46, "num_free_keypoints": 21})
+    with pytest.raises(ValueError, match="20 at most, got 21"):
         new_model(many, patches, seed=0)
 
 

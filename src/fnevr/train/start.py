@@ -14,10 +14,12 @@ NUM_EYELIDS = 4
 PATCH_WIDTH, EYELID_WIDTH, HEAD_WIDTH, FREE_WIDTH = 0.09, 0.04, 0.45, 0.25
 BACKGROUND_BIAS, HEAD_BIAS, FREE_BIAS = -5.0, -5.0, -3.0
 # Where the free keypoints are looked for, in a picture in the training framing: crown and sides of
-# the hair, cheeks, neck, shoulders, collar, background.
+# the hair, cheeks, neck, shoulders, collar; then further out: arms, chest, background.
 FREE_ANCHORS = (
     *((0.0, -0.8), (-0.5, -0.5), (0.5, -0.5), (-0.6, 0.1), (0.6, 0.1), (0.0, 0.75)),
     *((-0.65, 0.8), (0.65, 0.8), (-0.3, 0.95), (0.3, 0.95), (-0.85, -0.7), (0.85, -0.7)),
+    *((-0.9, 0.95), (0.9, 0.95), (-0.4, 1.1), (0.4, 1.1)),
+    *((-1.0, -0.2), (1.0, -0.2), (-1.0, -1.0), (1.0, -1.0)),
 )
 
 
