@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -15,6 +17,8 @@ from fnevr.models.lite import CELL, FNeVRLite, Window
 from fnevr.train.recipe import Recipe
 from fnevr.train.share import WHOLE, Share
 
+Compare = Callable[[Tensor, Tensor], dict[str, Tensor]]
+
 
 def loss_terms(
     model: FNeVRLite,
@@ -24,6 +28,7 @@ def loss_terms(
     rng: Generator,
     step: int,
     share: Share = WHOLE,
+    compare: Compare | None = None,
 ) -> dict[str, Tensor]:
     """Return the unweighted terms of the loss, by the names of `LossWeights`.
 
@@ -35,6 +40,7 @@ def loss_terms(
         rng: of the window and the warps; of the CPU, so that all devices draw the same.
         step: equivariance is a term of some steps only.
         share: which share of the batch the pairs are.
+        compare: gives further terms of the final picture and the expected one (stage "full").
     """
     images_01 = torch.cat([pairs.source_01, pairs.driving_01])
     landmarks = torch.cat([pairs.source_landmarks, pairs.driving_landmarks])
@@ -65,6 +71,8 @@ def loss_terms(
         terms["image_squared"] = F.mse_loss(generated.image, expected)
         terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
         terms["decoded"] = pyramid_l1(generated.decoded, expected, levels=2)
+        if compare is not None:
+            terms |= compare(generated.image, expected)
     return terms
 
 
