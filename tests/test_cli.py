@@ -26,6 +26,10 @@ OPTIONS = {
         *("--paste-back", "--face", "--best-frame", "--json"),
     ],
     "reconstruct": ["clip", "--output", "--model", "--device", "--json"],
+    "train": [
+        *("data", "run_dir", "--recipe", "--set", "--init", "--minutes", "--steps"),
+        *("--batch-size", "--device", "--dry-run"),
+    ],
     "convert": ["checkpoint", "out_dir"],
     "models": ["--json"],
 }

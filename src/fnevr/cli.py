@@ -173,6 +173,63 @@ def reconstruct(
 
 
 @app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="A prepared folder of clips.")],
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Checkpoints and logs; taken up if it exists.")
+    ],
+    recipe: Annotated[str, typer.Option("--recipe", help="A recipe's name, or a JSON file.")] = (
+        "full"
+    ),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe; repeatable."),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init",
+            metavar="MODEL",
+            help="Start from a preset or a model folder. Default: from the geometric warp.",
+        ),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Time budget.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Step budget.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Pairs per step, over all processes.")
+    ] = None,
+    device: DeviceOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the recipe as it would be used, and stop.")
+    ] = False,
+) -> None:
+    """Train `lite`; an interrupted run goes on when the same command is run again.
+
+    Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
+    """
+    with _answering_for_errors({"DATA": data, "RUN": run_dir, "--init": init}):
+        from fnevr.train.recipe import choose_recipe
+
+        options = {"minutes": minutes, "steps": steps, "batch_size": batch_size}
+        given = [f"{name}={value}" for name, value in options.items() if value is not None]
+        chosen = choose_recipe(recipe, [*given, *(settings or [])])
+        if dry_run:
+            typer.echo(chosen.model_dump_json(indent=2))
+            return
+
+        from fnevr.train.interrupt import stop_on_signals
+        from fnevr.train.launch import make_trainer, show_run
+
+        with stop_on_signals() as should_stop:
+            trainer = make_trainer(data, run_dir, chosen, init=init, device=device)
+            is_done = show_run(trainer, should_stop)
+        if not is_done:
+            typer.echo(f"stopped at step {trainer.step}; the same command goes on", err=True)
+            raise typer.Exit(INTERRUPTED)
+        typer.echo(f"{run_dir / 'model'}: trained {trainer.step} steps", err=True)
+
+
+@app.command()
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="Another project's checkpoint (.pth.tar).")],
     out_dir: Annotated[Path, typer.Argument(help="Gets config.json and model.safetensors.")],

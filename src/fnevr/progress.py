@@ -1,4 +1,4 @@
-"""A progress bar on stderr, with frames per second and the time left."""
+"""A progress bar on stderr, with the speed and the time left."""
 
 from __future__ import annotations
 
@@ -19,27 +19,34 @@ from rich.progress import (
 from rich.text import Text
 
 
-class FramesPerSecond(ProgressColumn):
-    """How many frames are done per second."""
+class Speed(ProgressColumn):
+    """How many units are done per second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
 
     def render(self, task: Task) -> Text:
         """Draw the column."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} frames/s")
+        return Text("" if speed is None else f"{speed:.1f} {self.unit}/s")
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
+def progress_bar(unit: str = "frames") -> Iterator[Callable[[str, int, int | None], None]]:
     """Show one bar per stage while the block runs; only where stderr is a terminal.
 
+    Args:
+        unit: what is counted.
+
     Yields:
-        A function to call with the stage, the frames done, and how many there are if known.
+        A function to call with the stage, how many are done, and how many there are if known.
     """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        FramesPerSecond(),
+        Speed(unit),
         TimeRemainingColumn(),
     )
     tasks: dict[str, TaskID] = {}

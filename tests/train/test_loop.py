@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from fnevr.errors import CheckpointError
-from fnevr.train.loop import FINAL_RATE, LOG_EVERY, WARM_UP_STEPS, Record, Trainer
+from fnevr.train.budget import FINAL_RATE, WARM_UP_STEPS
+from fnevr.train.guard import DivergenceError
+from fnevr.train.log import Record
+from fnevr.train.loop import LOG_EVERY, Trainer
 from fnevr.train.start import new_model
 
 
@@ -19,19 +22,22 @@ def minute_clock():
 
 @pytest.fixture
 def make_trainer(tiny_config, patches, sampler, tiny_recipe, tmp_path):
-    def make(folder="run", stage="full", clock_s=None, **changes):
+    def make(folder="run", stage="full", held_out=(), **changes):
         recipe = tiny_recipe(stage, **changes)
         model = new_model(tiny_config, patches, seed=0)
-        clock_s = clock_s or minute_clock()
-        return Trainer(model, sampler, recipe, tmp_path / folder, clock_s=clock_s)
+        run_dir = tmp_path / folder
+        clock_s = minute_clock()
+        return Trainer(model, sampler, recipe, run_dir, held_out=held_out, clock_s=clock_s)
 
     return make
 
 
 def assert_same_state(one, other):
-    """Weights, running statistics and the optimizer's moments, bit for bit."""
-    state = other.model.state_dict()
-    assert all(torch.equal(state[name], value) for name, value in one.model.state_dict().items())
+    """Weights, running statistics, their average and the optimizer's moments, bit for bit."""
+    for part in ("model", "average"):
+        state = other.parts[part].state_dict()
+        mine = one.parts[part].state_dict()
+        assert all(torch.equal(state[name], value) for name, value in mine.items())
     moments = other.optimizer.state_dict()["state"]
     for index, values in one.optimizer.state_dict()["state"].items():
         assert all(torch.equal(moments[index][name], value) for name, value in values.items())
@@ -54,7 +60,7 @@ def test_two_steps_on_one_batch_lower_the_loss(stage, make_trainer, monkeypatch)
 def test_resuming_equals_not_stopping_bit_for_bit(stage, make_trainer):
     """Interrupted in the step after a checkpoint; the same command ends with the same weights."""
     straight = make_trainer("straight", stage, minutes=8)
-    straight.run(lambda _: None)
+    straight.run()
     assert straight.step == 7
 
     stopped = make_trainer("stopped", stage, minutes=8, checkpoint_every=3)
@@ -68,22 +74,22 @@ def test_resuming_equals_not_stopping_bit_for_bit(stage, make_trainer):
 
     stopped.train_step = interrupted_step
     with pytest.raises(KeyboardInterrupt):
-        stopped.run(lambda _: None)
+        stopped.run()
     assert looks == [0, 1, 2, 3, 4]
 
     resumed = make_trainer("stopped", stage, minutes=8)
-    assert (resumed.step, resumed.minutes_before) == (3, 3.0)
+    assert (resumed.step, resumed.progress.minutes) == (3, 3.0)
     assert not torch.equal(resumed.model.motion.biases, straight.model.motion.biases)
-    resumed.run(lambda _: None)
+    resumed.run()
     assert resumed.step == straight.step
     assert_same_state(straight, resumed)
 
 
 def test_finished_run_does_nothing_more(make_trainer):
     first = make_trainer(minutes=3)
-    first.run(lambda _: None)
+    first.run()
     again = make_trainer(minutes=3)
-    again.run(lambda _: None)
+    again.run()
     assert again.step == first.step == 2
     assert_same_state(first, again)
 
@@ -92,8 +98,8 @@ def test_rates_warm_up_and_fall_with_time(make_trainer):
     trainer = make_trainer(minutes=100, motion_rate=1.0, prior_rate=2.0, generator_rate=3.0)
 
     def rates(step, minutes):
-        trainer.step = step
-        trainer._set_rates(minutes)
+        trainer.progress.step = step
+        trainer._set_rates(minutes / 100)
         return [group["lr"] for group in trainer.optimizer.param_groups]
 
     assert rates(WARM_UP_STEPS, 0.0) == [1.0, 2.0, 3.0]
@@ -110,26 +116,31 @@ def test_optimizer_holds_every_parameter_that_the_stage_trains_once(make_trainer
     for stage in ("motion", "full"):
         trainer = make_trainer(stage, stage)
         held = [p for group in trainer.optimizer.param_groups for p in group["params"]]
-        parts = [trainer.model.detector, trainer.model.motion]
-        wanted = trainer.model if stage == "full" else torch.nn.ModuleList(parts)
+        model = trainer.model
+        parts = [model.detector, model.motion.hourglass, model.motion.masks]
+        wanted = {id(p) for part in parts for p in part.parameters()}
+        wanted |= {id(model.motion.log_widths), id(model.motion.biases)}
+        if stage == "full":
+            wanted = {id(p) for p in model.parameters()}
         assert len(held) == len({id(p) for p in held})
-        assert {id(p) for p in held} == {id(p) for p in wanted.parameters()}
+        assert {id(p) for p in held} == wanted
+        assert {id(p) for p in model.parameters() if p.requires_grad} == wanted
 
 
 def test_motion_stage_leaves_the_generator_alone(make_trainer):
     trainer = make_trainer(stage="motion", minutes=3)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
-    trainer.run(lambda _: None)
+    trainer.run()
     after = trainer.model.state_dict()
     changed = {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])}
     assert changed == {"detector", "motion"}
 
 
 def test_log_holds_the_mean_of_the_steps_that_had_a_term(make_trainer, monkeypatch):
-    trainer = make_trainer(minutes=2 * LOG_EVERY + 2)
+    trainer = make_trainer(minutes=2 * LOG_EVERY + 3)
 
     def step():
-        trainer.step += 1
+        trainer.progress.step += 1
         terms = {"image": float(trainer.step)}
         return terms | ({"equivariance": 3.0} if trainer.step % 4 == 0 else {})
 
@@ -138,10 +149,12 @@ def test_log_holds_the_mean_of_the_steps_that_had_a_term(make_trainer, monkeypat
     trainer.run(records.append)
     lines = (trainer.run_dir / "log.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == records
-    assert [r["step"] for r in records] == [LOG_EVERY, 2 * LOG_EVERY]
-    assert [r["image"] for r in records] == [(1 + LOG_EVERY) / 2, (1 + 3 * LOG_EVERY) / 2]
-    assert [r["equivariance"] for r in records] == [3.0, 3.0]
-    assert [r["minutes"] for r in records] == [LOG_EVERY, 2 * LOG_EVERY]
+    end = 2 * LOG_EVERY + 2
+    assert [r["step"] for r in records] == [LOG_EVERY, 2 * LOG_EVERY, end]
+    means = [(1 + LOG_EVERY) / 2, (1 + 3 * LOG_EVERY) / 2, end - 0.5]
+    assert [r["image"] for r in records] == means
+    assert [r.get("equivariance") for r in records] == [3.0, 3.0, None]
+    assert [r["minutes"] for r in records] == [LOG_EVERY, 2 * LOG_EVERY, end + 1]
 
 
 def test_a_term_that_is_not_finite_stops_the_run_and_is_named(make_trainer, monkeypatch):
@@ -155,10 +168,10 @@ def test_a_term_that_is_not_finite_stops_the_run_and_is_named(make_trainer, monk
         return pairs
 
     monkeypatch.setattr(trainer.sampler, "sample", sample)
-    with pytest.raises(FloatingPointError, match="at step 2, in position, jacobian: resume"):
-        trainer.run(lambda _: None)
+    with pytest.raises(DivergenceError, match="at step 2, in position, jacobian: resume"):
+        trainer.run()
     kept = torch.load(trainer.checkpoint, weights_only=True)
-    assert kept["step"] == 2
+    assert kept["progress"]["step"] == 2
     assert all(value.isfinite().all() for value in kept["model"].values())
 
 
@@ -167,14 +180,14 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(make_trai
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
     bias = trainer.model.motion.biases
     bias.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(FloatingPointError, match="gradient is not finite at step 0"):
+    with pytest.raises(DivergenceError, match="gradient is not finite at step 0"):
         trainer.train_step()
     assert all(torch.equal(before[name], p) for name, p in trainer.model.named_parameters())
 
 
 def test_checkpoint_that_cannot_be_written_leaves_the_last_one(make_trainer, monkeypatch):
     trainer = make_trainer(minutes=2)
-    trainer.run(lambda _: None)
+    trainer.run()
     before = trainer.checkpoint.read_bytes()
 
     def save(_state, path):
@@ -183,13 +196,13 @@ def test_checkpoint_that_cannot_be_written_leaves_the_last_one(make_trainer, mon
 
     monkeypatch.setattr(torch, "save", save)
     with pytest.raises(OSError, match="disk full"):
-        trainer.save(9.0)
+        trainer.save()
     assert trainer.checkpoint.read_bytes() == before
-    assert [path.name for path in trainer.run_dir.iterdir()] == ["last.pt"]
+    assert not [path for path in trainer.run_dir.iterdir() if path.name.startswith(".")]
 
 
 def test_run_of_another_stage_says_so(make_trainer):
-    make_trainer(stage="motion", minutes=2).run(lambda _: None)
+    make_trainer(stage="motion", minutes=2).run()
     with pytest.raises(CheckpointError, match=r"last\.pt: cannot take up this run; is it of"):
         make_trainer(stage="full")
 
@@ -197,7 +210,7 @@ def test_run_of_another_stage_says_so(make_trainer):
 @pytest.mark.parametrize("keep", [0, 10, 2000])
 def test_damaged_checkpoint_says_so(make_trainer, keep):
     trainer = make_trainer(minutes=2)
-    trainer.run(lambda _: None)
+    trainer.run()
     trainer.checkpoint.write_bytes(trainer.checkpoint.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="damaged"):
         make_trainer()

@@ -69,8 +69,8 @@ def affine_equivariance(
 ) -> Float[Tensor, ""]:
     """Return ``mean |A p_W + t - p| + 1/2 mean |A J_W - J|`` for ``T(z) = A z + t``.
 
-    The Jacobians are compared by their difference: where landmarks fix the scale of most of them,
-    nothing has to be kept from shrinking, and no inverse can explode.
+    The Jacobians are compared by their difference, in which no inverse can explode. Unlike in
+    `jacobian_equivariance`, Jacobians that shrink together cost less, which other terms prevent.
 
     Args:
         original: keypoints detected on the picture.

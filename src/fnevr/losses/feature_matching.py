@@ -1,7 +1,7 @@
 """Feature matching: the discriminator's activations of real and generated pictures should agree.
 
 Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs",
-CVPR 2018, Eq. 4, with a mean instead of the sum over each layer's elements; as in FOMM.
+CVPR 2018, Eq. 4; as in FOMM.
 
 Shapes: B batch.
 """

@@ -1,44 +1,52 @@
 """The resumable training loop: run the same command again and it goes on.
 
-A run folder holds ``last.pt`` (weights, optimizer, step, minutes spent) and ``log.jsonl`` (one line
-per LOG_EVERY steps: the mean of each term over the steps that had it).
+A run folder holds ``last.pt`` (everything that the next step depends on), ``best`` (the model that
+validated best so far), ``model`` (the model at the end), ``log.jsonl`` (the mean of each term over
+the steps that had it, and the validations) and TensorBoard's files. Both models are the moving
+average of the weights.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import pickle
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Generator
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
+from torch.optim import Adam
 
+from fnevr.data.cache import Clip
 from fnevr.data.pairs import PairSampler
-from fnevr.errors import CheckpointError
-from fnevr.geometry.patches import FacePatches
-from fnevr.media.files import atomic_path
 from fnevr.models.lite import FNeVRLite
+from fnevr.train.average import WeightAverage
+from fnevr.train.batchnorm import share_statistics
+from fnevr.train.budget import rate_factor, spent
+from fnevr.train.guard import Guard
+from fnevr.train.log import Record, RunLog
+from fnevr.train.objective import Critics, DiscriminatorObjective, Objective, parameter_groups
+from fnevr.train.precision import use_bfloat16
 from fnevr.train.recipe import Recipe
-from fnevr.train.step import loss_terms, weigh
+from fnevr.train.share import Share
+from fnevr.train.state import CHECKPOINT_NAME, Progress, restore_state, save_state
+from fnevr.train.step import weigh
+from fnevr.train.validation import picture_sheet, validate
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 LOG_EVERY = 50
-WARM_UP_STEPS = 100
-FINAL_RATE = 0.03
-MAX_GRADIENT_NORM = 5.0
-
-Record = dict[str, float | int]  # one line of the log
 
 
 class Trainer:
     """Trains one model by one recipe in one run folder.
 
     Everything that is drawn comes from the seed and the step, so a run that was interrupted ends
-    as if it had not been, given the same times.
+    as if it had not been, given the same times. With several processes each takes its share of the
+    same batches, and normalizes by the statistics of all.
     """
 
     def __init__(
@@ -48,6 +56,8 @@ class Trainer:
         recipe: Recipe,
         run_dir: Path,
         *,
+        accelerator: Accelerator | None = None,
+        held_out: Sequence[Clip] = (),
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare a run, or take up the one that `run_dir` holds.
@@ -56,129 +66,248 @@ class Trainer:
             model: where to start; replaced by the run's own weights when there are some.
             sampler: where the pairs come from.
             recipe: what to do.
-            run_dir: made if it does not exist.
-            clock_s: seconds since any moment; the learning rates follow it.
+            run_dir: made if it does not exist; all processes must see the same one.
+            accelerator: device and processes; None is one process on the CPU.
+            held_out: clips to validate on.
+            clock_s: seconds since any moment; of a budget in minutes.
 
         Raises:
             CheckpointError: if the run's checkpoint is damaged or of another model or stage.
+            ValueError: if the batch cannot be shared evenly.
         """
-        self.model, self.sampler, self.recipe, self.run_dir = model, sampler, recipe, run_dir
-        self.clock_s = clock_s
-        self.patches = FacePatches.packaged()
-        self.optimizer = torch.optim.Adam(_parameter_groups(model, recipe), betas=(0.9, 0.99))
+        self.sampler, self.recipe, self.run_dir = sampler, recipe, run_dir
+        self.accelerator, self.held_out, self.clock_s = accelerator, list(held_out), clock_s
+        self.shares = _shares(recipe, accelerator)
+        self.device = torch.device("cpu") if accelerator is None else accelerator.device
+        self.model = model.to(self.device).train()
+        self.average = WeightAverage(self.model, recipe.average_decay)
+        self.optimizer = Adam(parameter_groups(model, recipe), betas=(0.9, 0.99))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.step, self.minutes_before = 0, 0.0
+        self.critics = Critics(recipe, self.device)
+        self.parts: dict[str, Any] = {
+            "model": self.model, "average": self.average.model, "optimizer": self.optimizer
+        }  # fmt: skip
+        if self.critics.discriminator is not None:
+            rate, parameters = recipe.discriminator_rate, self.critics.discriminator.parameters()
+            self.discriminator_optimizer = Adam(parameters, lr=rate, betas=(0.5, 0.999))
+            self.parts["discriminator"] = self.critics.discriminator
+            self.parts["discriminator_optimizer"] = self.discriminator_optimizer
+
         run_dir.mkdir(parents=True, exist_ok=True)
+        self.progress, self.guard = Progress(), Guard()
         if self.checkpoint.exists():
-            self._restore()
+            self.progress = restore_state(self.checkpoint, self.parts)
+        self.guard.means, self.guard.num_seen = self.progress.means, self.progress.num_seen
+        self._prepare()
 
     @property
     def checkpoint(self) -> Path:
         """Path of the last checkpoint."""
-        return self.run_dir / "last.pt"
+        return self.run_dir / CHECKPOINT_NAME
 
-    def run(self, progress: Callable[[Record], None]) -> None:
-        """Train until the recipe's minutes are spent, then write the last checkpoint.
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.progress.step
+
+    def run(
+        self,
+        on_record: Callable[[Record], None] = lambda _: None,
+        on_step: Callable[[int, float], None] = lambda *_: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Train until the budget is spent, and write the last checkpoint.
 
         Args:
-            progress: called with every record of the log.
+            on_record: called with every record of the log.
+            on_step: called with the steps done and the share of the budget that is spent.
+            should_stop: asked before each step; a run that it stops can be taken up again.
+
+        Returns:
+            Whether the budget is spent.
 
         Raises:
-            FloatingPointError: if the loss or its gradient is not finite; nothing is saved then.
+            DivergenceError: if the loss or its gradient diverges; the last checkpoint stays.
         """
-        start_s = self.clock_s()
-        sums, counts = defaultdict[str, float](float), defaultdict[str, int](int)
-        self.model.train()
-        while (
-            minutes := self.minutes_before + (self.clock_s() - start_s) / 60
-        ) < self.recipe.minutes:
-            self._set_rates(minutes)
-            for name, value in self.train_step().items():
-                sums[name] += value
-                counts[name] += 1
-            if self.step % LOG_EVERY == 0:
-                means = {name: sums[name] / counts[name] for name in sums}
-                record: Record = {"step": self.step, "minutes": round(minutes, 2), **means}
-                self._log(record)
-                progress(record)
-                sums.clear()
-                counts.clear()
-            if self.step % self.recipe.checkpoint_every == 0:
-                self.save(minutes)
-        self.save(minutes)
+        start_s, before = self.clock_s(), self.progress.minutes
+        log = RunLog(self.run_dir, self.progress.log_lines, self.step) if self.is_main else None
+        try:
+            while True:
+                elapsed = before + (self.clock_s() - start_s) / 60
+                self.progress.minutes, stop = self._agree(elapsed, should_stop())
+                share = spent(self.recipe, self.step, self.progress.minutes)
+                self._validate_if_due(min(share, 1.0), log, on_record)
+                if share >= 1 or stop:
+                    break
+                self._set_rates(share)
+                self._count(self.train_step())
+                on_step(self.step, share)
+                if self.step % LOG_EVERY == 0:
+                    self._log_terms(log, on_record)
+                if self.step % self.recipe.checkpoint_every == 0:
+                    self.save(log)
+            if share >= 1:
+                self._log_terms(log, on_record)
+            self.save(log)
+            self._export("model")
+        finally:
+            if log is not None:
+                log.close()
+        return share >= 1
 
     def train_step(self) -> dict[str, float]:
         """Take one step, at the learning rates that are set; return the unweighted terms."""
-        rng = Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
         pairs = self.sampler.sample(self.recipe.batch_size, self.step)
-        terms = loss_terms(self.model, self.patches, pairs, self.recipe, rng, self.step)
-        loss = weigh(terms, self.recipe)
-        if not torch.isfinite(loss):
-            bad = [name for name, term in terms.items() if not torch.isfinite(term)]
-            raise FloatingPointError(
-                f"the loss is not finite at step {self.step}, in {', '.join(bad) or 'the sum'}: "
-                "resume from the last checkpoint with smaller learning rates"
-            )
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        norm = clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(
-                f"the gradient is not finite at step {self.step}: resume from the last checkpoint "
-                "with smaller learning rates"
-            )
+        sums: dict[str, Tensor] = {}
+        for share in self.shares:
+            with self._turn(share, self.objective):
+                own = share.of_pairs(pairs, self.device)
+                terms = self.objective(own, self.step, share, self.critics)
+                torch.autograd.backward(weigh(terms, self.recipe) / len(self.shares))
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.detach() / len(self.shares)
+        norm = clip_grad_norm_(self.model.parameters(), self.recipe.max_gradient_norm)
+        means = dict(zip(sums, self._over_processes(torch.stack([*sums.values()])), strict=True))
+        self.guard.check(self.step, means, float(norm))
         self.optimizer.step()
-        self.step += 1
-        return {name: float(term.detach()) for name, term in terms.items()}
+        if self.discriminator is not None:
+            means["discriminator"] = self._discriminator_step()
+        self.average.update(self.model, self.step)
+        self.progress.step += 1
+        return means
 
-    def save(self, minutes: float) -> None:
-        """Write the checkpoint beside, then rename."""
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "minutes": minutes,
-        }
-        with atomic_path(self.checkpoint) as temporary:
-            torch.save(state, temporary)
+    def _discriminator_step(self) -> float:
+        """Update the discriminator on what the model made before its update."""
+        assert self.discriminator is not None
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        for share, pictures in zip(self.shares, self.critics.pictures, strict=True):
+            with self._turn(share, self.discriminator):
+                loss = self.discriminator(*pictures) / len(self.shares)
+                torch.autograd.backward(loss)
+            total += loss.detach()
+        self.critics.pictures.clear()
+        (value,) = self._over_processes(total[None])
+        self.guard.check(self.step, {"discriminator": value}, 0.0)
+        self.discriminator_optimizer.step()
+        return value
 
-    def _set_rates(self, minutes: float) -> None:
-        """Warm up over the first steps, then fall along a cosine to FINAL_RATE."""
-        cosine = 0.5 * (1 + math.cos(math.pi * minutes / self.recipe.minutes))
-        factor = FINAL_RATE + (1 - FINAL_RATE) * cosine
-        factor *= min(1.0, (self.step + 1) / WARM_UP_STEPS)
+    def save(self, log: RunLog | None = None) -> None:
+        """Write the checkpoint beside, then rename; only the first process does."""
+        if not self.is_main:
+            return
+        if log is not None:
+            self.progress.log_lines = log.num_lines
+        save_state(self.checkpoint, self.progress, self.parts)
+
+    def _prepare(self) -> None:
+        """Make what the steps call: after the average was copied and the weights restored."""
+        if self.recipe.precision == "bfloat16":
+            use_bfloat16(self.model)
+        self.objective: nn.Module = Objective(self.model, self.recipe).to(self.device)
+        self.discriminator: nn.Module | None = None
+        if self.critics.discriminator is not None:
+            self.discriminator = DiscriminatorObjective(self.critics.discriminator)
+        if self.accelerator is None or self.accelerator.num_processes == 1:
+            return
+        share_statistics(self.model)
+        self.objective = self.accelerator.prepare(self.objective)
+        if self.discriminator is not None:
+            self.discriminator = self.accelerator.prepare(self.discriminator)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.accelerator is None or self.accelerator.is_main_process
+
+    def _turn(self, share: Share, module: nn.Module) -> AbstractContextManager:
+        """Leave the exchange of gradients to the last turn of a step."""
+        if self.accelerator is None or share is self.shares[-1]:
+            return nullcontext()
+        return self.accelerator.no_sync(module)
+
+    def _over_processes(self, values: Tensor) -> list[float]:
+        """Average over the processes."""
+        if self.accelerator is not None and self.accelerator.num_processes > 1:
+            values = self.accelerator.reduce(values, reduction="mean")
+        return values.tolist()
+
+    def _agree(self, minutes: float, stop: bool) -> tuple[float, bool]:
+        """Take the first process's time, and stop where any process is told to."""
+        if self.accelerator is None or self.accelerator.num_processes == 1:
+            return minutes, stop
+        own = [minutes if self.is_main else 0.0, float(stop)]
+        values = torch.tensor(own, device=self.device, dtype=torch.float64)
+        minutes, stops = self.accelerator.reduce(values, reduction="sum").tolist()
+        return minutes, stops > 0
+
+    def _set_rates(self, share: float) -> None:
+        factor = rate_factor(share, self.step)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
+        if self.discriminator is not None:
+            for group in self.discriminator_optimizer.param_groups:
+                group["lr"] = self.recipe.discriminator_rate * factor
 
-    def _restore(self) -> None:
-        try:
-            state = torch.load(self.checkpoint, weights_only=True)
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.minutes_before = state["step"], state["minutes"]
-        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            raise CheckpointError(
-                f"{self.checkpoint}: cannot take up this run; is it of another model or stage, or "
-                f"damaged? Start in a new folder. ({error})"
-            ) from error
+    def _count(self, terms: dict[str, float]) -> None:
+        sums, counts = self.progress.sums, self.progress.counts
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + value
+            counts[name] = counts.get(name, 0) + 1
 
-    def _log(self, record: Record) -> None:
-        with (self.run_dir / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
+    def _log_terms(self, log: RunLog | None, on_record: Callable[[Record], None]) -> None:
+        """Write the mean of each term since the last time."""
+        sums, counts = self.progress.sums, self.progress.counts
+        if sums:
+            self._write({name: sums[name] / counts[name] for name in sums}, log, on_record)
+        sums.clear()
+        counts.clear()
+
+    def _write(
+        self, values: Record, log: RunLog | None, on_record: Callable[[Record], None]
+    ) -> None:
+        if log is not None:
+            record = {"step": self.step, "minutes": round(self.progress.minutes, 2), **values}
+            log.write(record)
+            on_record(record)
+
+    def _validate_if_due(
+        self, share: float, log: RunLog | None, on_record: Callable[[Record], None]
+    ) -> None:
+        """Validate the average when the next even part of the budget is spent; keep the best."""
+        due = int(share * self.recipe.validations + 1e-9)
+        if due <= self.progress.validations or not self.held_out:
+            return
+        self.progress.validations = due
+        if not self.is_main or log is None:
+            return
+        result = validate(self.average.model, self.held_out, stride=self.recipe.validation_stride)
+        record: Record = {"psnr": result.psnr, "still_psnr": result.still}
+        record |= {"gain_moving": result.gain_moving, "worst_gain": result.worst_gain}
+        self._write(record, log, on_record)
+        log.show(picture_sheet(self.average.model, self.held_out), self.step)
+        if self.progress.best_psnr is None or result.psnr > self.progress.best_psnr:
+            self.progress.best_psnr = result.psnr
+            self._export("best")
+        self.save(log)
+
+    def _export(self, name: str) -> None:
+        if self.is_main:
+            self.average.model.save_pretrained(self.run_dir / name, half_precision=True)
 
 
-def _parameter_groups(model: FNeVRLite, recipe: Recipe) -> list[dict]:
-    """Group parameters by learning rate: motion, Gaussian blend, generator."""
-    prior = [model.motion.log_widths, model.motion.biases]
-    motion = [*model.detector.parameters(), *model.motion.hourglass.parameters()]
-    motion += [*model.motion.masks.parameters(), *model.motion.occlusion.parameters()]
-    motion += [*model.motion.context.parameters()]
-    groups = [
-        {"params": motion, "lr": recipe.motion_rate},
-        {"params": prior, "lr": recipe.prior_rate},
-    ]
-    if recipe.stage == "full":
-        parts = (model.encoder, model.renderer, model.decoder)
-        generator = [parameter for part in parts if part for parameter in part.parameters()]
-        groups.append({"params": generator, "lr": recipe.generator_rate})
-    return groups
+def _shares(recipe: Recipe, accelerator: Accelerator | None) -> list[Share]:
+    """Return what this process takes of a batch, one share per turn."""
+    rank, size = (0, 1) if accelerator is None else _place(accelerator)
+    count = size * recipe.accumulate
+    if recipe.batch_size % count:
+        raise ValueError(
+            f"a batch of {recipe.batch_size} cannot be shared by {size} processes in "
+            f"{recipe.accumulate} turns each: batch_size must be a multiple of {count}"
+        )
+    return [Share(turn * size + rank, count) for turn in range(recipe.accumulate)]
+
+
+def _place(accelerator: Accelerator) -> tuple[int, int]:
+    return accelerator.process_index, accelerator.num_processes

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from fnevr.config import FrozenConfig
+from fnevr.errors import FnevrError
 
 
 class LossWeights(FrozenConfig):
@@ -45,6 +55,15 @@ class LossWeights(FrozenConfig):
     smoothness: float = 0.1
     """Mean absolute difference of neighbouring displacements."""
 
+    perceptual: NonNegativeFloat = 0.0
+    """Perceptual distance of the final picture, per layer and scale; 0 leaves it out."""
+
+    generator: NonNegativeFloat = 0.0
+    """Least-squares GAN, generator; 0 leaves it out."""
+
+    feature_matching: NonNegativeFloat = 0.0
+    """Feature matching, per layer and scale of the discriminator; 0 leaves it out."""
+
 
 class Recipe(FrozenConfig):
     """One training run."""
@@ -52,11 +71,14 @@ class Recipe(FrozenConfig):
     stage: Literal["motion", "full"] = "full"
     """What is trained: detector and dense motion on warped pictures ("motion"), or everything."""
 
-    minutes: PositiveFloat = 60.0
-    """Time budget; the learning rate falls over it along a cosine."""
+    minutes: PositiveFloat | None = 60.0
+    """Time budget, validations included; the learning rates fall over it along a cosine."""
+
+    steps: PositiveInt | None = None
+    """Step budget. With both budgets, the one that ends first counts."""
 
     batch_size: PositiveInt = 12
-    """Pairs per step."""
+    """Pairs per step, over all processes; a multiple of their number times `accumulate`."""
 
     generator_rate: PositiveFloat = 1e-3
     """Adam's learning rate of encoder, renderer and decoder."""
@@ -88,6 +110,30 @@ class Recipe(FrozenConfig):
     checkpoint_every: PositiveInt = 600
     """Steps between two checkpoints."""
 
+    accumulate: PositiveInt = 1
+    """Turns in which a process takes its share of a batch, when memory is short."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks; keypoints, flows and losses are always float32."""
+
+    average_decay: float = Field(default=0.999, ge=0, lt=1)
+    """Decay per step of the weights' moving average, which is what is validated and exported."""
+
+    max_gradient_norm: PositiveFloat = 5.0
+    """Longer gradients are shortened to this."""
+
+    validations: NonNegativeInt = 10
+    """Validations, evenly over the budget, the last at its end; 0 for none."""
+
+    validation_stride: PositiveInt = 10
+    """Every how many frames of a held-out clip are scored."""
+
+    features: Literal["efficientnet-lite0", "vgg19"] = "efficientnet-lite0"
+    """Network of the perceptual distance."""
+
+    discriminator_rate: PositiveFloat = 2e-4
+    """Adam's learning rate of the discriminator."""
+
 
 RECIPES = {
     "motion": Recipe(
@@ -96,3 +142,65 @@ RECIPES = {
     "full": Recipe(),
 }
 """Where to start from, by stage."""
+
+
+def choose_recipe(name_or_file: str, settings: Sequence[str] = ()) -> Recipe:
+    """Take a recipe by name or from a JSON file, and change it by settings.
+
+    A budget that the settings give replaces the recipe's: with steps alone there is no limit in
+    minutes.
+
+    Args:
+        name_or_file: one of `RECIPES`, or a file; what a file leaves out has its default.
+        settings: NAME=VALUE each; a dot reaches into the weights ("weights.image=8").
+
+    Raises:
+        FnevrError: if there is no such recipe, or a name or value is not valid.
+    """
+    if name_or_file in RECIPES:
+        values = RECIPES[name_or_file].model_dump()
+    else:
+        values = _read_recipe(Path(name_or_file)).model_dump()
+    names = {setting.partition("=")[0] for setting in settings}
+    if "steps" in names and "minutes" not in names:
+        values["minutes"] = None
+    elif "minutes" in names and "steps" not in names:
+        values["steps"] = None
+    for setting in settings:
+        _put(values, setting)
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise FnevrError(f"the recipe is not valid: {_problems(error)}") from error
+    if recipe.minutes is None and recipe.steps is None:
+        raise FnevrError("the recipe has no budget: give minutes or steps")
+    return recipe
+
+
+def _read_recipe(path: Path) -> Recipe:
+    if not path.is_file():
+        raise FnevrError(
+            f"there is no recipe '{path}': it is neither one of {', '.join(RECIPES)} nor a file"
+        )
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise FnevrError(f"'{path}' is not a valid recipe: {_problems(error)}") from error
+
+
+def _put(values: dict[str, Any], setting: str) -> None:
+    path, is_pair, value = setting.partition("=")
+    *groups, name = path.split(".")
+    target = values
+    for group in groups:
+        target = target.get(group, {}) if isinstance(target, dict) else {}
+    if not is_pair or not isinstance(target, dict) or name not in target:
+        raise FnevrError(
+            f"'{setting}' sets nothing: wanted NAME=VALUE with a name of the recipe, such as "
+            "batch_size=16 or weights.image=8; --dry-run prints them all"
+        )
+    target[name] = value
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

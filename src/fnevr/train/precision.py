@@ -1,0 +1,44 @@
+"""bfloat16 where it is safe: inside the convolutional networks of a model.
+
+Keypoints, flows and losses stay float32: eight bits of a position are half a pixel of 256.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fnevr.models.lite import FNeVRLite
+
+
+def use_bfloat16(model: FNeVRLite) -> None:
+    """Run the networks of a model in bfloat16; what they return is float32 again."""
+    parts = [model.encoder, model.renderer, model.decoder]
+    for part in (*parts, *model.detector.children(), *model.motion.children()):
+        if part is not None:
+            _use_bfloat16(part)
+
+
+def _use_bfloat16(part: nn.Module) -> None:
+    forward = part.forward
+
+    def in_bfloat16(*arguments: Any) -> Any:
+        device = arguments[0].device.type
+        with torch.autocast(device, dtype=torch.bfloat16):
+            return _to_float(forward(*arguments))
+
+    part.forward = in_bfloat16
+
+
+def _to_float(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float()
+    if isinstance(output, tuple):
+        return tuple(_to_float(part) for part in output)
+    if is_dataclass(output) and not isinstance(output, type):
+        parts = {part.name: _to_float(getattr(output, part.name)) for part in fields(output)}
+        return replace(output, **parts)
+    return output

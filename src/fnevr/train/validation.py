@@ -1,0 +1,77 @@
+"""Validation while training: PSNR on held-out clips beside the still frame, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from fnevr.data.cache import Clip
+from fnevr.evaluate.reconstruction import ClipScore, score_clip, summarize
+from fnevr.geometry.patches import FacePatches
+from fnevr.models.lite import FNeVRLite
+
+SHEET_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Mean PSNR over the clips, in dB; `still` repeats the first frame."""
+
+    psnr: float
+    still: float
+    gain_moving: float
+    worst_gain: float
+    clips: tuple[ClipScore, ...]
+
+
+def validate(model: FNeVRLite, clips: Sequence[Clip], *, stride: int) -> Validation:
+    """Score a model on clips, every `stride` frames; shorter clips on their last frame.
+
+    Raises:
+        ValueError: if there is no clip, or one has a single frame.
+    """
+    model.eval()
+    patches = FacePatches.packaged()
+    scores = [
+        score_clip(model, clip, patches, stride=min(stride, len(clip.frames) - 1)) for clip in clips
+    ]
+    summary = summarize(scores)
+    return Validation(
+        psnr=summary.still + summary.model_gain,
+        still=summary.still,
+        gain_moving=summary.model_gain_moving,
+        worst_gain=summary.worst_gain,
+        clips=tuple(scores),
+    )
+
+
+@torch.inference_mode()
+def picture_sheet(model: FNeVRLite, clips: Sequence[Clip]) -> UInt8[np.ndarray, "H W 3"]:
+    """Return a row per clip: source, driving, warped, decoded and final picture.
+
+    The source is the first frame and the driving picture the one that differs most from it, of 32.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    rows = []
+    for clip in clips[:SHEET_ROWS]:
+        source, driving = clip.frames[0], _most_different(clip)
+        pictures_01 = torch.from_numpy(np.stack([source, driving])).to(device)
+        pictures_01 = pictures_01.permute(0, 3, 1, 2).float() / 255
+        out = model(pictures_01[:1], pictures_01[1:])
+        made = torch.cat([out.warped, out.decoded, out.image]).clamp(0, 1)
+        made_rgb = (255 * made).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        rows.append(np.concatenate([source, driving, *made_rgb], axis=1))
+    return np.concatenate(rows, axis=0)
+
+
+def _most_different(clip: Clip) -> UInt8[np.ndarray, "H W 3"]:
+    indices = np.linspace(0, len(clip.frames) - 1, 32).round().astype(int)
+    candidates = [clip.frames[index] for index in np.unique(indices)]
+    first = candidates[0].astype(np.float32)
+    distances = [np.abs(picture - first).mean() for picture in candidates]
+    return candidates[int(np.argmax(distances))]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Generator
+
+from fnevr.train.precision import use_bfloat16
+from fnevr.train.step import loss_terms, weigh
+
+
+def test_terms_are_close_and_gradients_reach_every_parameter(
+    tiny_model, patches, sampler, tiny_recipe
+):
+    recipe = tiny_recipe("full")
+    pairs = sampler.sample(2, 0)
+    low = copy.deepcopy(tiny_model)
+    use_bfloat16(low)
+    exact, rough = (
+        loss_terms(model.train(), patches, pairs, recipe, Generator().manual_seed(0), 0)
+        for model in (tiny_model, low)
+    )
+    for name, term in exact.items():
+        assert rough[name].dtype == torch.float32
+        torch.testing.assert_close(rough[name], term, rtol=0.1, atol=0.01)
+    assert any(not torch.equal(rough[name], exact[name]) for name in exact)
+    weigh(rough, recipe).backward()
+    assert all(parameter.grad is not None for parameter in low.parameters())
+
+
+def test_keypoints_and_flow_keep_more_than_eight_bits(tiny_model, sampler):
+    pairs = sampler.sample(1, 0)
+    use_bfloat16(tiny_model.eval())
+    out = tiny_model(pairs.source_01, pairs.driving_01)
+    keypoints = tiny_model.keypoints(pairs.source_01)
+    for values in (keypoints.positions, keypoints.jacobians, out.flow, out.image):
+        assert values.dtype == torch.float32
+        assert not torch.equal(values, values.bfloat16().float())
