@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from fnevr.train.start import new_model, saved_model
+from fnevr.train.start import new_model, saved_model, with_new_generator
 
 
 def test_same_seed_gives_the_same_weights_and_leaves_the_random_state(tiny_config, patches):
@@ -55,3 +56,22 @@ def test_saved_model_can_be_trained_further(tiny_model, tmp_path):
     gradient = model.get_parameter("encoder.stem.conv.weight").grad
     assert gradient is not None
     assert gradient.any()
+
+
+def test_a_variant_keeps_the_motion_and_starts_the_generator_anew(tiny_model):
+    variant = with_new_generator(tiny_model, {"volume_rendering": False}, seed=1)
+    again = with_new_generator(tiny_model, {"volume_rendering": False}, seed=1)
+    old, new = tiny_model.state_dict(), variant.state_dict()
+    kept = {name for name in old if name.startswith(("detector.", "motion."))}
+    assert kept
+    assert all(torch.equal(old[name], new[name]) for name in kept)
+    assert not any(name.startswith("renderer.") for name in new)
+    assert not torch.equal(old["encoder.stem.conv.weight"], new["encoder.stem.conv.weight"])
+    assert all(torch.equal(new[name], value) for name, value in again.state_dict().items())
+
+
+def test_a_variant_of_the_motion_is_refused(tiny_model):
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        with_new_generator(tiny_model, {"motion_widths": (8, 8)}, seed=0)
+    with pytest.raises(ValidationError, match="no_such_field"):
+        with_new_generator(tiny_model, {"no_such_field": 1}, seed=0)

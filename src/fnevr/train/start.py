@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,6 +64,29 @@ def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
         model.motion.biases.copy_(biases)
         model.detector.anchors.copy_(torch.tensor(FREE_ANCHORS[:num_free]).reshape(num_free, 2))
     return model
+
+
+def with_new_generator(model: FNeVRLite, changes: dict[str, Any], seed: int) -> FNeVRLite:
+    """Keep a model's detector and dense motion; start encoder, renderer and decoder anew.
+
+    For ablations: variants of the generator that differ in nothing else train from here on.
+
+    Args:
+        model: where the motion comes from.
+        changes: fields of the configuration that are to differ, such as ``volume_rendering``.
+        seed: of the new weights; variants that share a part start it alike.
+
+    Raises:
+        ValidationError: if the changed configuration is not valid.
+        RuntimeError: if the changes concern detector or motion.
+    """
+    config = LiteConfig.model_validate(model.config.model_dump() | changes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        variant = FNeVRLite(config)
+    for part in ("detector", "motion"):
+        variant.get_submodule(part).load_state_dict(model.get_submodule(part).state_dict())
+    return variant
 
 
 def saved_model(folder: Path) -> FNeVRLite:
