@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fnevr.config import LiteConfig
-from fnevr.data.cache import Clip
+from fnevr.data.cache import TABLE, Clip
 from fnevr.data.pairs import PairSampler
 from fnevr.geometry.patches import FacePatches
 from fnevr.train.recipe import RECIPES
@@ -63,3 +63,19 @@ def tiny_recipe():
         return RECIPES[stage].model_validate(values)
 
     return make
+
+
+@pytest.fixture
+def tiny_folders(tmp_path, tiny_model, sampler):
+    """A prepared folder with the wandering square, and the tiny model's folder."""
+    data, init = tmp_path / "data", tmp_path / "init"
+    (data / "cache").mkdir(parents=True)
+    clip = sampler.clips[0]
+    rows = ["name\tsplit\tidentity\tmotion"]
+    for split in ("train", "val"):
+        rows.append(f"{split}.mp4\t{split}\t{split}\t0.1")
+        np.save(data / "cache" / f"{split}.frames.npy", clip.frames)
+        np.save(data / "cache" / f"{split}.landmarks.npy", clip.landmarks)
+    (data / TABLE).write_text("\n".join(rows) + "\n")
+    tiny_model.save_pretrained(init)
+    return data, init

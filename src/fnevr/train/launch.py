@@ -81,7 +81,7 @@ def make_accelerator(device: str | None) -> Accelerator:
         FnevrError: if there is no such device, or Accelerate is not installed.
     """
     try:
-        from accelerate import Accelerator, DistributedDataParallelKwargs  # noqa: PLC0415 (slow)
+        from accelerate import Accelerator  # noqa: PLC0415 (slow)
     except ImportError as error:
         raise FnevrError(
             "training needs Accelerate, which is not here: pip install 'fnevr[train]'"
@@ -89,9 +89,7 @@ def make_accelerator(device: str | None) -> Accelerator:
 
     if device == "cuda" and not torch.cuda.is_available():
         raise FnevrError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
-    # Running statistics are equal in all processes already.
-    options = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(cpu=device == "cpu", kwargs_handlers=[options])
+    return Accelerator(cpu=device == "cpu")
 
 
 def starting_model(init: str | None, recipe: Recipe) -> FNeVRLite:

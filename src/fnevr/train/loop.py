@@ -306,7 +306,7 @@ def _shares(recipe: Recipe, accelerator: Accelerator | None) -> list[Share]:
             f"a batch of {recipe.batch_size} cannot be shared by {size} processes in "
             f"{recipe.accumulate} turns each: batch_size must be a multiple of {count}"
         )
-    return [Share(turn * size + rank, count) for turn in range(recipe.accumulate)]
+    return [Share(rank * recipe.accumulate + turn, count) for turn in range(recipe.accumulate)]
 
 
 def _place(accelerator: Accelerator) -> tuple[int, int]:
