@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -97,7 +99,13 @@ def prepare(
     check_names(jobs)
     _open_folder(out, settings)
     done = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
-    report = PrepareReport(out, len(jobs), len(done), missing=missing, unreadable=unreadable)
+    report = PrepareReport(
+        output=out,
+        videos=len(jobs),
+        done_before=len(done),
+        missing=missing,
+        unreadable=unreadable,
+    )
     progress("videos", len(done), len(jobs))
     try:
         todo = [job for job in jobs if job.name not in done]
@@ -161,18 +169,36 @@ def _run(
         return
     # Fresh processes: a fork would inherit the locks of this one's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _end_with_parent)
+    try:
         futures = {pool.submit(_try, job, out, settings): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise FnevrError(
-                "a worker process was killed, perhaps for want of memory\n"
-                "run the same command again, with fewer --workers; finished videos are kept"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise FnevrError(
+            "a worker process was killed, perhaps for want of memory\n"
+            "run the same command again, with fewer --workers; finished videos are kept"
+        ) from error
+    except BaseException:
+        # What they are at is not finished, and nobody waits for it.
+        for process in set(multiprocessing.active_children()) - set(others):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _try(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord | str:

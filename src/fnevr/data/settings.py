@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from fnevr.config import FrozenConfig
+from fnevr.errors import FnevrError
 
 SIZE = 256
 """Height and width of prepared frames, in pixels."""
@@ -55,28 +63,67 @@ class PrepareSettings(FrozenConfig):
         return self
 
 
-@dataclass
-class PrepareReport:
-    """What a preparation did.
+def make_settings(**values: object) -> PrepareSettings:
+    """Make settings, with an error that a user can act on.
 
-    Attributes:
-        output: the prepared folder.
-        videos: how many there are.
-        done_before: how many of them were finished by an earlier run.
-        clips: clips in the manifest, by split.
-        seconds: length of all clips together.
-        identities: how many people they show.
-        rejected: why footage was left out, and how often.
-        unreadable: videos that could not be used, and why.
-        missing: videos that the lists name and the folder does not have.
+    Raises:
+        FnevrError: if a value makes no sense.
     """
+    try:
+        return PrepareSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
+        raise FnevrError(f"{where}: {what}" if where else what) from error
+
+
+class PrepareReport(BaseModel):
+    """What a preparation did."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     output: Path
+    """The prepared folder."""
+
     videos: int
+    """How many there are."""
+
     done_before: int = 0
-    clips: dict[str, int] = field(default_factory=dict)
+    """How many of them were finished by an earlier run."""
+
+    clips: dict[str, int] = Field(default_factory=dict)
+    """Clips in the manifest, by split."""
+
     seconds: float = 0.0
+    """Length of all clips together."""
+
     identities: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
+    """How many people they show."""
+
+    rejected: dict[str, int] = Field(default_factory=dict)
+    """Why footage was left out, and how often."""
+
+    unreadable: dict[str, str] = Field(default_factory=dict)
+    """Videos and lists that could not be used, and why."""
+
+    missing: list[str] = Field(default_factory=list)
+    """Videos that the lists name and the folder does not have."""
+
+    def lines(self) -> list[str]:
+        """Tell it to people."""
+        told = [f"Warning: skipped {name}: {why}" for name, why in self.unreadable.items()]
+        if self.missing:
+            told.append(
+                f"Warning: {len(self.missing)} videos of the lists are not there: "
+                f"{', '.join(self.missing[:5])}{' ...' if len(self.missing) > 5 else ''}"
+            )
+        if self.rejected:
+            reasons = (f"{count} x {reason}" for reason, count in self.rejected.items())
+            told.append(f"left out: {', '.join(reasons)}")
+        train, val = self.clips.get("train", 0), self.clips.get("val", 0)
+        told.append(
+            f"{self.output}: {train + val} clips ({train} train, {val} val) of {self.identities} "
+            f"people, {self.seconds / 60:.1f} minutes, from {self.videos} videos"
+        )
+        return told
