@@ -23,15 +23,29 @@ def environment(**extra):
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"} | extra
 
 
-def start(folders, run, *options, **extra):
-    data, init = folders
-    command = [sys.executable, "-m", "fnevr", "train", data, run, "--init", init, *options]
-    return subprocess.Popen(
-        [str(part) for part in command],
-        env=environment(**extra),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
+@pytest.fixture
+def start(tiny_folders):
+    """Start `fnevr train` from the tiny model; what still runs after the test is killed."""
+    processes = []
+
+    def run(run_dir, *options, **extra):
+        data, init = tiny_folders
+        command = [sys.executable, "-m", "fnevr", "train", data, run_dir, "--init", init, *options]
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            env=environment(**extra),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def finish(process):
@@ -87,14 +101,14 @@ def kill_after_a_checkpoint(process, run, delay_s):
 
 
 @pytest.mark.parametrize("num_kills", [pytest.param(1), pytest.param(10, marks=pytest.mark.slow)])
-def test_killed_and_taken_up_ends_as_if_nothing_had_happened(num_kills, tiny_folders, tmp_path):
+def test_killed_and_taken_up_ends_as_if_nothing_had_happened(num_kills, start, tmp_path):
     options = options_for(15 * num_kills + 15)
-    straight = start(tiny_folders, tmp_path / "straight", *options)
+    straight = start(tmp_path / "straight", *options)
     killed, draw = tmp_path / "killed", random.Random(0)
     for _ in range(num_kills):
-        process = start(tiny_folders, killed, *options)
+        process = start(killed, *options)
         kill_after_a_checkpoint(process, killed, draw.uniform(0, 0.3))
-    finish(start(tiny_folders, killed, *options))
+    finish(start(killed, *options))
     finish(straight)
     assert_same(state_of(killed), state_of(tmp_path / "straight"))
     assert log_of(killed) == log_of(tmp_path / "straight")
@@ -105,9 +119,9 @@ def test_killed_and_taken_up_ends_as_if_nothing_had_happened(num_kills, tiny_fol
     assert len(leftovers) <= num_kills  # what a kill in the middle of writing leaves
 
 
-def test_sigterm_ends_with_a_checkpoint_and_says_how_to_go_on(tiny_folders, tmp_path):
+def test_sigterm_ends_with_a_checkpoint_and_says_how_to_go_on(start, tmp_path):
     run = tmp_path / "run"
-    process = start(tiny_folders, run, *options_for(10**6))
+    process = start(run, *options_for(10**6))
     while not (run / "last.pt").exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
@@ -119,7 +133,7 @@ def test_sigterm_ends_with_a_checkpoint_and_says_how_to_go_on(tiny_folders, tmp_
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_two_processes_train_as_one_with_the_whole_batch(accumulate, tiny_folders, tmp_path):
+def test_two_processes_train_as_one_with_the_whole_batch(accumulate, tiny_folders, start, tmp_path):
     """To 1e-5, statistics of the batches included; in turns, the turns are the same too.
 
     Left out are biases that the next operation takes away again (a batch normalization, or a
@@ -131,7 +145,6 @@ def test_two_processes_train_as_one_with_the_whole_batch(accumulate, tiny_folder
         port = str(probe.getsockname()[1])
     pair = [
         start(
-            tiny_folders,
             tmp_path / "pair",
             *options,
             WORLD_SIZE="2",

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fnevr.data.cache import Clip
+from fnevr.data.clips import Clip
 from fnevr.evaluate.psnr import psnr
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
