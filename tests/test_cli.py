@@ -26,6 +26,11 @@ OPTIONS = {
         *("--paste-back", "--face", "--best-frame", "--json"),
     ],
     "reconstruct": ["clip", "--output", "--model", "--device", "--json"],
+    "prepare": [
+        *("videos", "out_dir", "--licence", "--identity", "--val-share", "--min-seconds"),
+        *("--max-seconds", "--min-face", "--voxceleb", "--cropped", "--workers", "--shards"),
+        "--json",
+    ],
     "train": [
         *("data", "run_dir", "--recipe", "--set", "--init", "--minutes", "--steps"),
         *("--batch-size", "--device", "--dry-run"),

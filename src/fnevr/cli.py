@@ -173,6 +173,96 @@ def reconstruct(
 
 
 @app.command()
+def prepare(
+    videos: Annotated[
+        Path, typer.Argument(metavar="IN", help="A folder of videos, with or without sub-folders.")
+    ],
+    out_dir: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="The prepared folder; taken up if it exists."),
+    ],
+    licence: Annotated[
+        str, typer.Option("--licence", help="Terms of the footage, kept with every clip.")
+    ] = "",
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity",
+            metavar="REGEX",
+            help="Finds who is shown in a video's path: its first group. Default: the first "
+            "sub-folder, or the file's name.",
+        ),
+    ] = None,
+    val_share: Annotated[
+        float,
+        typer.Option("--val-share", min=0, max=1, help="Share of the people for validation."),
+    ] = 0.1,
+    min_seconds: Annotated[
+        float, typer.Option("--min-seconds", min=0.1, help="Leave shorter clips out.")
+    ] = 1.0,
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", min=0.1, help="Divide longer clips.")
+    ] = 10.0,
+    min_face: Annotated[
+        float, typer.Option("--min-face", min=1, help="Leave smaller faces out, in pixels.")
+    ] = 90.0,
+    voxceleb: Annotated[
+        Path | None,
+        typer.Option(
+            "--voxceleb", metavar="LISTS", help="VoxCeleb's text files: who is where, and when."
+        ),
+    ] = None,
+    cropped: Annotated[
+        bool,
+        typer.Option("--cropped", help="IN holds clips.tsv and clips/: cropped already."),
+    ] = False,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
+    shards: Annotated[
+        Path | None,
+        typer.Option("--shards", metavar="DIR", help="Also pack the clips for object stores."),
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Turn videos into clips for training; an interrupted run goes on when it is run again."""
+    flags = {"IN": videos, "OUT": out_dir, "--voxceleb": voxceleb, "--shards": shards}
+    with _answering_for_errors(flags):
+        from fnevr.data.prepare import prepare as prepare_videos
+        from fnevr.data.settings import make_settings
+        from fnevr.progress import progress_bar
+
+        settings = make_settings(
+            licence=licence,
+            identity=identity,
+            val_share=val_share,
+            min_seconds=min_seconds,
+            max_seconds=max_seconds,
+            min_face_px=min_face,
+        )
+        try:
+            with progress_bar("videos") as progress:
+                report = prepare_videos(
+                    videos,
+                    out_dir,
+                    settings,
+                    voxceleb=voxceleb,
+                    cropped=cropped,
+                    workers=workers,
+                    progress=progress,
+                )
+        except KeyboardInterrupt:
+            _fail(INTERRUPTED, "Interrupted; the same command goes on where this one stopped.")
+        if shards is not None:
+            from fnevr.data.shards import write_shards
+
+            with progress_bar("clips") as progress:
+                write_shards(out_dir, shards, progress=progress)
+        if json_file is not None:
+            _write_json(json_file, report.model_dump_json(indent=2))
+        for line in report.lines():
+            typer.echo(line, err=True)
+
+
+@app.command()
 def train(
     data: Annotated[Path, typer.Argument(help="A prepared folder of clips.")],
     run_dir: Annotated[

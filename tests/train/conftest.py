@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from fnevr.config import LiteConfig
-from fnevr.data.cache import Clip
+from fnevr.data.clips import Clip
+from fnevr.data.manifest import ClipRow, Split, clip_path, write_manifest
 from fnevr.data.pairs import PairSampler
+from fnevr.data.store import encode_frame, write_clip
 from fnevr.geometry.patches import FacePatches
 from fnevr.train.recipe import RECIPES
 from fnevr.train.start import new_model
@@ -64,3 +66,33 @@ def tiny_recipe():
         return RECIPES[stage].model_validate(values)
 
     return make
+
+
+@pytest.fixture
+def tiny_folders(tmp_path, tiny_model, sampler):
+    """A prepared folder with the wandering square, and the tiny model's folder."""
+    data, init = tmp_path / "data", tmp_path / "init"
+    (data / "clips").mkdir(parents=True)
+    clip, rows = sampler.clips[0], []
+    splits: tuple[Split, ...] = ("train", "val")
+    for split in splits:
+        jpegs = [encode_frame(frame) for frame in clip.frames]
+        write_clip(clip_path(data, split), jpegs, clip.landmarks)
+        rows.append(
+            ClipRow(
+                name=split,
+                split=split,
+                identity=split,
+                source="square.mp4",
+                start_s=0,
+                seconds=0.24,
+                frames=len(jpegs),
+                fps=25,
+                crop=(0, 0, 64),
+                face_px=32,
+                motion=0.1,
+            )
+        )
+    write_manifest(data, rows)
+    tiny_model.save_pretrained(init)
+    return data, init

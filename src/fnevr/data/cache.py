@@ -1,4 +1,4 @@
-"""Clips decoded once: frames and landmarks as memory-mapped arrays.
+"""Clips decoded to memory-mapped arrays: superseded by prepared folders, `fnevr.data.clips`.
 
 A data folder holds ``clips.tsv`` (columns name, split, identity, motion, ...) and ``clips/*.mp4``,
 square crops of one size. The cache holds for every clip ``NAME.frames.npy`` (T, H, W, 3) uint8 and
@@ -10,56 +10,22 @@ Shapes: T frames, H and W pixels, N landmarks.
 
 from __future__ import annotations
 
-import csv
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
 
+from fnevr.data.clips import Clip, to_signed
+from fnevr.data.cropped import TABLE, read_table
+from fnevr.data.store import NUM_LANDMARKS
 from fnevr.errors import MediaError
 from fnevr.faces.tracker import FaceTracker
 from fnevr.media.files import atomic_path
 from fnevr.media.video import open_video
 
-TABLE = "clips.tsv"
-NUM_LANDMARKS = 478
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One talking head; the arrays are mapped from disk."""
-
-    name: str
-    identity: str
-    motion: float
-    frames: UInt8[np.ndarray, "T H W 3"]
-    landmarks: Float[np.ndarray, "T N 2"]
-
-    @property
-    def tracked(self) -> Int[np.ndarray, " F"]:
-        """Indices of the frames in which a face was found."""
-        return np.flatnonzero(~np.isnan(self.landmarks[:, 0, 0]))
-
-
-def read_table(data_dir: Path) -> list[dict[str, str]]:
-    """Read the rows of a data folder's table of clips.
-
-    Raises:
-        MediaError: if the table is missing or lacks a column.
-    """
-    path = data_dir / TABLE
-    if not path.is_file():
-        raise MediaError(f"{path} not found: a data folder holds {TABLE} and a folder clips/")
-    with path.open(newline="", encoding="utf-8") as table:
-        rows = list(csv.DictReader(table, delimiter="\t"))
-    missing = {"name", "split", "identity", "motion"} - set(rows[0] if rows else {})
-    if missing:
-        raise MediaError(f"{path} lacks the columns {sorted(missing)} (or has no rows)")
-    return rows
+__all__ = ["TABLE", "Clip", "build_cache", "load_cache", "read_table", "to_signed"]
 
 
 def build_cache(
@@ -102,14 +68,6 @@ def load_cache(data_dir: Path, cache_dir: Path, split: str) -> list[Clip]:
     if not rows:
         raise MediaError(f"{data_dir / TABLE} has no clips of the split {split!r}")
     return [_load_clip(cache_dir, row) for row in rows]
-
-
-def to_signed(
-    landmarks_px: Float[np.ndarray, "N 3"], width: int, height: int
-) -> Float[np.ndarray, "N 2"]:
-    """Take landmarks from pixels to [-1, 1], the picture's edges at -1 and 1."""
-    size = np.array([width, height], np.float32)
-    return (2 * landmarks_px[:, :2] / size - 1).astype(np.float32)
 
 
 def _load_clip(cache_dir: Path, row: dict[str, str]) -> Clip:

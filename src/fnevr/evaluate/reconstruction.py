@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fnevr.data.cache import Clip
+from fnevr.data.clips import Clip
 from fnevr.evaluate.psnr import psnr
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
@@ -76,17 +76,18 @@ def score_clip(
     """
     if len(clip.frames) <= stride:
         raise ValueError(f"{clip.name} has {len(clip.frames)} frames: too few for stride {stride}")
-    source_01 = _to_tensor(clip.frames[:1])
+    device = next(model.parameters()).device
+    source_01 = _pictures(clip, np.zeros(1, int), device)
     source = model.keypoints(source_01)
     features = model.encode(source_01)
-    targets = _patches_of(clip, patches)
+    targets = _patches_of(clip, patches, device)
     num_face = patches.num_keypoints
-    untrained = new_model(model.config, patches, seed=0).motion
+    untrained = new_model(model.config, patches, seed=0).motion.to(device)
     scores = []
     indices = np.arange(stride, len(clip.frames), stride)
     for start in range(0, len(indices), batch_size):
         batch = indices[start : start + batch_size]
-        target_01 = _to_tensor(clip.frames[batch])
+        target_01 = _pictures(clip, batch, device)
         driving = model.keypoints(target_01)
         generated = model.generate(source_01, source, driving, source_features=features)
         still = geometry = source_01.expand_as(target_01)
@@ -158,12 +159,12 @@ def _first(keypoints: Keypoints, count: int) -> Keypoints:
     return Keypoints(keypoints.positions[:, :count], keypoints.jacobians[:, :count])
 
 
-def _to_tensor(frames: np.ndarray) -> Tensor:
-    writable = np.array(frames)  # a copy: PyTorch warns of arrays that are mapped read-only
-    return torch.from_numpy(writable).permute(0, 3, 1, 2).float() / 255
+def _pictures(clip: Clip, indices: np.ndarray, device: torch.device) -> Tensor:
+    frames = torch.from_numpy(np.stack([clip.frames[int(index)] for index in indices]))
+    return frames.to(device).permute(0, 3, 1, 2).float() / 255
 
 
-def _patches_of(clip: Clip, patches: FacePatches) -> Keypoints | None:
+def _patches_of(clip: Clip, patches: FacePatches, device: torch.device) -> Keypoints | None:
     """Fit keypoints to every frame's landmarks; where none were found, to the last ones before.
 
     Before the first face, its landmarks serve; without any face there is None.
@@ -172,4 +173,5 @@ def _patches_of(clip: Clip, patches: FacePatches) -> Keypoints | None:
     if not len(found):
         return None
     last = np.searchsorted(found, np.arange(len(clip.frames)), side="right") - 1
-    return patches(torch.from_numpy(clip.landmarks[found[np.clip(last, 0, None)]]))
+    keypoints = patches(torch.from_numpy(clip.landmarks[found[np.clip(last, 0, None)]]))
+    return Keypoints(keypoints.positions.to(device), keypoints.jacobians.to(device))

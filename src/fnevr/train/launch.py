@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fnevr.config import LiteConfig
-from fnevr.data.cache import Clip, load_cache
+from fnevr.data.clips import load_clips
 from fnevr.data.pairs import PairSampler
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
@@ -57,8 +57,8 @@ def make_trainer(
     torch.set_flush_denormal(True)
     accelerator = make_accelerator(device)
     patches = FacePatches.packaged()
-    sampler = PairSampler(load_split(data, "train"), patches, seed=recipe.seed)
-    held_out = load_split(data, "val") if recipe.validations else []
+    sampler = PairSampler(load_clips(data, "train"), patches, seed=recipe.seed)
+    held_out = load_clips(data, "val") if recipe.validations else []
     trainer = Trainer(
         starting_model(init, recipe),
         sampler,
@@ -81,7 +81,7 @@ def make_accelerator(device: str | None) -> Accelerator:
         FnevrError: if there is no such device, or Accelerate is not installed.
     """
     try:
-        from accelerate import Accelerator, DistributedDataParallelKwargs  # noqa: PLC0415 (slow)
+        from accelerate import Accelerator  # noqa: PLC0415 (slow)
     except ImportError as error:
         raise FnevrError(
             "training needs Accelerate, which is not here: pip install 'fnevr[train]'"
@@ -89,9 +89,7 @@ def make_accelerator(device: str | None) -> Accelerator:
 
     if device == "cuda" and not torch.cuda.is_available():
         raise FnevrError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
-    # Running statistics are equal in all processes already.
-    options = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(cpu=device == "cpu", kwargs_handlers=[options])
+    return Accelerator(cpu=device == "cpu")
 
 
 def starting_model(init: str | None, recipe: Recipe) -> FNeVRLite:
@@ -99,11 +97,6 @@ def starting_model(init: str | None, recipe: Recipe) -> FNeVRLite:
     if init is None:
         return new_model(LiteConfig(), FacePatches.packaged(), recipe.seed)
     return saved_model(resolve_model(init))
-
-
-def load_split(data: Path, split: str) -> list[Clip]:
-    """Load the clips of one split of a prepared folder."""
-    return load_cache(data, data / "cache", split)
 
 
 def show_run(trainer: Trainer, should_stop: Callable[[], bool]) -> bool:

@@ -9,7 +9,7 @@ average of the weights.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
 
-from fnevr.data.cache import Clip
-from fnevr.data.pairs import PairSampler
+from fnevr.data.clips import Clip
+from fnevr.data.loader import batches
+from fnevr.data.pairs import Pairs, PairSampler
 from fnevr.models.lite import FNeVRLite
 from fnevr.train.average import WeightAverage
 from fnevr.train.batchnorm import share_statistics
@@ -95,6 +96,7 @@ class Trainer:
 
         run_dir.mkdir(parents=True, exist_ok=True)
         self.progress, self.guard = Progress(), Guard()
+        self.feed: Iterator[Pairs] | None = None
         if self.checkpoint.exists():
             self.progress = restore_state(self.checkpoint, self.parts)
         self.guard.means, self.guard.num_seen = self.progress.means, self.progress.num_seen
@@ -151,13 +153,14 @@ class Trainer:
             self.save(log)
             self._export("model")
         finally:
+            self.feed = None
             if log is not None:
                 log.close()
         return share >= 1
 
     def train_step(self) -> dict[str, float]:
         """Take one step, at the learning rates that are set; return the unweighted terms."""
-        pairs = self.sampler.sample(self.recipe.batch_size, self.step)
+        pairs = self._next_pairs()
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for share in self.shares:
@@ -176,6 +179,14 @@ class Trainer:
         self.average.update(self.model, self.step)
         self.progress.step += 1
         return means
+
+    def _next_pairs(self) -> Pairs:
+        if not self.recipe.workers:
+            return self.sampler.sample(self.recipe.batch_size, self.step)
+        if self.feed is None:
+            recipe = self.recipe
+            self.feed = batches(self.sampler, recipe.batch_size, self.step, recipe.workers)
+        return next(self.feed)
 
     def _discriminator_step(self) -> float:
         """Update the discriminator on what the model made before its update."""
@@ -306,7 +317,7 @@ def _shares(recipe: Recipe, accelerator: Accelerator | None) -> list[Share]:
             f"a batch of {recipe.batch_size} cannot be shared by {size} processes in "
             f"{recipe.accumulate} turns each: batch_size must be a multiple of {count}"
         )
-    return [Share(turn * size + rank, count) for turn in range(recipe.accumulate)]
+    return [Share(rank * recipe.accumulate + turn, count) for turn in range(recipe.accumulate)]
 
 
 def _place(accelerator: Accelerator) -> tuple[int, int]:

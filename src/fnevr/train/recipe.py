@@ -113,6 +113,9 @@ class Recipe(FrozenConfig):
     accumulate: PositiveInt = 1
     """Turns in which a process takes its share of a batch, when memory is short."""
 
+    workers: NonNegativeInt = 0
+    """Processes that decode and augment ahead, for each process that trains; 0 for none."""
+
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the networks; keypoints, flows and losses are always float32."""
 

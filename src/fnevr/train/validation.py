@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from fnevr.data.cache import Clip
+from fnevr.data.clips import Clip
 from fnevr.evaluate.reconstruction import ClipScore, score_clip, summarize
 from fnevr.geometry.patches import FacePatches
 from fnevr.models.lite import FNeVRLite
@@ -71,7 +71,7 @@ def picture_sheet(model: FNeVRLite, clips: Sequence[Clip]) -> UInt8[np.ndarray, 
 
 def _most_different(clip: Clip) -> UInt8[np.ndarray, "H W 3"]:
     indices = np.linspace(0, len(clip.frames) - 1, 32).round().astype(int)
-    candidates = [clip.frames[index] for index in np.unique(indices)]
+    candidates = [clip.frames[int(index)] for index in np.unique(indices)]
     first = candidates[0].astype(np.float32)
     distances = [np.abs(picture - first).mean() for picture in candidates]
     return candidates[int(np.argmax(distances))]

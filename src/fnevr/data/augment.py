@@ -1,0 +1,133 @@
+"""Augmentation of a pair: mirrored, moved and recoloured, both pictures and their landmarks alike.
+
+One pair at a time stays in the processor's caches; the result is uint8, a quarter of the memory to
+hand to another process.
+
+Shapes: 2 pictures of a pair, H and W pixels, N landmarks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from fnevr.geometry.flow import affine_view
+from fnevr.geometry.patches import FacePatches
+from fnevr.geometry.warps import invert_2x2
+
+FLIP_SHARE, MOVE_SHARE = 0.5, 0.35
+ANGLE, LOG_SCALE, SHIFT = 0.12, 0.1, 0.06  # deviations: 7 degrees, 10 %, 3 % of the side
+LOG_GAIN, LOG_CHANNEL_GAIN, BRIGHTNESS = 0.1, 0.06, 0.04  # deviations
+CONTRAST, SATURATION, HUE = 0.1, 0.1, 0.1  # ranges; the hue's in turns
+
+# YIQ: luma, and two axes of colour in whose plane a rotation changes the hue.
+YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to one pair.
+
+    Attributes:
+        is_flipped: whether it is mirrored.
+        matrix: A of `affine_view`, None where the pair is not moved.
+        shift: t of `affine_view`.
+        colour: linear map of RGB.
+        contrast: factor of the distance from the source's mean.
+        brightness: what is added, of 1.
+    """
+
+    is_flipped: bool
+    matrix: Float[np.ndarray, "2 2"] | None
+    shift: Float[np.ndarray, " 2"]
+    colour: Float[np.ndarray, "3 3"]
+    contrast: float
+    brightness: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Augmentation:
+        """Draw everything for one pair."""
+        is_flipped, is_moved = rng.random(2) < (FLIP_SHARE, MOVE_SHARE)
+        angle, log_scale = rng.normal(0, (ANGLE, LOG_SCALE))
+        cosine, sine = np.cos(angle) * np.exp(log_scale), np.sin(angle) * np.exp(log_scale)
+        shift = rng.normal(0, SHIFT, 2)
+        gain = np.exp(rng.normal(0, LOG_GAIN) + rng.normal(0, LOG_CHANNEL_GAIN, 3))
+        saturation = 1 + rng.uniform(-SATURATION, SATURATION)
+        hue = hue_matrix(rng.uniform(-HUE, HUE), saturation)
+        return cls(
+            bool(is_flipped),
+            np.array([[cosine, -sine], [sine, cosine]]) if is_moved else None,
+            shift,
+            gain[:, None] * hue,
+            float(1 + rng.uniform(-CONTRAST, CONTRAST)),
+            float(rng.normal(0, BRIGHTNESS)),
+        )
+
+
+def hue_matrix(turns: float, saturation: float) -> Float[np.ndarray, "3 3"]:
+    """Return the map of RGB that turns and scales colour about the gray axis; gray stays."""
+    cosine, sine = np.cos(2 * np.pi * turns) * saturation, np.sin(2 * np.pi * turns) * saturation
+    turn = np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
+    return np.linalg.solve(YIQ, turn @ YIQ)
+
+
+def augment(
+    images_255: Float[Tensor, "2 3 H W"],
+    points: Float[Tensor, "2 N 2"],
+    augmentation: Augmentation,
+    patches: FacePatches,
+) -> tuple[UInt8[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
+    """Apply everything, in the order mirror, move, recolour; the inputs are left as they are.
+
+    Args:
+        images_255: source and driving picture, in 0 to 255.
+        points: their landmarks, in [-1, 1].
+        augmentation: what to do.
+        patches: know the landmarks' mirror images.
+    """
+    if augmentation.is_flipped:
+        images_255, points = flip(images_255, points, patches)
+    if augmentation.matrix is not None:
+        matrix, shift = augmentation.matrix, augmentation.shift
+        images_255, points = move(images_255, points, matrix, shift)
+    return recolour(images_255, augmentation), points
+
+
+def flip(
+    images_255: Float[Tensor, "2 3 H W"], points: Float[Tensor, "2 N 2"], patches: FacePatches
+) -> tuple[Float[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
+    """Mirror a pair."""
+    return images_255.flip(3), patches.mirrored(points)
+
+
+def move(
+    images_255: Float[Tensor, "2 3 H W"],
+    points: Float[Tensor, "2 N 2"],
+    matrix: Float[np.ndarray, "2 2"],
+    shift: Float[np.ndarray, " 2"],
+) -> tuple[Float[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
+    """Rotate, scale and shift a pair: pixel z shows what was at A z + t."""
+    a = torch.from_numpy(matrix).float().expand(2, 2, 2)
+    t = torch.from_numpy(shift).float().expand(2, 2)
+    points = torch.einsum("bij,bnj->bni", invert_2x2(a), points - t[:, None])
+    return affine_view(images_255, a, t), points
+
+
+def recolour(
+    images_255: Float[Tensor, "2 3 H W"], augmentation: Augmentation
+) -> UInt8[Tensor, "2 3 H W"]:
+    """Change colour linearly, then the contrast about the source's mean, then the brightness."""
+    colour = torch.from_numpy(augmentation.colour).float()
+    mean = colour @ images_255[0, :, ::8, ::8].mean(dim=(1, 2))
+    offset = mean.mean() * (1 - augmentation.contrast) + 255 * augmentation.brightness
+    # The half rounds: what is stored is cut off behind the point.
+    flat = torch.baddbmm(
+        (offset + 0.5).expand(2, 3, 1),
+        (augmentation.contrast * colour).expand(2, 3, 3),
+        images_255.flatten(2),
+    )
+    return flat.clamp_(0, 255).to(torch.uint8).view_as(images_255)

@@ -1,0 +1,101 @@
+"""The manifest of a prepared folder: one JSON line per clip.
+
+A prepared folder holds ``manifest.jsonl`` and ``clips/NAME.tar`` (see `fnevr.data.store`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError
+
+from fnevr.config import FrozenConfig
+from fnevr.errors import MediaError
+from fnevr.media.files import atomic_path
+
+MANIFEST, CLIPS = "manifest.jsonl", "clips"
+
+Split = Literal["train", "val"]
+
+
+class ClipRow(FrozenConfig):
+    """What is known of one clip."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    """Its file is ``clips/NAME.tar``."""
+
+    split: Split | None = None
+    """Training or validation; None until all identities are known."""
+
+    identity: str
+    """Who is shown; no identity is in both splits."""
+
+    source: str
+    """The video it comes from, relative to the folder of raw videos."""
+
+    start_s: NonNegativeFloat
+    """Where in the video it starts."""
+
+    seconds: NonNegativeFloat
+    """How long it is."""
+
+    frames: PositiveInt
+    """How many frames it has."""
+
+    fps: NonNegativeFloat
+    """Frames per second, as in the video."""
+
+    crop: tuple[float, float, float]
+    """Left, top and side of the square, in pixels of the video."""
+
+    face_px: NonNegativeFloat
+    """Longer side of the box around the face mesh, in pixels of the video; the median."""
+
+    motion: NonNegativeFloat
+    """How far the face moves: the deviation of its centre, in face heights."""
+
+    licence: str = ""
+    """Under what terms the footage may be used, in the words of whoever prepared it."""
+
+    tags: dict[str, str] = Field(default_factory=dict)
+    """Whatever else a table of ready clips said."""
+
+
+def clip_path(folder: Path, name: str) -> Path:
+    """Return where a clip of a prepared folder lies."""
+    return folder / CLIPS / f"{name}.tar"
+
+
+def write_manifest(folder: Path, rows: Iterable[ClipRow]) -> None:
+    """Replace the manifest, atomically."""
+    with atomic_path(folder / MANIFEST) as temporary:
+        lines = [row.model_dump_json() + "\n" for row in rows]
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> list[ClipRow]:
+    """Read all rows.
+
+    Raises:
+        MediaError: if there is no manifest, or a line of it is no row.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise MediaError(
+            f"'{folder}' has no {MANIFEST}, so it is no prepared folder (or its preparation was "
+            f"killed)\nrun `fnevr prepare VIDEOS {folder}`, or run it again"
+        )
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            rows.append(ClipRow.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the line"
+            raise MediaError(
+                f"'{path}', line {number}: {where}: {first['msg']}\n"
+                "delete the manifest and run `fnevr prepare` again: it is written anew"
+            ) from error
+    return rows

@@ -1,0 +1,273 @@
+"""Raw videos to a prepared folder: found, tracked, cut, checked, stored; resumable and parallel.
+
+Besides the manifest and the clips, the folder holds ``videos/NAME.json`` for every finished video
+(its rows, and what was left out), and ``settings.json``. A video counts as finished when its file
+there exists; whatever was under way when a run was killed is done again, and overwritten.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from fnevr.config import FrozenConfig
+from fnevr.data.cropped import plan_cropped, store_cropped
+from fnevr.data.cutting import plan_cuts, write_cuts
+from fnevr.data.manifest import CLIPS, ClipRow, clip_path, write_manifest
+from fnevr.data.segments import plan_clips
+from fnevr.data.settings import PrepareReport, PrepareSettings
+from fnevr.data.sources import Job, check_names, plan_videos
+from fnevr.data.split import assign_splits
+from fnevr.data.tracking import track_spans
+from fnevr.data.voxceleb import plan_voxceleb
+from fnevr.errors import FnevrError, MediaError
+from fnevr.media.files import atomic_path
+from fnevr.media.video import VideoReader, open_video
+
+VIDEOS, SETTINGS = "videos", "settings.json"
+NO_FACE = "no face found"
+
+Progress = Callable[[str, int, int | None], None]
+
+
+class VideoRecord(FrozenConfig):
+    """What came of one video."""
+
+    source: str
+    """Its path relative to the folder of videos."""
+
+    num_bytes: int
+    """Its size; a file of another size is done anew."""
+
+    rows: list[ClipRow] = Field(default_factory=list)
+    """Its clips."""
+
+    rejected: dict[str, int] = Field(default_factory=dict)
+    """Why footage was left out, and how often."""
+
+
+def prepare(
+    videos: Path,
+    out: Path,
+    settings: PrepareSettings | None = None,
+    *,
+    voxceleb: Path | None = None,
+    cropped: bool = False,
+    workers: int = 1,
+    progress: Progress = lambda *_: None,
+) -> PrepareReport:
+    """Turn a folder of videos into a prepared folder; run it again to go on where it was stopped.
+
+    Args:
+        videos: the folder; all its sub-folders are searched.
+        out: the prepared folder, made if it does not exist; one per folder of videos.
+        settings: how; None means the defaults.
+        voxceleb: a folder with VoxCeleb's lists: who is where in which video.
+        cropped: the videos are clips framed for training, with a table: see `fnevr.data.cropped`.
+        workers: processes that share the videos.
+        progress: called with the stage, the videos done and their number.
+
+    Returns:
+        What was done. Videos that cannot be read are listed there, and do not stop the others.
+
+    Raises:
+        FnevrError: if there are no videos, the lists or the table cannot be used, or the folder was
+            prepared with other settings.
+    """
+    settings = settings or PrepareSettings()
+    if workers < 1:
+        raise FnevrError(f"--workers must be 1 or more, got {workers}")
+    if cropped and voxceleb is not None:
+        raise FnevrError("--cropped and --voxceleb exclude each other: leave one of them out")
+    missing: list[str] = []
+    unreadable: dict[str, str] = {}
+    if voxceleb is not None:
+        jobs, missing, unreadable = plan_voxceleb(videos, voxceleb)
+    elif cropped:
+        jobs = plan_cropped(videos, settings.licence)
+    else:
+        jobs = plan_videos(videos, settings.identity)
+    check_names(jobs)
+    _open_folder(out, settings)
+    done = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
+    report = PrepareReport(
+        output=out,
+        videos=len(jobs),
+        done_before=len(done),
+        missing=missing,
+        unreadable=unreadable,
+    )
+    progress("videos", len(done), len(jobs))
+    try:
+        todo = [job for job in jobs if job.name not in done]
+        for job, result in _run(todo, out, settings, workers):
+            if isinstance(result, VideoRecord):
+                done[job.name] = result
+            else:
+                report.unreadable[job.source] = result
+            progress("videos", len(done) + len(report.unreadable), len(jobs))
+    finally:
+        rows = [row for job in jobs if job.name in done for row in done[job.name].rows]
+        rows = assign_splits(rows, settings.val_share)
+        write_manifest(out, rows)
+    return _count(report, rows, done.values())
+
+
+def prepare_video(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord:
+    """Do one video, and write down that it is finished.
+
+    Raises:
+        MediaError: if it cannot be read; nothing is written down then.
+    """
+    with open_video(job.video) as video:
+        if job.ready is not None:
+            record = VideoRecord(
+                source=job.source, num_bytes=_size(job), rows=[store_cropped(video, job, out)]
+            )
+        else:
+            record = _cut_video(video, job, out, settings)
+    with atomic_path(_record_path(out, job)) as temporary:
+        temporary.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+def _cut_video(video: VideoReader, job: Job, out: Path, settings: PrepareSettings) -> VideoRecord:
+    rejected: Counter[str] = Counter()
+    cuts = []
+    for span, track in zip(job.spans, track_spans(video, job.spans), strict=True):
+        if not track.is_found.any():
+            rejected[NO_FACE] += 1
+            continue
+        segments, reasons = plan_clips(track, settings)
+        rejected += reasons
+        cuts += plan_cuts(span, track, segments, job.source, settings.licence)
+    rows, reasons = write_cuts(video, cuts, out, settings)
+    return VideoRecord(
+        source=job.source,
+        num_bytes=_size(job),
+        rows=sorted(rows, key=lambda row: row.name),
+        rejected=dict(rejected + reasons),
+    )
+
+
+def _run(
+    jobs: Sequence[Job], out: Path, settings: PrepareSettings, workers: int
+) -> Iterator[tuple[Job, VideoRecord | str]]:
+    """Do all videos; yield each with its record, or with what is wrong with it."""
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield job, _try(job, out, settings)
+        return
+    # Fresh processes: a fork would inherit the locks of this one's threads.
+    context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _end_with_parent)
+    try:
+        futures = {pool.submit(_try, job, out, settings): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise FnevrError(
+            "a worker process was killed, perhaps for want of memory\n"
+            "run the same command again, with fewer --workers; finished videos are kept"
+        ) from error
+    except BaseException:
+        # What they are at is not finished, and nobody waits for it.
+        for process in set(multiprocessing.active_children()) - set(others):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _try(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord | str:
+    """Do one video; return what is wrong with it if it cannot be read."""
+    logging.getLogger("fnevr").addHandler(logging.NullHandler())
+    try:
+        return prepare_video(job, out, settings)
+    except FnevrError as error:
+        return str(error)
+
+
+def _open_folder(out: Path, settings: PrepareSettings) -> None:
+    """Make the folder, or check that it was begun with the same settings; sweep up after a kill."""
+    try:
+        for folder in (out / CLIPS, out / VIDEOS):
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob(".fnevr-*"):
+                leftover.unlink(missing_ok=True)
+    except OSError as error:
+        raise MediaError(f"cannot write the folder '{out}': {error.strerror}") from error
+    path = out / SETTINGS
+    if path.is_file():
+        try:
+            before = PrepareSettings.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise MediaError(f"'{path}' is damaged\ndelete it, or take another folder") from error
+        changed = [
+            f"{name} was {getattr(before, name)!r} and is {getattr(settings, name)!r}"
+            for name in PrepareSettings.model_fields
+            if getattr(before, name) != getattr(settings, name)
+        ]
+        if changed:
+            raise FnevrError(
+                f"'{out}' was prepared with other settings: {'; '.join(changed)}\n"
+                "use the same ones, or another folder"
+            )
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_text(settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _finished(out: Path, job: Job) -> VideoRecord | None:
+    """Return the record of a video that is finished, and unchanged since."""
+    try:
+        record = VideoRecord.model_validate_json(_record_path(out, job).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    is_whole = all(clip_path(out, row.name).is_file() for row in record.rows)
+    is_same = record.source == job.source and record.num_bytes == _size(job)
+    return record if is_whole and is_same else None
+
+
+def _count(
+    report: PrepareReport, rows: Sequence[ClipRow], records: Iterable[VideoRecord]
+) -> PrepareReport:
+    """Add up what is in the folder now."""
+    rejected: Counter[str] = Counter()
+    for record in records:
+        rejected.update(record.rejected)
+    report.rejected = dict(rejected.most_common())
+    report.clips = dict(Counter(str(row.split) for row in rows))
+    report.seconds = sum(row.seconds for row in rows)
+    report.identities = len({row.identity for row in rows})
+    return report
+
+
+def _record_path(out: Path, job: Job) -> Path:
+    return out / VIDEOS / f"{job.name}.json"
+
+
+def _size(job: Job) -> int:
+    return job.video.stat().st_size if job.video.is_file() else -1

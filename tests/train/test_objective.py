@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+
+from fnevr.models.discriminator import MultiScaleDiscriminator
+from fnevr.train import objective
+from fnevr.train.loop import Trainer
+from fnevr.train.objective import Critics
+from fnevr.train.start import new_model
+
+WEIGHTS = {"perceptual": 1.0, "generator": 1.0, "feature_matching": 10.0}
+
+
+@pytest.fixture
+def make_trainer(tiny_config, patches, sampler, tiny_recipe, tmp_path, monkeypatch):
+    small = functools.partial(MultiScaleDiscriminator, width=2, max_width=8)
+    monkeypatch.setattr(objective, "MultiScaleDiscriminator", small)
+
+    def make(folder="run", weights=WEIGHTS, **changes):
+        recipe = tiny_recipe(
+            "full", window=64, minutes=None, validations=0, weights=weights, **changes
+        )
+        return Trainer(new_model(tiny_config, patches, seed=0), sampler, recipe, tmp_path / folder)
+
+    return make
+
+
+def snapshot(module):
+    return [parameter.detach().clone() for parameter in module.parameters()]
+
+
+def changed(module, before):
+    return any(not torch.equal(p, q) for p, q in zip(module.parameters(), before, strict=True))
+
+
+def test_plain_recipe_has_no_critics(tiny_recipe):
+    critics = Critics(tiny_recipe("full"), torch.device("cpu"))
+    assert critics.discriminator is None
+    assert critics.perceptual is None
+    assert critics.compare(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)) == {}
+
+
+def test_step_trains_both_networks_and_reports_all_terms(make_trainer):
+    trainer = make_trainer(steps=1)
+    assert trainer.critics.discriminator is not None
+    networks = (trainer.model, trainer.critics.discriminator)
+    before = [snapshot(network) for network in networks]
+    terms = trainer.train_step()
+    assert {*WEIGHTS, "discriminator"} <= terms.keys()
+    assert all(value > 0 for value in terms.values())
+    assert all(changed(*pair) for pair in zip(networks, before, strict=True))
+    assert trainer.critics.pictures == []
+
+
+def test_turns_of_a_step_add_up_for_the_discriminator_too(make_trainer):
+    trainer = make_trainer(steps=1, accumulate=2)
+    terms = trainer.train_step()
+    assert terms["discriminator"] > 0
+    assert trainer.critics.pictures == []
+
+
+def test_resuming_keeps_the_discriminator_and_its_optimizer(make_trainer):
+    straight = make_trainer("straight", steps=4)
+    straight.run()
+    stopped = make_trainer("stopped", steps=4)
+    done = []
+    assert not stopped.run(on_step=lambda *_: done.append(1), should_stop=lambda: len(done) == 2)
+    resumed = make_trainer("stopped", steps=4)
+    assert resumed.step == 2
+    assert resumed.run()
+    for one, other in ((straight.model, resumed.model), (straight.critics, resumed.critics)):
+        module = getattr(one, "discriminator", one)
+        same = getattr(other, "discriminator", other).state_dict()
+        assert all(torch.equal(same[n], value) for n, value in module.state_dict().items())
+    moments = resumed.discriminator_optimizer.state_dict()["state"]
+    for index, values in straight.discriminator_optimizer.state_dict()["state"].items():
+        assert torch.equal(moments[index]["exp_avg"], values["exp_avg"])
