@@ -1,6 +1,6 @@
 r"""Compare models with each other and with repeating the source, on the clips of a split.
 
-    python scripts/compare_models.py DATA CACHE RESULTS --model first=OLD --model new=NEW \
+    python scripts/compare_models.py DATA RESULTS --model first=OLD --model new=NEW \
         --out docs/lite_validation.md --sheet docs/lite_worst.jpg --sheet-tiers A
 
 Each model's scores of each clip are kept in RESULTS under the hash of its weights, so that an
@@ -19,7 +19,8 @@ import torch
 import typer
 from PIL import Image
 
-from fnevr.data.cache import Clip, load_cache, read_table
+from fnevr.data.clips import Clip, load_clips
+from fnevr.data.manifest import Split, read_manifest
 from fnevr.evaluate.comparison import (
     METRICS,
     ClipScorer,
@@ -52,18 +53,17 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    data: Path,
-    cache: Path,
+    data: Annotated[Path, typer.Argument(help="A prepared folder.")],
     results: Path,
     model: Annotated[list[str], typer.Option(help="NAME=FOLDER; repeatable, the last is shown.")],
-    split: str = "val",
+    split: Split = "val",
     workers: int = 2,
     out: Annotated[Path | None, typer.Option(help="Write the tables to this page.")] = None,
     sheet: Annotated[
         Path | None, typer.Option(help="Write the worst clips to this picture.")
     ] = None,
     sheet_tiers: Annotated[
-        str, typer.Option(help="Show clips of these rights tiers only, separated by commas.")
+        str, typer.Option(help="Show only clips with these values of the tag `tier`.")
     ] = "",
 ) -> None:
     """Score what has not been scored, then write the tables and the sheet."""
@@ -71,10 +71,10 @@ def main(
     keys = {STILL: STILL} | {
         name: weights_key(folder / "model.safetensors") for name, folder in folders.items()
     }
-    clips = load_cache(data, cache, split)
+    clips = load_clips(data, split)
     store = ResultStore(results)
     jobs = [
-        (data, cache, split, clip.name, results, keys, folders)
+        (data, split, clip.name, results, keys, folders)
         for clip in clips
         if any(store.read(key, clip.name) is None for key in keys.values())
     ]
@@ -92,7 +92,7 @@ def main(
         out.write_text(text, encoding="utf-8")
     if sheet:
         last = list(folders)[-1]
-        tiers = {row["name"]: row.get("tier", "") for row in read_table(data)}
+        tiers = {row.name: row.tags.get("tier", "") for row in read_manifest(data)}
         wanted = set(filter(None, sheet_tiers.split(",")))
         shown = [clip for clip in clips if not wanted or tiers[clip.name] in wanted]
         worst = sorted(shown, key=lambda clip: gain(scores, last, clip.name))[:NUM_WORST]
@@ -102,8 +102,7 @@ def main(
 
 def score_clip(
     data: Path,
-    cache: Path,
-    split: str,
+    split: Split,
     name: str,
     results: Path,
     keys: dict[str, str],
@@ -112,7 +111,7 @@ def score_clip(
     """Score one clip by every predictor that has no stored result (in a process of its own)."""
     torch.set_num_threads(1)
     store = ResultStore(results)
-    clip = next(clip for clip in load_cache(data, cache, split) if clip.name == name)
+    clip = next(clip for clip in load_clips(data, split) if clip.name == name)
     scorer = ClipScorer(clip, IdentityEmbedder())
     for predictor, key in keys.items():
         if store.read(key, name) is None:
@@ -215,7 +214,7 @@ def worst_sheet(model: FNeVRLite, clips: list[Clip]) -> np.ndarray:
     for clip in clips:
         predict = model_predictor(model.eval(), clip)
         chosen = np.linspace(1, len(clip.frames) - 1, SHEET_FRAMES).round().astype(int)
-        driving = np.array(clip.frames[chosen])
+        driving = np.stack([clip.frames[int(index)] for index in chosen])
         output = (predict(driving).clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).numpy()
         source = np.array(clip.frames[0])
         for first, tiles in ((source, driving), (np.full_like(source, 255), output)):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fnevr.data.cache import Clip
+from fnevr.data.clips import Clip
 from fnevr.evaluate.comparison import (
     ClipScorer,
     ResultStore,

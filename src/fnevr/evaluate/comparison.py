@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from fnevr.data.cache import Clip
+from fnevr.data.clips import Clip
 from fnevr.evaluate.identity import IdentityEmbedder, identity_distance
 from fnevr.evaluate.l1 import l1
 from fnevr.evaluate.landmark_distance import landmark_distance
@@ -93,7 +93,8 @@ class ClipScorer:
         pictures: dict[str, list[float]] = {"l1": [], "psnr": [], "ssim": []}
         predicted: list[UInt8[np.ndarray, "H W 3"]] = []
         for start in range(1, len(self.clip.frames), BATCH_SIZE):
-            driving = np.array(self.clip.frames[start : start + BATCH_SIZE])
+            stop = min(start + BATCH_SIZE, len(self.clip.frames))
+            driving = np.stack([self.clip.frames[index] for index in range(start, stop)])
             image_01, target_01 = predict(driving).clamp(0, 1), to_tensor(driving)
             for name, metric in (("l1", l1), ("psnr", psnr), ("ssim", ssim)):
                 pictures[name] += metric(image_01, target_01).tolist()
@@ -144,14 +145,14 @@ class _Face:
 
 def still_predictor(clip: Clip) -> Predictor:
     """Repeat frame 0."""
-    source_01 = to_tensor(np.array(clip.frames[:1]))
+    source_01 = to_tensor(np.array(clip.frames[0])[None])
     return lambda driving: source_01.expand(len(driving), -1, -1, -1)
 
 
 def model_predictor(model: PortraitModel, clip: Clip) -> Predictor:
     """Animate frame 0 by the absolute keypoints of each frame."""
     with torch.inference_mode():
-        source_01 = to_tensor(np.array(clip.frames[:1]))
+        source_01 = to_tensor(np.array(clip.frames[0])[None])
         source, features = model.keypoints(source_01), model.encode(source_01)
 
     @torch.inference_mode()
