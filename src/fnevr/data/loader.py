@@ -45,12 +45,12 @@ def batches(
         sampler=count(first_step),
         num_workers=workers,
         prefetch_factor=PREFETCH if workers else None,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=use_one_thread,
     )
     for raw in loader:
         yield raw.finish()
 
 
-def _use_one_thread(_worker: int) -> None:
+def use_one_thread(_worker: int) -> None:
     """Leave the other cores to the other workers."""
     torch.set_num_threads(1)
