@@ -54,6 +54,7 @@ def test_ready_clips_keep_every_frame_and_what_the_table_says(report_and_folder,
             difference = clip.frames[index].astype(int) - frame.rgb
             assert np.square(difference).mean() < 12  # 37 dB: JPEG
             track = tracker.update(frame.rgb)
+            assert track is not None
             expected = 2 * track.landmarks[:, :2] / 256 - 1
             np.testing.assert_allclose(clip.landmarks[index], expected, atol=1e-6)
 

@@ -102,15 +102,18 @@ def test_what_is_left_out_has_a_reason(track, reason):
 def test_square_stays_in_the_picture():
     faces = np.tile([20.0, 10.0, 120.0, 110.0], (5, 1))
     box = place_square(faces, 640, 480)
+    assert box is not None
     assert (box.left, box.top) == (0, 0)
     assert box.size == pytest.approx(100 * SIDE_PER_FACE)
     low = place_square(np.tile([520.0, 370.0, 620.0, 470.0], (5, 1)), 640, 480)
+    assert low is not None
     assert low.left + low.size == pytest.approx(640)
     assert low.top + low.size == pytest.approx(480)
 
 
 def test_square_shrinks_a_little_to_fit():
     box = place_square(np.tile([100.0, 30.0, 200.0, 130.0], (5, 1)), 640, 160)
+    assert box is not None
     assert (box.top, box.size) == (0, 160)
 
 

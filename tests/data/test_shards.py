@@ -71,11 +71,13 @@ def test_pairs_are_endless_and_reproducible(shards):
 
 
 def test_clips_leave_the_pool_after_their_repeats(shards, monkeypatch):
-    read = []
-    monkeypatch.setattr(
-        "fnevr.data.shards.make_clip",
-        lambda row, data: read.append(row.name) or make_clip(row, data),
-    )
+    read: list[str] = []
+
+    def make_and_note(row, data):
+        read.append(row.name)
+        return make_clip(row, data)
+
+    monkeypatch.setattr("fnevr.data.shards.make_clip", make_and_note)
     pairs = make_pairs(shards, repeats=8).raw_batches()
     for _ in range(5):
         next(pairs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import count
 
 import torch
@@ -27,7 +27,7 @@ class _Steps(Dataset[RawPairs]):
 
 def batches(
     sampler: PairSampler, batch_size: int, first_step: int, workers: int
-) -> Iterator[Pairs]:
+) -> Generator[Pairs, None, None]:
     """Yield the batches of ``first_step``, ``first_step + 1`` and so on, without end.
 
     They are those of `PairSampler.sample`, bit for bit, whatever the number of workers. Closing

@@ -59,7 +59,7 @@ class RawPairs:
 
     def finish(self) -> Pairs:
         """Make the batch that a model takes."""
-        source, driving = (self.images[:, row].float().div_(255) for row in (0, 1))
+        source, driving = (_to_unit(self.images[:, row]) for row in (0, 1))
         return Pairs(source, driving, self.landmarks[:, 0], self.landmarks[:, 1])
 
 
@@ -111,6 +111,14 @@ class PairSampler:
             draw_pair(self.clips[index], self.tracked[index], self.patches, rng) for index in chosen
         )
         return RawPairs.gather(pairs, batch_size)
+
+
+def _to_unit(images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """Take pictures to [0, 1], one at a time: that stays in the processor's caches."""
+    images_01 = torch.empty(images.shape)
+    for picture_01, picture in zip(images_01, images, strict=True):
+        picture_01.copy_(picture).div_(255)
+    return images_01
 
 
 def draw_pair(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +123,7 @@ class ShardPairs:
         self.pool = pool
         self.repeats = repeats
 
-    def batches(self, workers: int) -> Iterator[Pairs]:
+    def batches(self, workers: int) -> Generator[Pairs, None, None]:
         """Yield batches made by worker processes, without end; 0 makes them here."""
         loader = torch.utils.data.DataLoader(
             _Stream(self), batch_size=None, num_workers=workers, worker_init_fn=use_one_thread
