@@ -50,15 +50,15 @@ class Augmentation:
     brightness: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Augmentation:
-        """Draw everything for one pair."""
+    def draw(cls, rng: np.random.Generator, max_hue: float = HUE) -> Augmentation:
+        """Draw everything for one pair; its hue turns by at most `max_hue` turns."""
         is_flipped, is_moved = rng.random(2) < (FLIP_SHARE, MOVE_SHARE)
         angle, log_scale = rng.normal(0, (ANGLE, LOG_SCALE))
         cosine, sine = np.cos(angle) * np.exp(log_scale), np.sin(angle) * np.exp(log_scale)
         shift = rng.normal(0, SHIFT, 2)
         gain = np.exp(rng.normal(0, LOG_GAIN) + rng.normal(0, LOG_CHANNEL_GAIN, 3))
         saturation = 1 + rng.uniform(-SATURATION, SATURATION)
-        hue = hue_matrix(rng.uniform(-HUE, HUE), saturation)
+        hue = hue_matrix(rng.uniform(-max_hue, max_hue), saturation)
         return cls(
             bool(is_flipped),
             np.array([[cosine, -sine], [sine, cosine]]) if is_moved else None,
