@@ -21,7 +21,7 @@ import typer
 from safetensors.torch import save_file
 from scipy.optimize import linear_sum_assignment
 
-from fnevr.data.cache import read_table
+from fnevr.data.cropped import read_table
 from fnevr.faces.tracker import FaceTracker
 from fnevr.geometry.patches import NUM_MESH_POINTS
 from fnevr.media.files import atomic_path

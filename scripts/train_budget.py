@@ -263,7 +263,7 @@ def _as_markdown(report: dict[str, Any]) -> str:
         for one, other in zip(start["clips"], end["clips"], strict=False):
             row = f"| {one['name']} | {one['still']:.2f} | {one['model']:.2f} |"
             lines.append(f"{row} {other['model']:.2f} |")
-    lines += ["", "Parts of the weights: `cat model.safetensors.part? > model.safetensors`.", ""]
+    lines.append("")
     return "\n".join(lines)
 
 

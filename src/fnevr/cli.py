@@ -313,10 +313,12 @@ def train(
         with stop_on_signals() as should_stop:
             trainer = make_trainer(data, run_dir, chosen, init=init, device=device)
             is_done = show_run(trainer, should_stop)
+        if trainer.is_main:
+            stopped = f"stopped at step {trainer.step}; the same command goes on"
+            done = f"{run_dir / 'model'}: trained {trainer.step} steps"
+            typer.echo(done if is_done else stopped, err=True)
         if not is_done:
-            typer.echo(f"stopped at step {trainer.step}; the same command goes on", err=True)
             raise typer.Exit(INTERRUPTED)
-        typer.echo(f"{run_dir / 'model'}: trained {trainer.step} steps", err=True)
 
 
 @app.command()

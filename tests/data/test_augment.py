@@ -108,6 +108,7 @@ def test_move_keeps_the_landmarks_on_the_picture(seed):
     drawn = next(
         one for one in iter(lambda: Augmentation.draw(rng), None) if one.matrix is not None
     )
+    assert drawn.matrix is not None
     moved, points = move(images, landmarks, drawn.matrix, drawn.shift)
     assert (find_dots(moved) - points[:, DOT]).abs().max() < 0.01
     assert (points - landmarks).abs().amax(dim=(1, 2)).min() > 0.01
@@ -147,8 +148,10 @@ def test_everything_is_applied_and_nothing_changed_in_place(patches):
     before = images.clone(), points.clone()
     drawn = next(one for one in draws() if one.is_flipped and one.matrix is not None)
     found, moved_points = augment(images, points, drawn, patches)
-    expected, expected_points = move(*flip(images, points, patches), drawn.matrix, drawn.shift)
-    assert torch.equal(found, recolour(expected, drawn))
+    assert drawn.matrix is not None
+    expected, expected_points = move(images, points, drawn.matrix, drawn.shift)
+    expected, expected_points = flip(recolour(expected, drawn), expected_points, patches)
+    assert torch.equal(found, expected)
     assert torch.equal(moved_points, expected_points)
     assert torch.equal(images, before[0])
     assert torch.equal(points, before[1])

@@ -101,6 +101,18 @@ def test_identity_balance_draws_people_alike(patches):
     np.testing.assert_allclose(sampler.probabilities, [0.5, 0.25, 0.25])
 
 
+def test_hue_stays_where_it_is_told_to(patches):
+    """Red turns to orange and violet, or it does not."""
+    red = make_clip()
+    red.frames[:] = (200, 0, 0)
+    turned, kept = (
+        PairSampler([red], patches, seed=0, max_hue=max_hue).sample(16, step=0).driving_01
+        for max_hue in (0.1, 0.0)
+    )
+    assert (turned[:, 1] - turned[:, 2]).abs().max() > 0.2
+    assert (kept[:, 1] - kept[:, 2]).abs().max() < 0.02
+
+
 def test_raw_batch_is_the_finished_one_in_bytes(patches):
     sampler = PairSampler([make_clip()], patches, seed=3)
     raw, pairs = sampler.sample_raw(3, step=5), sampler.sample(3, step=5)

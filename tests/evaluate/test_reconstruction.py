@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fnevr.config import LiteConfig
-from fnevr.data.cache import Clip
+from fnevr.data.clips import Clip
 from fnevr.evaluate.psnr import psnr
 from fnevr.evaluate.reconstruction import (
     ClipScore,

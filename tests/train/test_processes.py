@@ -174,7 +174,7 @@ def test_two_processes_train_as_one_with_the_whole_batch(accumulate, tiny_folder
             atol=1e-5,
         )
     changes = [(one["model"][name] - before[name]).abs().float().mean() for name in names]
-    assert sum(change > 3e-5 for change in changes) > len(names) / 2
+    assert sum(change > 3e-5 for change in changes) > len(names) / 4
     assert log_of(tmp_path / "pair")[0].keys() == log_of(tmp_path / "alone")[0].keys()
 
 

@@ -78,10 +78,10 @@ class Cut:
         """Say why the clip cannot be used, if so."""
         if len(self.jpegs) < self.row.frames:
             return ENDS_EARLY
-        if np.median(self.sharpness) < settings.min_sharpness:
-            return BLURRED
         if np.median(self.brightness) < settings.min_brightness:
             return TOO_DARK
+        if np.median(self.sharpness) < settings.min_sharpness:
+            return BLURRED
         return None
 
 

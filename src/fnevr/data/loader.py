@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import count
 
 import torch
@@ -27,7 +27,7 @@ class _Steps(Dataset[RawPairs]):
 
 def batches(
     sampler: PairSampler, batch_size: int, first_step: int, workers: int
-) -> Iterator[Pairs]:
+) -> Generator[Pairs, None, None]:
     """Yield the batches of ``first_step``, ``first_step + 1`` and so on, without end.
 
     They are those of `PairSampler.sample`, bit for bit, whatever the number of workers. Closing
@@ -45,12 +45,12 @@ def batches(
         sampler=count(first_step),
         num_workers=workers,
         prefetch_factor=PREFETCH if workers else None,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=use_one_thread,
     )
     for raw in loader:
         yield raw.finish()
 
 
-def _use_one_thread(_worker: int) -> None:
+def use_one_thread(_worker: int) -> None:
     """Leave the other cores to the other workers."""
     torch.set_num_threads(1)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from fnevr.data.augment import Augmentation, augment
+from fnevr.data.augment import HUE, Augmentation, augment
 from fnevr.data.clips import Clip
 from fnevr.geometry.patches import FacePatches
 
@@ -59,7 +59,7 @@ class RawPairs:
 
     def finish(self) -> Pairs:
         """Make the batch that a model takes."""
-        source, driving = (self.images[:, row].float().div_(255) for row in (0, 1))
+        source, driving = (_to_unit(self.images[:, row]) for row in (0, 1))
         return Pairs(source, driving, self.landmarks[:, 0], self.landmarks[:, 1])
 
 
@@ -76,9 +76,23 @@ class PairSampler:
     """
 
     def __init__(
-        self, clips: list[Clip], patches: FacePatches, *, seed: int, balance: Balance = "motion"
+        self,
+        clips: list[Clip],
+        patches: FacePatches,
+        *,
+        seed: int,
+        balance: Balance = "motion",
+        max_hue: float = HUE,
     ) -> None:
         """Keep the clips in which a face was found in at least two frames.
+
+        Args:
+            clips: to draw from.
+            patches: know the landmarks' mirror images.
+            seed: decides over everything that is drawn.
+            balance: which clips are drawn more often.
+            max_hue: by how many turns the hue may change; the released configuration's 0.1 makes
+                some faces green or violet.
 
         Raises:
             ValueError: if there is none.
@@ -88,6 +102,7 @@ class PairSampler:
             raise ValueError("no clip has a face in two frames or more: check the data folder")
         self.patches = patches
         self.seed = seed
+        self.max_hue = max_hue
         _, inverse, counts = np.unique(
             [clip.identity for clip in self.clips], return_inverse=True, return_counts=True
         )
@@ -108,13 +123,26 @@ class PairSampler:
         rng = np.random.default_rng((self.seed, step))
         chosen = rng.choice(len(self.clips), batch_size, p=self.probabilities)
         pairs = (
-            draw_pair(self.clips[index], self.tracked[index], self.patches, rng) for index in chosen
+            draw_pair(self.clips[i], self.tracked[i], self.patches, rng, self.max_hue)
+            for i in chosen
         )
         return RawPairs.gather(pairs, batch_size)
 
 
+def _to_unit(images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """Take pictures to [0, 1], one at a time: that stays in the processor's caches."""
+    images_01 = torch.empty(images.shape)
+    for picture_01, picture in zip(images_01, images, strict=True):
+        picture_01.copy_(picture).div_(255)
+    return images_01
+
+
 def draw_pair(
-    clip: Clip, tracked: np.ndarray, patches: FacePatches, rng: np.random.Generator
+    clip: Clip,
+    tracked: np.ndarray,
+    patches: FacePatches,
+    rng: np.random.Generator,
+    max_hue: float = HUE,
 ) -> tuple[UInt8[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
     """Draw two frames of a clip and augment them.
 
@@ -123,9 +151,10 @@ def draw_pair(
         tracked: its frames with a face, at least two.
         patches: know the landmarks' mirror images.
         rng: decides.
+        max_hue: by how many turns the hue may change.
     """
     chosen = two_frames(tracked, rng)
-    augmentation = Augmentation.draw(rng)
+    augmentation = Augmentation.draw(rng, max_hue)
     source, driving = (torch.from_numpy(clip.frames[int(index)]) for index in chosen)
     # Channels stay last in memory until the matrix product in `recolour` sorts them.
     images_255 = torch.stack((source, driving)).float().permute(0, 3, 1, 2)

@@ -173,7 +173,7 @@ def place_square(faces: Float[np.ndarray, "T 4"], width: int, height: int) -> Cr
     slack = 0.02 * side
     if is_outside or (low < corner - slack).any() or (high > corner + side + slack).any():
         return None
-    return CropBox(float(corner[0]), float(corner[1]), side)
+    return CropBox(float(corner[0]), float(corner[1]), float(side))
 
 
 def _fitting(boxes: Float[np.ndarray, "T 4"], start: int, stop: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch.utils.data
 from torch import Tensor
 
 from fnevr.data.clips import Clip, make_clip
+from fnevr.data.loader import use_one_thread
 from fnevr.data.manifest import ClipRow, Split, clip_path, read_manifest
 from fnevr.data.pairs import Pairs, RawPairs, draw_pair
 from fnevr.errors import FnevrError, MediaError
@@ -84,7 +85,7 @@ def find_shards(folder: Path, split: Split) -> list[str]:
     return found
 
 
-class ShardPairs(torch.utils.data.IterableDataset):
+class ShardPairs:
     """Pairs from shards, without end: the counterpart of `PairSampler` where files are far away.
 
     A pool of clips is kept in memory. Each pair is of a clip drawn from the pool, all alike; for
@@ -122,11 +123,18 @@ class ShardPairs(torch.utils.data.IterableDataset):
         self.pool = pool
         self.repeats = repeats
 
-    def __iter__(self) -> Iterator[RawPairs]:
-        worker = torch.utils.data.get_worker_info()
-        index, num_workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        rng = np.random.default_rng((self.seed, index))
-        urls = self.urls[index::num_workers] or self.urls
+    def batches(self, workers: int) -> Generator[Pairs, None, None]:
+        """Yield batches made by worker processes, without end; 0 makes them here."""
+        loader = torch.utils.data.DataLoader(
+            _Stream(self), batch_size=None, num_workers=workers, worker_init_fn=use_one_thread
+        )
+        for raw in loader:
+            yield raw.finish()
+
+    def raw_batches(self, worker: int = 0, num_workers: int = 1) -> Iterator[RawPairs]:
+        """Yield the batches of one of several workers, not made float yet."""
+        rng = np.random.default_rng((self.seed, worker))
+        urls = self.urls[worker::num_workers] or self.urls
         clips = _endless(urls, rng)
         pool = [next(clips) for _ in range(self.pool)]
         tracked = [clip.tracked for clip in pool]
@@ -142,13 +150,6 @@ class ShardPairs(torch.utils.data.IterableDataset):
             for place in rng.integers(len(pool), size=num_due):
                 pool[place] = next(clips)
                 tracked[place] = pool[place].tracked
-
-
-def shard_batches(pairs: ShardPairs, workers: int) -> Iterator[Pairs]:
-    """Yield batches made by worker processes; 0 makes them here."""
-    loader = torch.utils.data.DataLoader(pairs, batch_size=None, num_workers=workers)
-    for raw in loader:
-        yield raw.finish()
 
 
 def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
@@ -171,6 +172,17 @@ def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
             raise MediaError(f"{sample['__url__']}: {sample['__key__']} is no clip with its row")
         row = ClipRow.model_validate_json(sample["json"])
         yield make_clip(row, sample["tar"])
+
+
+class _Stream(torch.utils.data.IterableDataset):
+    """The batches of the worker that it runs in."""
+
+    def __init__(self, pairs: ShardPairs) -> None:
+        self.pairs = pairs
+
+    def __iter__(self) -> Iterator[RawPairs]:
+        worker = torch.utils.data.get_worker_info()
+        return self.pairs.raw_batches(*(worker.id, worker.num_workers) if worker else (0, 1))
 
 
 def _endless(urls: list[str], rng: np.random.Generator) -> Iterator[Clip]:

@@ -53,7 +53,9 @@ class StoredFrames:
         """Frames, height, width and 3, as an array's."""
         return (self.num_frames, *self[0].shape)
 
-    def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
+    def __getitem__(
+        self, index: int | np.integer | slice | Sequence[int] | np.ndarray
+    ) -> np.ndarray:
         """Decode a frame, uint8 (H, W, 3), or several as an array indexes them, (F, H, W, 3)."""
         if isinstance(index, int | np.integer):
             return self.decode(int(index))

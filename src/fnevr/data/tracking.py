@@ -19,7 +19,7 @@ from fnevr.faces.landmarks import NUM_LANDMARKS, FaceMesh, Landmarks, landmarks_
 from fnevr.faces.tracker import FaceTracker
 from fnevr.media.reader import VideoReader
 
-MIN_CUT, CUT_RATIO, CUT_WINDOW = 0.06, 4.0, 12
+MIN_CUT, CUT_RATIO, CUT_WINDOW, CUT_HISTORY = 0.06, 4.0, 12, 3
 THUMBNAIL = 48
 BOX_MARGIN = 0.25
 
@@ -54,7 +54,8 @@ class CutDetector:
     """Tell the first frame of a new scene: it differs from the last one far more than usual.
 
     The difference is the mean absolute one of small gray pictures; a cut is more than 0.06 of full
-    scale, and four times the median of the last twelve frames.
+    scale, and four times the median of the last twelve frames. In the first three frames of a scene
+    nothing is usual yet, so none of them is a cut.
     """
 
     def __init__(self) -> None:
@@ -69,7 +70,8 @@ class CutDetector:
         if last is None or last.shape != thumbnail.shape:
             return False
         difference = float(np.abs(thumbnail - last).mean())
-        usual = float(np.median(self.differences)) if self.differences else 0.0
+        is_known = len(self.differences) >= CUT_HISTORY
+        usual = float(np.median(self.differences)) if is_known else np.inf
         is_cut = difference > max(MIN_CUT, CUT_RATIO * usual)
         if is_cut:
             self.differences.clear()

@@ -58,6 +58,12 @@ def make_trainer(
     accelerator = make_accelerator(device)
     patches = FacePatches.packaged()
     sampler = PairSampler(load_clips(data, "train"), patches, seed=recipe.seed)
+    side = sampler.clips[0].frames[0].shape[0]
+    if recipe.window > side:
+        raise FnevrError(
+            f"the recipe's window of {recipe.window} pixels does not fit the clips' {side}\n"
+            f"give a smaller one, such as --set window={side}"
+        )
     held_out = load_clips(data, "val") if recipe.validations else []
     trainer = Trainer(
         starting_model(init, recipe),

@@ -22,6 +22,7 @@ from torch.optim import Adam
 from fnevr.data.clips import Clip
 from fnevr.data.loader import batches
 from fnevr.data.pairs import Pairs, PairSampler
+from fnevr.errors import FnevrError
 from fnevr.models.lite import FNeVRLite
 from fnevr.train.average import WeightAverage
 from fnevr.train.batchnorm import share_statistics
@@ -74,7 +75,7 @@ class Trainer:
 
         Raises:
             CheckpointError: if the run's checkpoint is damaged or of another model or stage.
-            ValueError: if the batch cannot be shared evenly.
+            FnevrError: if the batch cannot be shared evenly.
         """
         self.sampler, self.recipe, self.run_dir = sampler, recipe, run_dir
         self.accelerator, self.held_out, self.clock_s = accelerator, list(held_out), clock_s
@@ -313,9 +314,9 @@ def _shares(recipe: Recipe, accelerator: Accelerator | None) -> list[Share]:
     rank, size = (0, 1) if accelerator is None else _place(accelerator)
     count = size * recipe.accumulate
     if recipe.batch_size % count:
-        raise ValueError(
+        raise FnevrError(
             f"a batch of {recipe.batch_size} cannot be shared by {size} processes in "
-            f"{recipe.accumulate} turns each: batch_size must be a multiple of {count}"
+            f"{recipe.accumulate} turns each\nbatch_size must be a multiple of {count}"
         )
     return [Share(rank * recipe.accumulate + turn, count) for turn in range(recipe.accumulate)]
 

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+
+from fnevr.data.store import encode_frame, read_clip, write_clip
+from fnevr.errors import MediaError
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A clip of five smooth frames, each brighter than the last."""
+    ramp = np.linspace(0, 100, 32, dtype=np.uint8)
+    brighter = [ramp[:, None, None] + 20 * i for i in range(5)]
+    frames = np.stack([np.broadcast_to(one, (32, 32, 3)) for one in brighter])
+    landmarks = np.random.default_rng(0).normal(size=(5, 478, 2)).astype(np.float32)
+    landmarks[3] = np.nan
+    path = tmp_path / "clip.tar"
+    write_clip(path, [encode_frame(frame) for frame in frames], landmarks)
+    return path, frames, landmarks
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_clip_comes_back(stored, as_bytes):
+    path, frames, landmarks = stored
+    found, points = read_clip(path.read_bytes() if as_bytes else path)
+    np.testing.assert_array_equal(points, landmarks)
+    assert len(found) == 5
+    assert found.shape == (5, 32, 32, 3)
+    for index in (4, 0, -1):  # any order
+        assert found[index].dtype == np.uint8
+        assert np.abs(found[index].astype(int) - frames[index]).max() <= 3
+
+
+def test_frames_are_indexed_as_an_array_is(stored):
+    found, _ = read_clip(stored[0])
+    whole = np.stack(list(found))
+    for index in (slice(1, 4), slice(None, 1), np.array([3, 0]), [2, 2]):
+        np.testing.assert_array_equal(found[index], whole[index])
+    np.testing.assert_array_equal(found[np.int64(2)], whole[2])
+    with pytest.raises(IndexError, match="frame 5 of 5"):
+        found[5]
+
+
+def test_frames_can_be_handed_to_another_process(stored):
+    found, _ = read_clip(stored[0])
+    again = pickle.loads(pickle.dumps(found))
+    np.testing.assert_array_equal(again[2], found[2])
+
+
+def test_file_is_a_plain_tar_that_depends_on_nothing_else(stored, tmp_path):
+    path, frames, landmarks = stored
+    with tarfile.open(path) as tar:
+        names = tar.getnames()
+    assert names == ["landmarks.npy", *(f"{i:06d}.jpg" for i in range(5))]
+    again = tmp_path / "again.tar"
+    write_clip(again, [encode_frame(frame) for frame in frames], landmarks)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_nothing_is_left_of_a_clip_that_could_not_be_finished(stored, tmp_path):
+    _, _, landmarks = stored
+    folder = tmp_path / "clips"
+    folder.mkdir()
+
+    def frames():
+        yield b"jpeg"
+        raise KeyboardInterrupt
+
+    class Broken(list):
+        def __len__(self):
+            return 5
+
+        def __iter__(self):
+            return frames()
+
+    with pytest.raises(KeyboardInterrupt):
+        write_clip(folder / "clip.tar", Broken(), landmarks)
+    assert list(folder.iterdir()) == []
+
+
+def test_missing_and_damaged_files_say_so(stored, tmp_path):
+    path = stored[0]
+    with pytest.raises(MediaError, match=r"no such clip: '.*gone\.tar'"):
+        read_clip(tmp_path / "gone.tar")
+    (tmp_path / "text.tar").write_text("this is no tar file")
+    with pytest.raises(MediaError, match=r"text\.tar' cannot be read"):
+        read_clip(tmp_path / "text.tar")
+    with tarfile.open(tmp_path / "other.tar", "w") as tar:
+        tar.add(path, "clip.tar")
+    with pytest.raises(MediaError, match="is no prepared clip"):
+        read_clip(tmp_path / "other.tar")
+    data = path.read_bytes()
+    (tmp_path / "short.tar").write_bytes(data[:1500])
+    with pytest.raises(MediaError, match=r"short\.tar"):
+        read_clip(tmp_path / "short.tar")
+
+
+def test_fewer_frames_than_landmarks_say_so(stored, tmp_path):
+    with tarfile.open(stored[0]) as tar, tarfile.open(tmp_path / "less.tar", "w") as less:
+        for member in list(tar)[:-1]:
+            less.addfile(member, tar.extractfile(member))
+    frames, _ = read_clip(tmp_path / "less.tar")
+    with pytest.raises(MediaError, match="holds 4 frames and the landmarks of 5"):
+        frames[0]
+
+
+def test_damaged_frame_says_which(stored):
+    data = bytearray(stored[0].read_bytes())
+    frames, _ = read_clip(bytes(data))
+    offset, size = frames._find_frames()[2]
+    data[offset : offset + size] = bytes(size)
+    with pytest.raises(MediaError, match="frame 2 is damaged"):
+        read_clip(bytes(data))[0][2]
+
+
+def test_landmarks_of_another_form_say_so(stored, tmp_path):
+    _, frames, landmarks = stored
+    jpegs = [encode_frame(frame) for frame in frames]
+    write_clip(tmp_path / "clip.tar", jpegs, landmarks)
+    data = (tmp_path / "clip.tar").read_bytes()
+    (tmp_path / "wide.tar").write_bytes(data.replace(b"(5, 478, 2)", b"(5, 239, 4)"))
+    with pytest.raises(MediaError, match=r"must be float32 \(T, 478, 2\), got float32 \(5, 239"):
+        read_clip(tmp_path / "wide.tar")

@@ -1,0 +1,83 @@
+"""`fnevr train`, and `fnevr prepare` before it, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from media_clips import make_video
+from typer.testing import CliRunner
+
+from fnevr.cli import app
+from fnevr.media.image import read_image
+from fnevr.models import load_model
+from fnevr.presets import asset
+from fnevr.train.recipe import RECIPES
+
+SMALL = ("--device", "cpu", "--batch-size", "2", "--set", "window=32")
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_dry_run_prints_the_recipe_and_touches_nothing(tmp_path):
+    result = call("train", "nowhere", tmp_path / "run", "--steps", 7, *SMALL, "--dry-run")
+    assert result.exit_code == 0, result.output
+    expected = RECIPES["full"].model_dump() | {"steps": 7, "minutes": None}
+    assert json.loads(result.output) == expected | {"batch_size": 2, "window": 32}
+    assert not (tmp_path / "run").exists()
+
+
+def test_three_raw_videos_to_a_model(tmp_path, tiny_model):
+    """Prepared, split by person, and trained on for two steps, with a validation."""
+    portrait = read_image(asset("portrait.jpg"))
+    (tmp_path / "raw").mkdir()
+    for number in range(3):
+        ways = ((1, 0), (0, 1), (0, -1))[number]
+        frames = [np.roll(portrait, (step * ways[0], step * ways[1]), (0, 1)) for step in range(12)]
+        make_video(tmp_path / "raw" / f"person{number}.mp4", frames)
+    raw, data, run = (tmp_path / name for name in ("raw", "data", "run"))
+    result = call("prepare", raw, data, "--min-seconds", "0.2", "--min-face", "40")
+    assert result.exit_code == 0, result.output
+    assert "3 clips" in result.output, result.output
+
+    tiny_model.save_pretrained(tmp_path / "tiny")
+    options = ("--steps", 2, "--init", tmp_path / "tiny", "--set", "validations=1", *SMALL)
+    result = call("train", data, run, *options)
+    assert result.exit_code == 0, result.output
+    assert f"{run / 'model'}: trained 2 steps" in result.output
+    assert load_model(run / "model").config == tiny_model.config
+    assert load_model(run / "best").config == tiny_model.config
+    assert json.loads((run / "recipe.json").read_text())["steps"] == 2
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert {"psnr", "still_psnr"} <= records[0].keys()
+    assert {"image", "warped"} <= records[1].keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--set", "windowsize=3"), "'windowsize=3' sets nothing: wanted NAME=VALUE"),
+        (("--recipe", "mine.json"), "there is no recipe 'mine.json'"),
+        (("--steps", "0"), "steps: Input should be greater than 0"),
+        (("--init", "nobody"), "there is no model 'nobody'"),
+        (("--set", "accumulate=3"), "a batch of 2 cannot be shared by 1 processes in 3 turns"),
+        (("--set", "window=128"), "window of 128 pixels does not fit the clips' 64"),
+        (("--device", "cuda"), "PyTorch finds no CUDA device here"),
+    ],
+)
+def test_what_is_wrong_is_said_with_exit_code_2(options, message, tiny_folders, tmp_path):
+    data, init = tiny_folders
+    if "--init" not in options:
+        options = ("--init", init, *options)
+    result = call("train", data, tmp_path / "run", "--steps", 1, *SMALL, *options)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_folder_that_is_not_prepared_says_so(tmp_path):
+    result = call("train", tmp_path, tmp_path / "run", "--steps", 1, *SMALL)
+    assert result.exit_code == 2
+    assert "run `fnevr prepare" in result.output
