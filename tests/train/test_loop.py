@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from fnevr.errors import CheckpointError
+from fnevr.train import loop
 from fnevr.train.budget import FINAL_RATE, WARM_UP_STEPS
 from fnevr.train.guard import DivergenceError
 from fnevr.train.log import Record
 from fnevr.train.loop import LOG_EVERY, Trainer
 from fnevr.train.start import new_model
+from fnevr.train.validation import Validation
 
 
 def minute_clock():
@@ -85,6 +87,48 @@ def test_resuming_equals_not_stopping_bit_for_bit(stage, make_trainer):
     resumed.run()
     assert resumed.step == straight.step
     assert_same_state(straight, resumed)
+
+
+def test_workers_change_nothing(make_trainer):
+    alone, helped = make_trainer("alone", minutes=3), make_trainer("helped", minutes=3, workers=1)
+    alone.run()
+    helped.run()
+    assert helped.feed is None
+    assert alone.step == helped.step == 2
+    assert_same_state(alone, helped)
+
+
+def test_validates_over_the_budget_and_keeps_the_best(make_trainer, sampler, monkeypatch):
+    clip = sampler.clips[0]
+    scores = iter([5.0, 7.0, 6.0])
+
+    def validate(_model, clips, *, stride):
+        assert (clips, stride) == ([clip], 2)
+        psnr = next(scores)
+        return Validation(psnr, still=4.0, gain_moving=psnr - 4, worst_gain=0.0, clips=())
+
+    monkeypatch.setattr(loop, "validate", validate)
+    trainer = make_trainer(minutes=7, held_out=[clip], validations=3, validation_stride=2)
+    exported = []
+    export = trainer._export
+
+    def remember(name):
+        exported.append((name, trainer.step))
+        export(name)
+
+    monkeypatch.setattr(trainer, "_export", remember)
+    records: list[Record] = []
+    assert trainer.run(records.append)
+    validations = [record for record in records if "psnr" in record]
+    assert [(r["step"], r["psnr"], r["still_psnr"]) for r in validations] == [
+        (2, 5.0, 4.0),
+        (4, 7.0, 4.0),
+        (6, 6.0, 4.0),
+    ]
+    assert exported == [("best", 2), ("best", 4), ("model", 6)]
+    again = make_trainer(minutes=7, held_out=[clip], validations=3, validation_stride=2)
+    assert (again.progress.validations, again.progress.best_psnr) == (3, 7.0)
+    assert again.run()
 
 
 def test_finished_run_does_nothing_more(make_trainer):

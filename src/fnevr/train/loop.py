@@ -9,7 +9,7 @@ average of the weights.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ class Trainer:
 
         run_dir.mkdir(parents=True, exist_ok=True)
         self.progress, self.guard = Progress(), Guard()
-        self.feed: Iterator[Pairs] | None = None
+        self.feed: Generator[Pairs, None, None] | None = None
         if self.checkpoint.exists():
             self.progress = restore_state(self.checkpoint, self.parts)
         self.guard.means, self.guard.num_seen = self.progress.means, self.progress.num_seen
@@ -154,6 +154,8 @@ class Trainer:
             self.save(log)
             self._export("model")
         finally:
+            if self.feed is not None:
+                self.feed.close()
             self.feed = None
             if log is not None:
                 log.close()
