@@ -26,7 +26,11 @@ class _Steps(Dataset[RawPairs]):
 
 
 def batches(
-    sampler: PairSampler, batch_size: int, first_step: int, workers: int
+    sampler: PairSampler,
+    batch_size: int,
+    first_step: int,
+    workers: int,
+    device: torch.device | None = None,
 ) -> Generator[Pairs, None, None]:
     """Yield the batches of ``first_step``, ``first_step + 1`` and so on, without end.
 
@@ -38,6 +42,8 @@ def batches(
         batch_size: pairs in each.
         first_step: where to start, as when a run is resumed.
         workers: processes that decode and augment; 0 does it here, when a batch is asked for.
+        device: where the batches go, a quarter as many bytes as they hold in the end; None is the
+            CPU.
     """
     loader = DataLoader(
         _Steps(sampler, batch_size),
@@ -48,7 +54,7 @@ def batches(
         worker_init_fn=use_one_thread,
     )
     for raw in loader:
-        yield raw.finish()
+        yield raw.finish(device)
 
 
 def use_one_thread(_worker: int) -> None:

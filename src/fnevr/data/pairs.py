@@ -57,10 +57,19 @@ class RawPairs:
         assert batch is not None
         return batch
 
-    def finish(self) -> Pairs:
-        """Make the batch that a model takes."""
-        source, driving = (_to_unit(self.images[:, row]) for row in (0, 1))
-        return Pairs(source, driving, self.landmarks[:, 0], self.landmarks[:, 1])
+    def finish(self, device: torch.device | None = None) -> Pairs:
+        """Make the batch that a model takes.
+
+        Args:
+            device: where it is made, of the bytes sent there; None is the CPU.
+        """
+        if device is None:
+            source, driving = (_to_unit(self.images[:, row]) for row in (0, 1))
+            return Pairs(source, driving, self.landmarks[:, 0], self.landmarks[:, 1])
+        images = self.images.to(device, non_blocking=True)
+        landmarks = self.landmarks.to(device, non_blocking=True)
+        source, driving = (images[:, row].float().div_(255) for row in (0, 1))
+        return Pairs(source, driving, landmarks[:, 0], landmarks[:, 1])
 
 
 class PairSampler:
