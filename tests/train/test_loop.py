@@ -51,7 +51,7 @@ def test_two_steps_on_one_batch_lower_the_loss(stage, make_trainer, monkeypatch)
     weights = {"equivariance": 0.0}  # its warps differ from step to step
     trainer = make_trainer(stage=stage, batch_size=4, window=64, weights=weights, **slow)
     batch = trainer.sampler.sample(4, 0)
-    monkeypatch.setattr(trainer.sampler, "sample", lambda *_: batch)
+    monkeypatch.setattr(trainer, "_next_turns", lambda: [batch])
     weights, losses = trainer.recipe.weights, []
     trainer.model.train()
     for _ in range(3):
@@ -205,15 +205,15 @@ def test_log_holds_the_mean_of_the_steps_that_had_a_term(make_trainer, monkeypat
 
 def test_a_term_that_is_not_finite_stops_the_run_and_is_named(make_trainer, monkeypatch):
     trainer = make_trainer(minutes=9, checkpoint_every=1)
-    real = trainer.sampler.sample
+    real = trainer._next_turns
 
-    def sample(batch_size, step):
-        pairs = real(batch_size, step)
-        if step == 2:
+    def next_turns():
+        (pairs,) = real()
+        if trainer.step == 2:
             pairs.driving_landmarks[:] = float("nan")
-        return pairs
+        return [pairs]
 
-    monkeypatch.setattr(trainer.sampler, "sample", sample)
+    monkeypatch.setattr(trainer, "_next_turns", next_turns)
     with pytest.raises(DivergenceError, match="at step 2, in position, jacobian: resume"):
         trainer.run()
     kept = torch.load(trainer.checkpoint, weights_only=True)

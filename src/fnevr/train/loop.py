@@ -163,13 +163,12 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """Take one step, at the learning rates that are set; return the unweighted terms."""
-        pairs = self._next_pairs()
+        turns = self._next_turns()
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
-        for share in self.shares:
+        for share, pairs in zip(self.shares, turns, strict=True):
             with self._turn(share, self.objective):
-                own = share.of_pairs(pairs, self.device)
-                terms = self.objective(own, self.step, share, self.critics)
+                terms = self.objective(pairs, self.step, share, self.critics)
                 torch.autograd.backward(weigh(terms, self.recipe) / len(self.shares))
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.detach() / len(self.shares)
@@ -183,13 +182,15 @@ class Trainer:
         self.progress.step += 1
         return means
 
-    def _next_pairs(self) -> Pairs:
-        if not self.recipe.workers:
-            return self.sampler.sample(self.recipe.batch_size, self.step)
+    def _next_turns(self) -> list[Pairs]:
+        """Return this process's pairs of the step, for one turn after the other."""
+        recipe = self.recipe
+        rows = [row for share in self.shares for row in share.rows(recipe.batch_size)]
         if self.feed is None:
-            recipe = self.recipe
-            self.feed = batches(self.sampler, recipe.batch_size, self.step, recipe.workers)
-        return next(self.feed)
+            self.feed = batches(
+                self.sampler, recipe.batch_size, self.step, recipe.workers, rows, self.device
+            )
+        return next(self.feed).split(len(self.shares))
 
     def _discriminator_step(self) -> float:
         """Update the discriminator on what the model made before its update."""
