@@ -119,6 +119,9 @@ def test_raw_batch_is_the_finished_one_in_bytes(patches):
     assert raw.images.dtype == torch.uint8
     assert torch.equal(raw.images[:, 0] / 255, pairs.source_01)
     assert torch.equal(raw.images[:, 1] / 255, pairs.driving_01)
+    again = raw.finish(torch.device("cpu"))
+    assert torch.equal(again.source_01, pairs.source_01)
+    assert torch.equal(again.driving_landmarks, pairs.driving_landmarks)
     assert torch.equal(raw.landmarks[:, 0], pairs.source_landmarks)
     assert torch.equal(raw.landmarks[:, 1], pairs.driving_landmarks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -119,6 +120,37 @@ def test_unreadable_videos_are_skipped_and_told(tmp_path):
     assert "0 clips (0 train, 0 val)" in told[3]
     again = prepare(videos, tmp_path / "out", QUICK)
     assert (again.done_before, len(again.unreadable)) == (2, 2)
+
+
+def test_truncated_video_is_used_as_far_as_it_goes(raw, tmp_path):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    make_video(
+        videos / "whole.mkv",
+        talking_frames(40, step=1),
+        codec="mpeg4",
+        options={"g": "1"},
+        container_options={"cluster_size_limit": "20000"},
+    )
+    data = (videos / "whole.mkv").read_bytes()
+    (videos / "whole.mkv").unlink()
+    (videos / "cut.mkv").write_bytes(data[: len(data) // 2])
+    report = prepare(videos, tmp_path / "out", QUICK)
+    (row,) = read_manifest(tmp_path / "out")
+    assert 8 <= row.frames < 20
+    assert list(report.damaged) == ["cut.mkv"]
+    assert "used as far as it goes" in report.lines()[0]
+
+
+def test_full_disk_leaves_no_clip_and_says_so(raw, tmp_path, monkeypatch):
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fnevr.data.store._add", no_space)
+    report = prepare(raw, tmp_path, QUICK)
+    assert len(report.unreadable) == 3
+    assert all("No space left on device" in why for why in report.unreadable.values())
+    assert list((tmp_path / "clips").iterdir()) == list((tmp_path / "videos").iterdir()) == []
 
 
 def test_other_settings_need_another_folder(raw, prepared):

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from fnevr.errors import CheckpointError
+from fnevr.train import loop
 from fnevr.train.budget import FINAL_RATE, WARM_UP_STEPS
 from fnevr.train.guard import DivergenceError
 from fnevr.train.log import Record
 from fnevr.train.loop import LOG_EVERY, Trainer
 from fnevr.train.start import new_model
+from fnevr.train.validation import Validation
 
 
 def minute_clock():
@@ -49,7 +51,7 @@ def test_two_steps_on_one_batch_lower_the_loss(stage, make_trainer, monkeypatch)
     weights = {"equivariance": 0.0}  # its warps differ from step to step
     trainer = make_trainer(stage=stage, batch_size=4, window=64, weights=weights, **slow)
     batch = trainer.sampler.sample(4, 0)
-    monkeypatch.setattr(trainer.sampler, "sample", lambda *_: batch)
+    monkeypatch.setattr(trainer, "_next_turns", lambda: [batch])
     weights, losses = trainer.recipe.weights, []
     trainer.model.train()
     for _ in range(3):
@@ -85,6 +87,48 @@ def test_resuming_equals_not_stopping_bit_for_bit(stage, make_trainer):
     resumed.run()
     assert resumed.step == straight.step
     assert_same_state(straight, resumed)
+
+
+def test_workers_change_nothing(make_trainer):
+    alone, helped = make_trainer("alone", minutes=3), make_trainer("helped", minutes=3, workers=1)
+    alone.run()
+    helped.run()
+    assert helped.feed is None
+    assert alone.step == helped.step == 2
+    assert_same_state(alone, helped)
+
+
+def test_validates_over_the_budget_and_keeps_the_best(make_trainer, sampler, monkeypatch):
+    clip = sampler.clips[0]
+    scores = iter([5.0, 7.0, 6.0])
+
+    def validate(_model, clips, *, stride):
+        assert (clips, stride) == ([clip], 2)
+        psnr = next(scores)
+        return Validation(psnr, still=4.0, gain_moving=psnr - 4, worst_gain=0.0, clips=())
+
+    monkeypatch.setattr(loop, "validate", validate)
+    trainer = make_trainer(minutes=7, held_out=[clip], validations=3, validation_stride=2)
+    exported = []
+    export = trainer._export
+
+    def remember(name):
+        exported.append((name, trainer.step))
+        export(name)
+
+    monkeypatch.setattr(trainer, "_export", remember)
+    records: list[Record] = []
+    assert trainer.run(records.append)
+    validations = [record for record in records if "psnr" in record]
+    assert [(r["step"], r["psnr"], r["still_psnr"]) for r in validations] == [
+        (2, 5.0, 4.0),
+        (4, 7.0, 4.0),
+        (6, 6.0, 4.0),
+    ]
+    assert exported == [("best", 2), ("best", 4), ("model", 6)]
+    again = make_trainer(minutes=7, held_out=[clip], validations=3, validation_stride=2)
+    assert (again.progress.validations, again.progress.best_psnr) == (3, 7.0)
+    assert again.run()
 
 
 def test_finished_run_does_nothing_more(make_trainer):
@@ -161,15 +205,15 @@ def test_log_holds_the_mean_of_the_steps_that_had_a_term(make_trainer, monkeypat
 
 def test_a_term_that_is_not_finite_stops_the_run_and_is_named(make_trainer, monkeypatch):
     trainer = make_trainer(minutes=9, checkpoint_every=1)
-    real = trainer.sampler.sample
+    real = trainer._next_turns
 
-    def sample(batch_size, step):
-        pairs = real(batch_size, step)
-        if step == 2:
+    def next_turns():
+        (pairs,) = real()
+        if trainer.step == 2:
             pairs.driving_landmarks[:] = float("nan")
-        return pairs
+        return [pairs]
 
-    monkeypatch.setattr(trainer.sampler, "sample", sample)
+    monkeypatch.setattr(trainer, "_next_turns", next_turns)
     with pytest.raises(DivergenceError, match="at step 2, in position, jacobian: resume"):
         trainer.run()
     kept = torch.load(trainer.checkpoint, weights_only=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from fnevr.train.share import WHOLE, Share
@@ -13,8 +14,18 @@ def test_shares_are_a_partition():
     assert torch.equal(WHOLE.of(rows), rows)
 
 
-def test_pairs_stay_together(sampler):
-    pairs = sampler.sample(4, 0)
-    part = Share(1, 2).of_pairs(pairs, torch.device("cpu"))
-    assert torch.equal(part.source_01, pairs.source_01[[1, 3]])
-    assert torch.equal(part.driving_landmarks, pairs.driving_landmarks[[1, 3]])
+def test_numbers_are_those_of_the_rows():
+    share = Share(2, 4)
+    assert list(share.rows(10)) == share.of(torch.arange(10)).tolist() == [2, 6]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_pairs_of_all_processes_and_turns_are_the_batch(accumulate, sampler):
+    whole = sampler.sample(8, 3)
+    for rank in range(2):
+        shares = [Share(rank * accumulate + turn, 2 * accumulate) for turn in range(accumulate)]
+        rows = [row for share in shares for row in share.rows(8)]
+        turns = sampler.sample(8, 3, rows).split(accumulate)
+        for share, pairs in zip(shares, turns, strict=True):
+            assert torch.equal(pairs.source_01, share.of(whole.source_01))
+            assert torch.equal(pairs.driving_landmarks, share.of(whole.driving_landmarks))

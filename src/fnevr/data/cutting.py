@@ -6,7 +6,7 @@ Shapes: H and W of a video's frames, T frames of a clip.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,7 +115,6 @@ def write_cuts(
     cuts: Sequence[Cut],
     out: Path,
     settings: PrepareSettings,
-    on_frame: Callable[[], None] = lambda: None,
 ) -> tuple[list[ClipRow], Counter[str]]:
     """Cut, check and store clips, reading the video once; only the clips under way are in memory.
 
@@ -143,7 +142,6 @@ def write_cuts(
         for cut in [cut for cut in active if cut.stop == index + 1]:
             active.remove(cut)
             finish(cut)
-        on_frame()
         if not waiting and not active:
             break
     rejected[ENDS_EARLY] += len(waiting) + len(active)

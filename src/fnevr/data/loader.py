@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from itertools import count
 
 import torch
@@ -15,18 +15,24 @@ PREFETCH = 4
 
 
 class _Steps(Dataset[RawPairs]):
-    """The batch of each step."""
+    """The batch of each step, or some rows of it."""
 
-    def __init__(self, sampler: PairSampler, batch_size: int) -> None:
+    def __init__(self, sampler: PairSampler, batch_size: int, rows: Sequence[int] | None) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
+        self.rows = rows
 
     def __getitem__(self, step: int) -> RawPairs:
-        return self.sampler.sample_raw(self.batch_size, step)
+        return self.sampler.sample_raw(self.batch_size, step, self.rows)
 
 
 def batches(
-    sampler: PairSampler, batch_size: int, first_step: int, workers: int
+    sampler: PairSampler,
+    batch_size: int,
+    first_step: int,
+    workers: int,
+    rows: Sequence[int] | None = None,
+    device: torch.device | None = None,
 ) -> Generator[Pairs, None, None]:
     """Yield the batches of ``first_step``, ``first_step + 1`` and so on, without end.
 
@@ -38,9 +44,12 @@ def batches(
         batch_size: pairs in each.
         first_step: where to start, as when a run is resumed.
         workers: processes that decode and augment; 0 does it here, when a batch is asked for.
+        rows: which of the pairs; None for all.
+        device: where the batches go, a quarter as many bytes as they hold in the end; None is the
+            CPU.
     """
     loader = DataLoader(
-        _Steps(sampler, batch_size),
+        _Steps(sampler, batch_size, rows),
         batch_size=None,
         sampler=count(first_step),
         num_workers=workers,
@@ -48,7 +57,7 @@ def batches(
         worker_init_fn=use_one_thread,
     )
     for raw in loader:
-        yield raw.finish()
+        yield raw.finish(device)
 
 
 def use_one_thread(_worker: int) -> None:

@@ -5,7 +5,7 @@ Shapes: B pairs, N landmarks, H and W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,11 @@ class Pairs:
     source_landmarks: Float[Tensor, "B N 2"]
     driving_landmarks: Float[Tensor, "B N 2"]
 
+    def split(self, count: int) -> list[Pairs]:
+        """Divide the batch evenly, in order."""
+        parts = [rows.chunk(count) for rows in vars(self).values()]
+        return [Pairs(*part) for part in zip(*parts, strict=True)]
+
 
 @dataclass(frozen=True)
 class RawPairs:
@@ -57,10 +62,19 @@ class RawPairs:
         assert batch is not None
         return batch
 
-    def finish(self) -> Pairs:
-        """Make the batch that a model takes."""
-        source, driving = (_to_unit(self.images[:, row]) for row in (0, 1))
-        return Pairs(source, driving, self.landmarks[:, 0], self.landmarks[:, 1])
+    def finish(self, device: torch.device | None = None) -> Pairs:
+        """Make the batch that a model takes.
+
+        Args:
+            device: where it is made, of the bytes sent there; None is the CPU.
+        """
+        if device is None:
+            source, driving = (_to_unit(self.images[:, row]) for row in (0, 1))
+            return Pairs(source, driving, self.landmarks[:, 0], self.landmarks[:, 1])
+        images = self.images.to(device, non_blocking=True)
+        landmarks = self.landmarks.to(device, non_blocking=True)
+        source, driving = (images[:, row].float().div_(255) for row in (0, 1))
+        return Pairs(source, driving, landmarks[:, 0], landmarks[:, 1])
 
 
 class PairSampler:
@@ -71,8 +85,9 @@ class PairSampler:
     many clips less often. With "identity" every person is as likely, and so is every clip of a
     person: the id sampling of the released configuration.
 
-    Every batch has its own generator, made from the seed and the step, so that a resumed run sees
-    the pairs that the uninterrupted one would have seen.
+    Every pair has its own generator, made from the seed, the step and its row, so that a resumed
+    run sees the pairs that the uninterrupted one would have seen, and a process that trains on
+    some rows of a batch draws no others.
     """
 
     def __init__(
@@ -114,19 +129,22 @@ class PairSampler:
         self.probabilities = weights / weights.sum()
         self.tracked = [clip.tracked for clip in self.clips]
 
-    def sample(self, batch_size: int, step: int) -> Pairs:
-        """Draw one augmented batch."""
-        return self.sample_raw(batch_size, step).finish()
+    def sample(self, batch_size: int, step: int, rows: Sequence[int] | None = None) -> Pairs:
+        """Draw one augmented batch, or some rows of it; None draws all."""
+        return self.sample_raw(batch_size, step, rows).finish()
 
-    def sample_raw(self, batch_size: int, step: int) -> RawPairs:
-        """Draw the same batch, not made float yet."""
+    def sample_raw(self, batch_size: int, step: int, rows: Sequence[int] | None = None) -> RawPairs:
+        """Draw the same pairs, not made float yet."""
         rng = np.random.default_rng((self.seed, step))
         chosen = rng.choice(len(self.clips), batch_size, p=self.probabilities)
-        pairs = (
-            draw_pair(self.clips[i], self.tracked[i], self.patches, rng, self.max_hue)
-            for i in chosen
-        )
-        return RawPairs.gather(pairs, batch_size)
+        rows = range(batch_size) if rows is None else rows
+        pairs = (self._draw(int(chosen[row]), step, row) for row in rows)
+        return RawPairs.gather(pairs, len(rows))
+
+    def _draw(self, index: int, step: int, row: int) -> tuple[Tensor, Tensor]:
+        # A zero at the end would not change the generator.
+        rng = np.random.default_rng((self.seed, step, row + 1))
+        return draw_pair(self.clips[index], self.tracked[index], self.patches, rng, self.max_hue)
 
 
 def _to_unit(images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:

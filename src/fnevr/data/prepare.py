@@ -54,6 +54,9 @@ class VideoRecord(FrozenConfig):
     rejected: dict[str, int] = Field(default_factory=dict)
     """Why footage was left out, and how often."""
 
+    damage: str | None = None
+    """What went wrong where the video ends early."""
+
 
 def prepare(
     videos: Path,
@@ -86,17 +89,7 @@ def prepare(
     settings = settings or PrepareSettings()
     if workers < 1:
         raise FnevrError(f"--workers must be 1 or more, got {workers}")
-    if cropped and voxceleb is not None:
-        raise FnevrError("--cropped and --voxceleb exclude each other: leave one of them out")
-    missing: list[str] = []
-    unreadable: dict[str, str] = {}
-    if voxceleb is not None:
-        jobs, missing, unreadable = plan_voxceleb(videos, voxceleb)
-    elif cropped:
-        jobs = plan_cropped(videos, settings.licence)
-    else:
-        jobs = plan_videos(videos, settings.identity)
-    check_names(jobs)
+    jobs, missing, unreadable = _plan(videos, settings, voxceleb, cropped)
     _open_folder(out, settings)
     done = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
     report = PrepareReport(
@@ -109,17 +102,36 @@ def prepare(
     progress("videos", len(done), len(jobs))
     try:
         todo = [job for job in jobs if job.name not in done]
-        for job, result in _run(todo, out, settings, workers):
+        results = _run(todo, out, settings, workers)
+        for number, (job, result) in enumerate(results, start=len(done) + 1):
             if isinstance(result, VideoRecord):
                 done[job.name] = result
             else:
                 report.unreadable[job.source] = result
-            progress("videos", len(done) + len(report.unreadable), len(jobs))
+            progress("videos", number, len(jobs))
     finally:
         rows = [row for job in jobs if job.name in done for row in done[job.name].rows]
         rows = assign_splits(rows, settings.val_share)
         write_manifest(out, rows)
     return _count(report, rows, done.values())
+
+
+def _plan(
+    videos: Path, settings: PrepareSettings, voxceleb: Path | None, cropped: bool
+) -> tuple[list[Job], list[str], dict[str, str]]:
+    """List the jobs, the videos that lists name in vain, and the lists that cannot be read."""
+    if cropped and voxceleb is not None:
+        raise FnevrError("--cropped and --voxceleb exclude each other: leave one of them out")
+    missing: list[str] = []
+    malformed: dict[str, str] = {}
+    if voxceleb is not None:
+        jobs, missing, malformed = plan_voxceleb(videos, voxceleb)
+    elif cropped:
+        jobs = plan_cropped(videos, settings.licence)
+    else:
+        jobs = plan_videos(videos, settings.identity)
+    check_names(jobs)
+    return jobs, missing, malformed
 
 
 def prepare_video(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord:
@@ -131,7 +143,10 @@ def prepare_video(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord
     with open_video(job.video) as video:
         if job.ready is not None:
             record = VideoRecord(
-                source=job.source, num_bytes=_size(job), rows=[store_cropped(video, job, out)]
+                source=job.source,
+                num_bytes=_size(job),
+                rows=[store_cropped(video, job, out)],
+                damage=video.damage,
             )
         else:
             record = _cut_video(video, job, out, settings)
@@ -156,6 +171,7 @@ def _cut_video(video: VideoReader, job: Job, out: Path, settings: PrepareSetting
         num_bytes=_size(job),
         rows=sorted(rows, key=lambda row: row.name),
         rejected=dict(rejected + reasons),
+        damage=video.damage,
     )
 
 
@@ -258,6 +274,8 @@ def _count(
     rejected: Counter[str] = Counter()
     for record in records:
         rejected.update(record.rejected)
+        if record.damage is not None:
+            report.damaged[record.source] = record.damage
     report.rejected = dict(rejected.most_common())
     report.clips = dict(Counter(str(row.split) for row in rows))
     report.seconds = sum(row.seconds for row in rows)

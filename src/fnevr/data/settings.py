@@ -107,12 +107,16 @@ class PrepareReport(BaseModel):
     unreadable: dict[str, str] = Field(default_factory=dict)
     """Videos and lists that could not be used, and why."""
 
+    damaged: dict[str, str] = Field(default_factory=dict)
+    """Videos that were used up to where they are damaged."""
+
     missing: list[str] = Field(default_factory=list)
     """Videos that the lists name and the folder does not have."""
 
     def lines(self) -> list[str]:
         """Tell it to people."""
         told = [f"Warning: skipped {name}: {why}" for name, why in self.unreadable.items()]
+        told += [f"Warning: used as far as it goes: {why}" for why in self.damaged.values()]
         if self.missing:
             told.append(
                 f"Warning: {len(self.missing)} videos of the lists are not there: "

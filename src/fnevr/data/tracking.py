@@ -6,7 +6,7 @@ Shapes: T frames, H and W of the frames.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,15 +151,12 @@ def is_in(landmarks: Landmarks, box: Box) -> bool:
     return inside_x and box[1] - margin_y <= y <= box[3] + margin_y
 
 
-def track_spans(
-    video: VideoReader, spans: Sequence[Span], on_frame: Callable[[], None] = lambda: None
-) -> list[FaceTrack]:
+def track_spans(video: VideoReader, spans: Sequence[Span]) -> list[FaceTrack]:
     """Follow the face of every span, reading the video once.
 
     Args:
         video: to read; frames after the last span are not.
         spans: whom to follow, and when.
-        on_frame: called after each frame.
 
     Returns:
         A track for each span, in the same order.
@@ -175,5 +172,4 @@ def track_spans(
         for follower in followers:
             if follower.span.start_s <= seconds < follower.span.stop_s:
                 follower.update(index, seconds, frame.rgb, is_cut)
-        on_frame()
     return [follower.track(video.info.width, video.info.height) for follower in followers]

@@ -9,7 +9,7 @@ average of the weights.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ class Trainer:
 
         run_dir.mkdir(parents=True, exist_ok=True)
         self.progress, self.guard = Progress(), Guard()
-        self.feed: Iterator[Pairs] | None = None
+        self.feed: Generator[Pairs, None, None] | None = None
         if self.checkpoint.exists():
             self.progress = restore_state(self.checkpoint, self.parts)
         self.guard.means, self.guard.num_seen = self.progress.means, self.progress.num_seen
@@ -154,6 +154,8 @@ class Trainer:
             self.save(log)
             self._export("model")
         finally:
+            if self.feed is not None:
+                self.feed.close()
             self.feed = None
             if log is not None:
                 log.close()
@@ -161,13 +163,12 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """Take one step, at the learning rates that are set; return the unweighted terms."""
-        pairs = self._next_pairs()
+        turns = self._next_turns()
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
-        for share in self.shares:
+        for share, pairs in zip(self.shares, turns, strict=True):
             with self._turn(share, self.objective):
-                own = share.of_pairs(pairs, self.device)
-                terms = self.objective(own, self.step, share, self.critics)
+                terms = self.objective(pairs, self.step, share, self.critics)
                 torch.autograd.backward(weigh(terms, self.recipe) / len(self.shares))
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.detach() / len(self.shares)
@@ -181,13 +182,15 @@ class Trainer:
         self.progress.step += 1
         return means
 
-    def _next_pairs(self) -> Pairs:
-        if not self.recipe.workers:
-            return self.sampler.sample(self.recipe.batch_size, self.step)
+    def _next_turns(self) -> list[Pairs]:
+        """Return this process's pairs of the step, for one turn after the other."""
+        recipe = self.recipe
+        rows = [row for share in self.shares for row in share.rows(recipe.batch_size)]
         if self.feed is None:
-            recipe = self.recipe
-            self.feed = batches(self.sampler, recipe.batch_size, self.step, recipe.workers)
-        return next(self.feed)
+            self.feed = batches(
+                self.sampler, recipe.batch_size, self.step, recipe.workers, rows, self.device
+            )
+        return next(self.feed).split(len(self.shares))
 
     def _discriminator_step(self) -> float:
         """Update the discriminator on what the model made before its update."""

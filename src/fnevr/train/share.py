@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-
-from fnevr.data.pairs import Pairs
 
 
 @dataclass(frozen=True)
@@ -25,10 +22,9 @@ class Share:
         """Return the rows of this share."""
         return rows[self.index :: self.count]
 
-    def of_pairs(self, pairs: Pairs, device: torch.device) -> Pairs:
-        """Return the pairs of this share, on the device that trains."""
-        parts = {part.name: self.of(getattr(pairs, part.name)) for part in fields(pairs)}
-        return Pairs(**{name: rows.to(device, non_blocking=True) for name, rows in parts.items()})
+    def rows(self, batch_size: int) -> range:
+        """Return the numbers of its rows."""
+        return range(self.index, batch_size, self.count)
 
 
 WHOLE = Share()
