@@ -22,7 +22,8 @@ from fnevr.geometry.warps import invert_2x2
 FLIP_SHARE, MOVE_SHARE = 0.5, 0.6
 ANGLE, LOG_SCALE, SHIFT = 0.15, 0.13, 0.08  # deviations: 9 degrees, 13 %, 4 % of the side
 LOG_GAIN, LOG_CHANNEL_GAIN, BRIGHTNESS = 0.13, 0.09, 0.05  # deviations
-CONTRAST, SATURATION, HUE = 0.1, 0.25, 0.1  # ranges; the hue's in turns
+CONTRAST, SATURATION = 0.1, 0.25  # ranges
+HUE = 0.02  # range, in turns; the released configuration's 0.1 makes some faces green or violet
 
 # YIQ: luma, and two axes of colour in whose plane a rotation changes the hue.
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
