@@ -9,7 +9,9 @@ from fnevr.models.discriminator import MultiScaleDiscriminator
 from fnevr.train import objective
 from fnevr.train.loop import Trainer
 from fnevr.train.objective import Critics
+from fnevr.train.share import Share
 from fnevr.train.start import new_model
+from fnevr.train.step import weigh
 
 WEIGHTS = {"perceptual": 1.0, "generator": 1.0, "feature_matching": 10.0}
 
@@ -78,3 +80,17 @@ def test_resuming_keeps_the_discriminator_and_its_optimizer(make_trainer):
     moments = resumed.discriminator_optimizer.state_dict()["state"]
     for index, values in straight.discriminator_optimizer.state_dict()["state"].items():
         assert torch.equal(moments[index]["exp_avg"], values["exp_avg"])
+
+
+@pytest.mark.parametrize("stage", ["motion", "full"])
+def test_everything_happens_on_the_models_device(stage, tiny_model, sampler, tiny_recipe):
+    """On the meta device, which refuses tensors of the CPU, nothing is drawn or made elsewhere."""
+    recipe = tiny_recipe(stage, target_keypoints=1.0)
+    module = objective.Objective(tiny_model.train(), recipe).to("meta")
+    pairs = sampler.sample_raw(4, 0).finish(torch.device("meta"))
+    critics = Critics(recipe, torch.device("meta"))
+    terms = module(pairs, 0, Share(0, 2), critics)
+    assert "equivariance" in terms
+    assert {term.device.type for term in terms.values()} == {"meta"}
+    weigh(terms, recipe).backward()
+    assert all(p.grad is not None for p in tiny_model.detector.hourglass.parameters())

@@ -132,7 +132,7 @@ def test_sigterm_ends_with_a_checkpoint_and_says_how_to_go_on(start, tmp_path):
     assert f"stopped at step {step}".encode() in errors
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_two_processes_train_as_one_with_the_whole_batch(accumulate, tiny_folders, start, tmp_path):
     """To 1e-5, statistics of the batches included; in turns, the turns are the same too.
 
