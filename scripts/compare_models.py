@@ -44,6 +44,19 @@ LABELS = {
     "landmark_distance": ("landmark distance, px", 3),
     "identity_distance": ("identity distance", 4),
 }
+PROTOCOL = """# Models on the validation clips
+
+Same-identity reconstruction: frame 0 is the source, every later frame is driven (absolute motion, no crop, no paste-back, as `fnevr reconstruct`)
+and scored before video encoding; mean over frames, then over clips. Frame 0 itself is not scored: repeating it would score infinity.
+
+- still: frame 0 repeated. Clips below 21 dB count as moving.
+- landmark distance: mean |x - x'| + |y - y'| over the 468 points of MediaPipe's mesh, in pixels at 256; identity distance: Euclidean, of dlib's
+  128-number embedding, every fifth frame. Frames in which no face is found are left out of both, and counted as lost.
+- openings: Pearson's correlation of the mouth's (gap over width) and the eyes' (aspect ratio) with the driver's; pooled over all clips with
+  each clip's own mean taken out, and as the mean of the clips' own correlations.
+
+Written by `scripts/compare_models.py`.
+"""
 NUM_WORST, SHEET_FRAMES, TILE = 4, 7, 160
 
 Scores = dict[str, dict[str, FrameScores]]  # by predictor, then by clip
@@ -87,7 +100,7 @@ def main(
         for name, key in keys.items()
     }
     text = page(scores)
-    typer.echo(text)
+    typer.echo(text.removeprefix(PROTOCOL))
     if out:
         out.write_text(text, encoding="utf-8")
     if sheet:
@@ -133,7 +146,7 @@ def page(scores: Scores) -> str:
     """Write the tables in Markdown."""
     clips = list(scores[STILL])
     moving = [clip for clip in clips if scores[STILL][clip].mean("psnr") < MOVING_BELOW_DB]
-    lines = []
+    lines = [PROTOCOL]
     for title, chosen in (
         (f"All {len(clips)} clips", clips),
         (f"The {len(moving)} moving", moving),

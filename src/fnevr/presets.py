@@ -40,7 +40,7 @@ PRESETS = (
     Preset(
         name="lite",
         summary="small and quick on a CPU; the default",
-        sha256="44de4d84b0d7d640bb24e64f491bca077fb0f22c05db69eacef597f49d7beef1",
+        sha256="4648ec93798b935aa7801ddf07631820bca9acf99fdc23cb9b08bd1eb193f70f",
         how_to_get="its weights are not in this installation; install fnevr again",
     ),
     Preset(
