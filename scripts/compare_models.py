@@ -46,14 +46,17 @@ LABELS = {
 }
 PROTOCOL = """# Models on the validation clips
 
-Same-identity reconstruction: frame 0 is the source, every later frame is driven (absolute motion, no crop, no paste-back, as `fnevr reconstruct`)
-and scored before video encoding; mean over frames, then over clips. Frame 0 itself is not scored: repeating it would score infinity.
+Same-identity reconstruction: frame 0 is the source, every later frame is driven (absolute motion,
+no crop, no paste-back, as `fnevr reconstruct`) and scored before video encoding; mean over frames,
+then over clips. Frame 0 itself is not scored: repeating it would score infinity.
 
 - still: frame 0 repeated. Clips below 21 dB count as moving.
-- landmark distance: mean |x - x'| + |y - y'| over the 468 points of MediaPipe's mesh, in pixels at 256; identity distance: Euclidean, of dlib's
-  128-number embedding, every fifth frame. Frames in which no face is found are left out of both, and counted as lost.
-- openings: Pearson's correlation of the mouth's (gap over width) and the eyes' (aspect ratio) with the driver's; pooled over all clips with
-  each clip's own mean taken out, and as the mean of the clips' own correlations.
+- landmark distance: mean |x - x'| + |y - y'| over the 468 points of MediaPipe's mesh, in pixels at
+  256; identity distance: Euclidean, of dlib's 128-number embedding, every fifth frame. Frames in
+  which no face is found are left out of both, and counted as lost.
+- openings: Pearson's correlation of the mouth's (gap over width) and the eyes' (aspect ratio) with
+  the driver's; pooled over all clips with each clip's own mean taken out, and as the mean of the
+  clips' own correlations.
 
 Written by `scripts/compare_models.py`.
 """
