@@ -55,8 +55,8 @@ def test_gradcheck(case):
     inputs = [torch.randn_like(original.positions, requires_grad=True) for _ in range(2)]
 
     def loss(*positions):
-        pair = (Keypoints(one, original.jacobians) for one in positions)
-        return affine_equivariance(*pair, matrix, offset, first=1)
+        one, other = (Keypoints(points, original.jacobians) for points in positions)
+        return affine_equivariance(one, other, matrix, offset, first=1)
 
     assert torch.autograd.gradcheck(loss, inputs)
 
