@@ -12,6 +12,8 @@ Shapes: B batch, K keypoints, C channels, H and W pixels, h and w patches.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -174,3 +176,13 @@ class MultiScaleDiscriminator(nn.Module):
             raise ValueError(
                 f"the discriminator was built for {self.num_keypoints} keypoints, got {given}"
             )
+
+
+@contextmanager
+def frozen(discriminator: MultiScaleDiscriminator) -> Iterator[None]:
+    """Leave the discriminator's parameters out of the model's graph: a third of its work less."""
+    discriminator.requires_grad_(False)
+    try:
+        yield
+    finally:
+        discriminator.requires_grad_(True)

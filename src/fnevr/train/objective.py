@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Generator, Tensor, nn
 
@@ -16,7 +13,7 @@ from fnevr.losses import (
     feature_matching,
     generator_adversarial,
 )
-from fnevr.models.discriminator import MultiScaleDiscriminator
+from fnevr.models.discriminator import MultiScaleDiscriminator, frozen
 from fnevr.models.lite import FNeVRLite
 from fnevr.models.perceptual import load_features
 from fnevr.train.recipe import Recipe
@@ -56,7 +53,7 @@ class Critics:
         if self.perceptual is not None:
             terms["perceptual"] = self.perceptual(image_01, target_01)
         if self.discriminator is not None:
-            with _frozen(self.discriminator):
+            with frozen(self.discriminator):
                 fake = self.discriminator(image_01)
                 with torch.no_grad():
                     real = self.discriminator(target_01)
@@ -127,13 +124,3 @@ def parameter_groups(model: FNeVRLite, recipe: Recipe) -> list[dict]:
         for parameters, rate in zip(groups.values(), rates, strict=True)
         if parameters
     ]
-
-
-@contextmanager
-def _frozen(discriminator: MultiScaleDiscriminator) -> Iterator[None]:
-    """Leave the discriminator's parameters out of the model's graph."""
-    discriminator.requires_grad_(False)
-    try:
-        yield
-    finally:
-        discriminator.requires_grad_(True)

@@ -9,8 +9,6 @@ Shapes: B batch, H and W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +28,7 @@ from fnevr.losses import (
     jacobian_equivariance,
     position_equivariance,
 )
-from fnevr.models.discriminator import Judgement, MultiScaleDiscriminator
+from fnevr.models.discriminator import Judgement, MultiScaleDiscriminator, frozen
 from fnevr.models.portrait import ReferenceModel
 
 Images = Float[Tensor, "B 3 H W"]
@@ -116,7 +114,7 @@ def generator_terms(
     if generated.rendered is not None:
         terms["auxiliary"] = (generated.rendered - driving_01).abs().mean()
 
-    with _frozen(networks.discriminator):
+    with frozen(networks.discriminator):
         fake = _judge(networks.discriminator, generated.image, driving)
         with torch.no_grad():
             real = _judge(networks.discriminator, driving_01, driving)
@@ -181,13 +179,3 @@ def _judge(
     discriminator: MultiScaleDiscriminator, image_01: Images, driving: Keypoints
 ) -> list[Judgement]:
     return discriminator(image_01, driving.detach() if discriminator.num_keypoints else None)
-
-
-@contextmanager
-def _frozen(discriminator: MultiScaleDiscriminator) -> Iterator[None]:
-    """Leave the discriminator's parameters out of the graph, which saves a third of its work."""
-    discriminator.requires_grad_(False)
-    try:
-        yield
-    finally:
-        discriminator.requires_grad_(True)
