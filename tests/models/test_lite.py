@@ -189,6 +189,13 @@ def test_window_is_the_crop_of_the_whole_away_from_its_border(model, top, left):
     assert not torch.allclose(part.image, window.of_image(whole.image), atol=1e-5)
 
 
+def test_points_move_into_the_window():
+    """The corners of a window are its own [-1, 1], wherever it lies."""
+    corners = torch.tensor([[[-0.5, 0.0], [0.5, 1.0]]])  # of 16 cells: 4 to 12 across, 8 to 16 down
+    points = Window(top=8, left=4, size=8).of_points(corners, cells=16)
+    torch.testing.assert_close(points, torch.tensor([[[-1.0, -1.0], [1.0, 1.0]]]))
+
+
 def test_window_of_everything_changes_nothing(model):
     source, driving = torch.rand(2, 2, 3, 64, 64)
     motion = model.motion(source, model.keypoints(source), model.keypoints(driving))

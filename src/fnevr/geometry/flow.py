@@ -50,16 +50,20 @@ def sample(
 
 
 def affine_view(
-    image: Float[Tensor, "B C H W"], matrix: Float[Tensor, "B 2 2"], offset: Float[Tensor, "B 2"]
-) -> Float[Tensor, "B C H W"]:
+    image: Float[Tensor, "B C H W"],
+    matrix: Float[Tensor, "B 2 2"],
+    offset: Float[Tensor, "B 2"],
+    side: int | None = None,
+) -> Float[Tensor, "B C h w"]:
     """Show at each pixel z what the picture shows at A z + t, reflected beyond its border.
 
     Args:
         image: any range.
         matrix: A.
         offset: t, in [-1, 1] units.
+        side: height and width of the view, in pixels; None takes the picture's.
     """
-    height, width = image.shape[-2:]
+    height, width = image.shape[-2:] if side is None else (side, side)
     grid = torch.einsum("bij,hwj->bhwi", matrix, centre_grid(height, width, like=image))
     return F.grid_sample(
         image,

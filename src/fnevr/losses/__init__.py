@@ -6,8 +6,10 @@ from fnevr.losses.equivariance import (
     jacobian_equivariance,
     position_equivariance,
 )
+from fnevr.losses.face import FaceLoss
 from fnevr.losses.feature_matching import feature_matching
 from fnevr.losses.keypoints import jacobian_distance, position_distance
+from fnevr.losses.log_squared import log_squared
 from fnevr.losses.perceptual import PerceptualLoss
 from fnevr.losses.pose_edit import pose_edit_distance
 from fnevr.losses.pyramid import pyramid_l1
@@ -15,6 +17,7 @@ from fnevr.losses.region import region_weights, weighted_l1
 from fnevr.losses.sigma_matching import sigma_matching
 
 __all__ = [
+    "FaceLoss",
     "PerceptualLoss",
     "affine_equivariance",
     "discriminator_adversarial",
@@ -22,6 +25,7 @@ __all__ = [
     "generator_adversarial",
     "jacobian_distance",
     "jacobian_equivariance",
+    "log_squared",
     "pose_edit_distance",
     "position_distance",
     "position_equivariance",

@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from fnevr.data.pairs import Pairs
 from fnevr.geometry.patches import FacePatches
 from fnevr.losses import (
+    FaceLoss,
     PerceptualLoss,
     discriminator_adversarial,
     feature_matching,
@@ -15,7 +16,7 @@ from fnevr.losses import (
 )
 from fnevr.models.discriminator import MultiScaleDiscriminator, frozen
 from fnevr.models.lite import FNeVRLite
-from fnevr.models.perceptual import load_features
+from fnevr.models.perceptual import FaceRes, load_features
 from fnevr.train.recipe import Recipe
 from fnevr.train.share import Share
 from fnevr.train.step import loss_terms
@@ -31,12 +32,14 @@ class Critics:
     Attributes:
         discriminator: None where no term needs it.
         perceptual: frozen features; None where no term needs them.
+        faces: frozen features of faces; None where no term needs them.
     """
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         weights = recipe.weights
         self.discriminator: MultiScaleDiscriminator | None = None
         self.perceptual: PerceptualLoss | None = None
+        self.faces: FaceLoss | None = None
         if weights.generator or weights.feature_matching:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe.seed)
@@ -45,13 +48,18 @@ class Critics:
             network = load_features(recipe.features)
             fitting = [s for s in PERCEPTUAL_SCALES if network.min_side * s <= recipe.window]
             self.perceptual = PerceptualLoss(network, tuple(fitting)).to(device)
+        if recipe.face_network is not None:
+            self.faces = FaceLoss(FaceRes.load(recipe.face_network)).to(device)
         self.pictures: list[tuple[Tensor, Tensor]] = []
 
-    def compare(self, image_01: Tensor, target_01: Tensor) -> dict[str, Tensor]:
+    def compare(self, image_01: Tensor, target_01: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         """Return the unweighted terms, and keep the pictures for the discriminator's turn."""
         terms = {}
         if self.perceptual is not None:
             terms["perceptual"] = self.perceptual(image_01, target_01)
+        if self.faces is not None:
+            identity, features = self.faces(image_01, target_01, landmarks)
+            terms |= {"identity": identity, "face_features": features}
         if self.discriminator is not None:
             with frozen(self.discriminator):
                 fake = self.discriminator(image_01)

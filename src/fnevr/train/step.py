@@ -15,6 +15,7 @@ from fnevr.geometry.patches import FacePatches
 from fnevr.losses import (
     affine_equivariance,
     jacobian_distance,
+    log_squared,
     position_distance,
     pyramid_l1,
     region_weights,
@@ -25,7 +26,7 @@ from fnevr.models.lite.motion import LiteMotion
 from fnevr.train.recipe import Recipe
 from fnevr.train.share import WHOLE, Share
 
-Compare = Callable[[Tensor, Tensor], dict[str, Tensor]]
+Compare = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
 
 
 def loss_terms(
@@ -48,7 +49,8 @@ def loss_terms(
         rng: of the window and the warps; of the CPU, so that all devices draw the same.
         step: equivariance is a term of some steps only.
         share: which share of the batch the pairs are.
-        compare: gives further terms of the final picture and the expected one (stage "full").
+        compare: gives further terms of the final picture, the expected one and the landmarks in it
+            (stage "full").
     """
     images_01 = torch.cat([pairs.source_01, pairs.driving_01])
     landmarks = torch.cat([pairs.source_landmarks, pairs.driving_landmarks])
@@ -93,7 +95,7 @@ def _picture_terms(
     attention = window.of_image(attention)
     terms = {
         "image": pyramid_l1(generated.image, expected, levels=4),
-        "image_squared": F.mse_loss(generated.image, expected),
+        "psnr": log_squared(generated.image, expected),
         "regions": weighted_l1(generated.image, expected, attention),
         "decoded": pyramid_l1(generated.decoded, expected, levels=2),
         "decoded_regions": weighted_l1(generated.decoded, expected, attention),
@@ -101,7 +103,8 @@ def _picture_terms(
     if generated.rendered is not None:
         terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
     if compare is not None:
-        terms |= compare(generated.image, expected)
+        landmarks = window.of_points(pairs.driving_landmarks, size // CELL)
+        terms |= compare(generated.image, expected, landmarks)
     return terms
 
 

@@ -41,6 +41,11 @@ class Window:
         """Cut the window out of a picture."""
         return Window(CELL * self.top, CELL * self.left, CELL * self.size).of_cells(x)
 
+    def of_points(self, points: Float[Tensor, "B N 2"], cells: int) -> Float[Tensor, "B N 2"]:
+        """Take points from [-1, 1] of the picture, `cells` wide, to [-1, 1] of the window."""
+        centre = points.new_tensor([self.left, self.top]) + self.size / 2
+        return (points + 1 - 2 * centre / cells) * (cells / self.size)
+
 
 @dataclass(frozen=True)
 class LiteGenerated(Generated):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from fnevr.models.perceptual.efficientnet import EfficientNetLite0
+from fnevr.models.perceptual.faceres import FaceRes
 from fnevr.models.perceptual.network import FeatureNetwork
 from fnevr.models.perceptual.vgg import VGG19
 
 FEATURES = ("vgg19", "efficientnet-lite0")
 
-__all__ = ["FEATURES", "VGG19", "EfficientNetLite0", "FeatureNetwork", "load_features"]
+__all__ = ["FEATURES", "VGG19", "EfficientNetLite0", "FaceRes", "FeatureNetwork", "load_features"]
 
 
 def load_features(
