@@ -34,7 +34,7 @@ from fnevr.evaluate.identity import IdentityEmbedder
 from fnevr.evaluate.openness import correlation, pooled_correlation
 from fnevr.evaluate.reconstruction import MOVING_BELOW_DB
 from fnevr.media.image import write_image
-from fnevr.models.lite import FNeVRLite
+from fnevr.models import PortraitModel, load_model
 
 STILL = "still"
 LABELS = {
@@ -112,7 +112,7 @@ def main(
         wanted = set(filter(None, sheet_tiers.split(",")))
         shown = [clip for clip in clips if not wanted or tiers[clip.name] in wanted]
         worst = sorted(shown, key=lambda clip: gain(scores, last, clip.name))[:NUM_WORST]
-        write_image(sheet, worst_sheet(FNeVRLite.from_pretrained(folders[last]), worst))
+        write_image(sheet, worst_sheet(load_model(folders[last]), worst))
         typer.echo(f"{sheet}: {', '.join(clip.name for clip in worst)}")
 
 
@@ -134,7 +134,7 @@ def score_clip(
             predict = (
                 still_predictor(clip)
                 if predictor == STILL
-                else model_predictor(FNeVRLite.from_pretrained(folders[predictor]), clip)
+                else model_predictor(load_model(folders[predictor]), clip)
             )
             store.write(key, name, scorer.score(predict))
     return name
@@ -224,7 +224,7 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def worst_sheet(model: FNeVRLite, clips: list[Clip]) -> np.ndarray:
+def worst_sheet(model: PortraitModel, clips: list[Clip]) -> np.ndarray:
     """Draw two rows per clip, driver over output; the source stands at the left."""
     rows = []
     for clip in clips:

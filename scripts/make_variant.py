@@ -15,8 +15,9 @@ from typing import Annotated
 
 import typer
 
+from fnevr.models.lite import FNeVRLite
 from fnevr.presets import resolve_model
-from fnevr.train.start import saved_model, with_new_generator
+from fnevr.train.start import with_new_generator
 
 app = typer.Typer(add_completion=False)
 
@@ -37,7 +38,7 @@ def main(
         if not is_pair:
             raise typer.BadParameter(f"{setting!r}: wanted NAME=VALUE")
         changes[name] = json.loads(value)
-    variant = with_new_generator(saved_model(resolve_model(model)), changes, seed)
+    variant = with_new_generator(FNeVRLite.from_pretrained(resolve_model(model)), changes, seed)
     variant.save_pretrained(out)
     typer.echo(f"{out}: {', '.join(settings) or 'unchanged'}, a new generator")
 

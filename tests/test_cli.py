@@ -32,8 +32,8 @@ OPTIONS = {
         "--json",
     ],
     "train": [
-        *("data", "run_dir", "--recipe", "--set", "--init", "--minutes", "--steps"),
-        *("--batch-size", "--device", "--dry-run"),
+        *("data", "run_dir", "--recipe", "--set", "--init", "--model", "--minutes"),
+        *("--steps", "--batch-size", "--device", "--dry-run"),
     ],
     "convert": ["checkpoint", "out_dir"],
     "models": ["--json"],

@@ -280,7 +280,15 @@ def train(
         typer.Option(
             "--init",
             metavar="MODEL",
-            help="Start from a preset or a model folder. Default: from the geometric warp.",
+            help="Start from a preset or a model folder. Default: from new weights.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            help="What to start anew: lite, base, fomm or a config.json. Default: lite.",
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time budget.")] = None,
@@ -293,11 +301,13 @@ def train(
         bool, typer.Option("--dry-run", help="Print the recipe as it would be used, and stop.")
     ] = False,
 ) -> None:
-    """Train `lite`; an interrupted run goes on when the same command is run again.
+    """Train a model; an interrupted run goes on when the same command is run again.
+
+    `base` and `fomm` need `--recipe reference`.
 
     Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
     """
-    with _answering_for_errors({"DATA": data, "RUN": run_dir, "--init": init}):
+    with _answering_for_errors({"DATA": data, "RUN": run_dir, "--init": init, "--model": model}):
         from fnevr.train.recipe import choose_recipe
 
         options = {"minutes": minutes, "steps": steps, "batch_size": batch_size}
@@ -311,7 +321,7 @@ def train(
         from fnevr.train.launch import make_trainer, show_run
 
         with stop_on_signals() as should_stop:
-            trainer = make_trainer(data, run_dir, chosen, init=init, device=device)
+            trainer = make_trainer(data, run_dir, chosen, init=init, model=model, device=device)
             is_done = show_run(trainer, should_stop)
         if trainer.is_main:
             stopped = f"stopped at step {trainer.step}; the same command goes on"

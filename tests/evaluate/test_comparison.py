@@ -74,12 +74,11 @@ def test_frames_without_a_face_are_counted_and_left_out(scorer):
 
 
 def test_a_model_scores_as_in_the_reconstruction_table(scorer, clip):
-    from fnevr.geometry.patches import FacePatches  # noqa: PLC0415 - only here
 
     model = FNeVRLite.from_pretrained(resolve_model("lite")).eval()
     scores = scorer.score(model_predictor(model, clip))
     with torch.inference_mode():
-        expected = score_clip(model, clip, FacePatches.packaged())
+        expected = score_clip(model, clip)
     assert scores.mean("psnr") == pytest.approx(expected.model, abs=1e-3)
 
 

@@ -9,14 +9,7 @@ import torch
 from fnevr.config import LiteConfig
 from fnevr.data.clips import Clip
 from fnevr.evaluate.psnr import psnr
-from fnevr.evaluate.reconstruction import (
-    ClipScore,
-    geometric_warp,
-    score_clip,
-    score_clips,
-    summarize,
-)
-from fnevr.geometry.keypoints import Keypoints
+from fnevr.evaluate.reconstruction import ClipScore, score_clip, summarize
 from fnevr.geometry.patches import FacePatches
 from fnevr.train.start import new_model
 
@@ -64,8 +57,8 @@ def image_of(clip, index):
     return torch.from_numpy(clip.frames[index]).permute(2, 0, 1)[None].float() / 255
 
 
-def test_still_and_model_match_one_frame_at_a_time(model, patches, clip):
-    score = score_clip(model, clip, patches, batch_size=3)
+def test_still_and_model_match_one_frame_at_a_time(model, clip):
+    score = score_clip(model, clip, batch_size=3)
     source = image_of(clip, 0)
     still, generated = [], []
     with torch.no_grad():
@@ -79,84 +72,35 @@ def test_still_and_model_match_one_frame_at_a_time(model, patches, clip):
     assert score.model == pytest.approx(np.mean(generated), abs=1e-3)
 
 
-def test_geometry_follows_what_the_landmarks_follow(model, patches, clip):
-    """A shift of the whole face is undone by its keypoints; an untrained detector sees nothing."""
-    score = score_clip(model, clip, patches)
-    assert score.geometry > score.still + 8
-
-
-def test_stride_takes_every_so_manieth_frame(model, patches, clip):
-    score = score_clip(model, clip, patches, stride=2)
+def test_stride_takes_every_so_manieth_frame(model, clip):
+    score = score_clip(model, clip, stride=2)
     expected = [psnr(image_of(clip, 0), image_of(clip, i)).item() for i in (2, 4)]
     assert score.frames == 2
     assert score.still == pytest.approx(np.mean(expected), abs=1e-3)
 
 
-def test_lost_frames_take_the_landmarks_before_them(model, patches, clip):
-    """Frame 1 and 2 alike but for the landmarks: held ones must score as if they were written."""
-    lost, held = clip.landmarks.copy(), clip.landmarks.copy()
-    lost[2], held[2] = np.nan, clip.landmarks[1]
-    lost[0], held[0] = np.nan, clip.landmarks[1]
-    scores = [
-        score_clip(model, Clip("blob", "b", 0.1, clip.frames, landmarks), patches)
-        for landmarks in (lost, held)
-    ]
-    assert scores[0].geometry == scores[1].geometry
-
-
-def test_clip_without_a_face_has_still_geometry(model, patches, clip):
-    nobody = Clip("blob", "b", 0.1, clip.frames, np.full_like(clip.landmarks, np.nan))
-    score = score_clip(model, nobody, patches)
-    assert score.geometry == score.still
-    assert math.isfinite(score.model)
-
-
-def test_geometric_warp_by_equal_keypoints_is_the_picture(model):
-    source = torch.rand(1, 3, SIZE, SIZE)
-    keypoints = Keypoints(torch.rand(3, 5, 2) - 0.5, torch.eye(2) + 0.1 * torch.randn(3, 5, 2, 2))
-    one = keypoints[0]
-    with torch.no_grad():
-        same = geometric_warp(model.motion, source, one, one.expand(2))
-        other = geometric_warp(model.motion, source, one, keypoints)
-    torch.testing.assert_close(same, source.expand(2, -1, -1, -1), atol=1e-4, rtol=0)
-    assert other.shape == (3, 3, SIZE, SIZE)
-    torch.testing.assert_close(other[:1], source, atol=1e-4, rtol=0)
-    assert not torch.allclose(other[1:], source, atol=1e-2)
-
-
-def test_clip_too_short_for_the_stride_says_so(model, patches, clip):
+def test_clip_too_short_for_the_stride_says_so(model, clip):
     with pytest.raises(ValueError, match="blob has 5 frames: too few for stride 5"):
-        score_clip(model, clip, patches, stride=5)
-
-
-def test_scoring_clips_reports_each_and_does_not_train(model, clip):
-    model.train()
-    done: list[ClipScore] = []
-    scores = score_clips(model, [clip, clip], stride=4, progress=done.append)
-    assert not model.training
-    assert done == scores
-    assert scores[0] == scores[1]
+        score_clip(model, clip, stride=5)
 
 
 def test_summary_averages_gains_over_clips():
     scores = [
-        ClipScore("still", frames=100, still=30.0, geometry=29.0, detector=28.0, model=29.5),
-        ClipScore("moving", frames=10, still=16.0, geometry=18.0, detector=18.5, model=20.0),
-        ClipScore("also", frames=10, still=20.0, geometry=21.0, detector=21.5, model=22.0),
+        ClipScore("still", frames=100, still=30.0, model=29.5),
+        ClipScore("moving", frames=10, still=16.0, model=20.0),
+        ClipScore("also", frames=10, still=20.0, model=22.0),
     ]
     assert [score.is_moving for score in scores] == [False, True, True]
     summary = summarize(scores)
     assert (summary.clips, summary.moving_clips) == (3, 2)
     assert summary.still == pytest.approx(22.0)
-    assert summary.geometry_gain == pytest.approx(2 / 3)
-    assert summary.detector_gain == pytest.approx(2 / 3)
     assert summary.model_gain == pytest.approx(5.5 / 3)
     assert summary.model_gain_moving == pytest.approx(3.0)
     assert summary.worst_gain == pytest.approx(-0.5)
 
 
 def test_summary_without_moving_clips_has_no_number_for_them():
-    score = ClipScore("still", frames=1, still=30.0, geometry=29.0, detector=28.0, model=29.5)
+    score = ClipScore("still", frames=1, still=30.0, model=29.5)
     assert math.isnan(summarize([score]).model_gain_moving)
 
 

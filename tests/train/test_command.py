@@ -63,6 +63,8 @@ def test_three_raw_videos_to_a_model(tmp_path, tiny_model):
         (("--recipe", "mine.json"), "there is no recipe 'mine.json'"),
         (("--steps", "0"), "steps: Input should be greater than 0"),
         (("--init", "nobody"), "there is no model 'nobody'"),
+        (("--model", "lite"), "a model to start from brings its own configuration"),
+        (("--recipe", "reference"), "stage 'reference' does not train lite"),
         (("--set", "accumulate=3"), "a batch of 2 cannot be shared by 1 processes in 3 turns"),
         (("--set", "window=128"), "window of 128 pixels does not fit the clips' 64"),
         (("--device", "cuda"), "PyTorch finds no CUDA device here"),
@@ -75,6 +77,23 @@ def test_what_is_wrong_is_said_with_exit_code_2(options, message, tiny_folders, 
     result = call("train", data, tmp_path / "run", "--steps", 1, *SMALL, *options)
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_reference_model_from_a_config_to_a_folder(tiny_folders, tiny_fomm_config, tmp_path):
+    """Anew, without the networks that judge, and a validation; `--model` takes names too."""
+    data, _ = tiny_folders
+    config = tmp_path / "fomm.json"
+    config.write_text(tiny_fomm_config.model_dump_json())
+    plain = [f"--set=weights.{name}=0" for name in ("perceptual", "generator", "feature_matching")]
+    options = ("--recipe", "reference", "--set", "validations=1", "--steps", 2, *SMALL, *plain)
+    result = call("train", data, tmp_path / "run", "--model", config, *options)
+    assert result.exit_code == 0, result.output
+    assert load_model(tmp_path / "run" / "model").config == tiny_fomm_config
+    assert load_model(tmp_path / "run" / "best").config == tiny_fomm_config
+
+    result = call("train", data, tmp_path / "other", "--model", "nobody", *options)
+    assert result.exit_code == 2
+    assert "neither one of lite, base, fomm nor a config.json" in result.output
 
 
 def test_folder_that_is_not_prepared_says_so(tmp_path):

@@ -70,7 +70,7 @@ def test_wrong_setting_says_so(setting, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "neither one of motion, full nor a file"),
+        (None, "neither one of motion, full, reference nor a file"),
         ("{", "not a valid recipe: .*Invalid JSON"),
         ('{"step": 5}', "not a valid recipe: step: Extra inputs"),
         ('{"minutes": null}', "no budget: give minutes or steps"),

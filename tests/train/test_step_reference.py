@@ -1,160 +1,149 @@
 from __future__ import annotations
 
-import copy
+import functools
+from dataclasses import fields
 
 import pytest
 import torch
 from torch import Generator
 
-from fnevr.losses import PerceptualLoss
+from fnevr.data.pairs import Pairs
+from fnevr.errors import FnevrError
+from fnevr.losses import log_squared, pyramid_l1, region_weights, weighted_l1
 from fnevr.models import FOMM, FNeVR
 from fnevr.models.discriminator import MultiScaleDiscriminator
 from fnevr.models.perceptual import VGG19
-from fnevr.train.step_reference import (
-    ReferenceLossWeights,
-    ReferenceNetworks,
-    discriminator_terms,
-    generator_terms,
-    update,
-    weigh_terms,
-)
+from fnevr.train import objective
+from fnevr.train.loop import Trainer
+from fnevr.train.share import Share
+from fnevr.train.step import weigh
+from fnevr.train.step_reference import reference_terms
 
-TERMS = {
-    "perceptual",
-    "generator",
-    "feature_matching",
-    "equivariance_position",
-    "equivariance_jacobian",
-}
+EQUIVARIANCE = {"equivariance_position", "equivariance_jacobian"}
+JUDGED = {"perceptual", "generator", "feature_matching"}
+OF_LITE = {"image": 1.0, "psnr": 1.0, "regions": 1.0}
 BOTH = pytest.mark.parametrize("kind", ["fnevr", "fomm"])
 
 
 @pytest.fixture
-def networks(tiny_fnevr_config, tiny_fomm_config):
-    """Make the tiny networks of one kind."""
-
-    def make(kind, **options):
-        model = FNeVR(tiny_fnevr_config) if kind == "fnevr" else FOMM(tiny_fomm_config)
-        discriminator = MultiScaleDiscriminator(width=2, max_width=8, num_blocks=2, **options)
-        perceptual = PerceptualLoss(VGG19(width=2), downscales=(1, 2))
-        return ReferenceNetworks(model.train(), discriminator, perceptual)
+def make_model(tiny_fnevr_config, tiny_fomm_config):
+    def make(kind):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = FNeVR(tiny_fnevr_config) if kind == "fnevr" else FOMM(tiny_fomm_config)
+        return model.train()
 
     return make
 
 
 @pytest.fixture
-def pair():
-    return torch.rand(2, 2, 3, 32, 32).unbind()
+def make_trainer(make_model, sampler, tiny_recipe, tmp_path, monkeypatch):
+    """Trainers whose judging networks are tiny."""
+    small = functools.partial(MultiScaleDiscriminator, width=2, max_width=8, num_blocks=2)
+    monkeypatch.setattr(objective, "MultiScaleDiscriminator", small)
+    features = VGG19(width=2)
+    monkeypatch.setattr(objective, "load_features", lambda _: features)
+
+    def make(folder="run", kind="fnevr", **changes):
+        recipe = tiny_recipe("reference", window=64, minutes=None, validations=0, **changes)
+        return Trainer(make_model(kind), sampler, recipe, tmp_path / folder)
+
+    return make
 
 
-def terms_of(networks, pair, seed=0):
-    return generator_terms(networks, pair[0], pair[1], Generator().manual_seed(seed))
+def plain(tiny_recipe, **weights):
+    """A recipe without judging networks."""
+    none = dict.fromkeys((*JUDGED, *OF_LITE), 0.0)
+    return tiny_recipe("reference", weights={**none, **weights})
 
 
 @BOTH
-def test_each_model_has_its_terms_and_every_term_a_weight(networks, pair, kind):
-    made = networks(kind)
-    terms, generated_01, driving = terms_of(made, pair)
-    assert set(terms) == (TERMS | {"auxiliary"} if kind == "fnevr" else TERMS)
-    judged = discriminator_terms(made.discriminator, generated_01, pair[1], driving)
-    assert set(terms) | set(judged) <= set(ReferenceLossWeights.model_fields)
-    assert all(term.ndim == 0 and term > 0 for term in (terms | judged).values())
+def test_a_step_has_the_terms_of_the_released_configuration(make_trainer, kind):
+    trainer = make_trainer(kind=kind, steps=1)
+    networks = (trainer.model, trainer.critics.discriminator)
+    before = [[p.detach().clone() for p in network.parameters()] for network in networks]
+    terms = trainer.train_step()
+    expected = EQUIVARIANCE | JUDGED | {"discriminator"}
+    assert terms.keys() == (expected | {"auxiliary"} if kind == "fnevr" else expected)
+    assert all(value > 0 for value in terms.values())
+    for network, old in zip(networks, before, strict=True):
+        assert any(not torch.equal(p, q) for p, q in zip(network.parameters(), old, strict=True))
 
 
 @BOTH
-def test_gradients_are_finite_and_reach_every_parameter_of_the_model_alone(networks, pair, kind):
-    made = networks(kind)
-    weigh_terms(terms_of(made, pair)[0], ReferenceLossWeights()).backward()
-    for name, parameter in made.model.named_parameters():
+def test_gradients_are_finite_and_reach_every_parameter(make_model, sampler, tiny_recipe, kind):
+    model, recipe = make_model(kind), plain(tiny_recipe, **OF_LITE)
+    terms = reference_terms(model, sampler.sample(2, 0), recipe, Generator().manual_seed(0))
+    weigh(terms, recipe).backward()
+    for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-    assert all(parameter.grad is None for parameter in made.discriminator.parameters())
-    assert all(parameter.requires_grad for parameter in made.discriminator.parameters())
 
 
-def test_the_discriminators_loss_reaches_the_discriminator_alone(networks, pair):
-    made = networks("fnevr")
-    _, generated_01, driving = terms_of(made, pair)
-    terms = discriminator_terms(made.discriminator, generated_01, pair[1], driving)
-    weigh_terms(terms, ReferenceLossWeights()).backward()
-    assert all(parameter.grad is not None for parameter in made.discriminator.parameters())
-    assert all(parameter.grad is None for parameter in made.model.parameters())
+def test_terms_of_lite_compare_what_they_say(make_model, sampler, tiny_recipe):
+    recipe = plain(tiny_recipe, **OF_LITE)
+    pairs, model = sampler.sample(2, 0), make_model("fnevr").eval()
+    terms = reference_terms(model, pairs, recipe, Generator())
+    out = model(pairs.source_01, pairs.driving_01)
+    assert out.rendered is not None
+    attention = region_weights(pairs.driving_landmarks, 64, recipe.region_gain)
+    expected = {
+        "image": pyramid_l1(out.image, pairs.driving_01, 4),
+        "psnr": log_squared(out.image, pairs.driving_01),
+        "regions": weighted_l1(out.image, pairs.driving_01, attention),
+        "auxiliary": (out.rendered - pairs.driving_01).abs().mean(),
+    }
+    assert terms.keys() == expected.keys() | EQUIVARIANCE
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value)
 
 
 @BOTH
-def test_one_step_lowers_the_models_loss_on_its_batch(networks, pair, kind):
-    made, weights = networks(kind), ReferenceLossWeights()
-    fixed = copy.deepcopy(made.discriminator)
-    optimizers = made.optimizers(rate=1e-4)
-    losses = []
-    for _ in range(2):
-        judge = ReferenceNetworks(made.model, copy.deepcopy(fixed), made.perceptual)
-        losses.append(weigh_terms(terms_of(judge, pair)[0], weights).item())
-        update(made, optimizers, pair[0], pair[1], weights, Generator().manual_seed(0))
-    assert losses[1] < losses[0]
-
-
-def test_updates_alternate(networks, pair):
-    """Each optimizer changes its own network only, the discriminator on the pictures of before."""
-    made, weights = networks("fomm"), ReferenceLossWeights()
-    optimizers = made.optimizers()
-    changes = []
-    before = {}
-
-    def parameters():
-        both = {"model": made.model, "discriminator": made.discriminator}
-        return {k: [p.detach().clone() for p in v.parameters()] for k, v in both.items()}
-
-    def watch(*_):
-        before.update(parameters())
-
-    def compare(*_):
-        after = parameters()
-        changes.append(
-            {
-                name
-                for name in after
-                if any(not torch.equal(*p) for p in zip(after[name], before[name], strict=True))
-            }
-        )
-
-    for optimizer in (optimizers.model, optimizers.discriminator):
-        optimizer.register_step_pre_hook(watch)
-        optimizer.register_step_post_hook(compare)
-    terms = update(made, optimizers, pair[0], pair[1], weights, Generator().manual_seed(0))
-    assert changes == [{"model"}, {"discriminator"}]
-    assert set(terms) == TERMS | {"discriminator"}
-
-
-def test_the_discriminator_learns_to_tell(networks, pair):
-    made = networks("fomm")
-    optimizers = made.optimizers(rate=1e-3)
-    weights = ReferenceLossWeights(
-        perceptual=0, feature_matching=0, generator=0, equivariance_jacobian=0,
-        equivariance_position=0,
-    )  # fmt: skip
-    rng = Generator().manual_seed(0)
-    losses = [
-        update(made, optimizers, pair[0], pair[1], weights, rng)["discriminator"] for _ in range(15)
-    ]
+def test_steps_on_one_batch_lower_the_loss(make_trainer, monkeypatch, kind):
+    trainer = make_trainer(kind=kind, steps=9, weights={**OF_LITE, **dict.fromkeys(JUDGED, 0.0)})
+    same = trainer.sampler.sample(2, 0)
+    monkeypatch.setattr(trainer, "_next_turns", lambda: [same])
+    losses = [sum(trainer.train_step()[name] for name in OF_LITE) for _ in range(8)]
     assert losses[-1] < losses[0]
 
 
-def test_a_discriminator_may_see_the_keypoints(networks, pair):
-    made = networks("fomm", num_keypoints=3)
-    terms, generated_01, driving = terms_of(made, pair)
-    judged = discriminator_terms(made.discriminator, generated_01, pair[1], driving)
-    assert (terms["generator"] + judged["discriminator"]).isfinite()
+def test_same_generator_gives_the_same_warps(make_model, sampler, tiny_recipe):
+    def terms(seed):
+        rng = Generator().manual_seed(seed)
+        return reference_terms(model, sampler.sample(2, 0), plain(tiny_recipe), rng)
+
+    model = make_model("fomm").eval()
+    first, same, other = (terms(seed)["equivariance_position"] for seed in (3, 3, 4))
+    assert first == same
+    assert first != other
 
 
-def test_same_generator_gives_the_same_warps(networks, pair):
-    made = networks("fomm")
-    made.model.eval()
-    first, second, other = (terms_of(made, pair, seed)[0] for seed in (3, 3, 4))
-    assert torch.equal(first["equivariance_position"], second["equivariance_position"])
-    assert not torch.equal(first["equivariance_position"], other["equivariance_position"])
+def test_shares_of_a_batch_add_up(make_model, sampler, tiny_recipe):
+    """The mean over two shares is the term of the whole batch: they take their own warps."""
+    model, recipe = make_model("fnevr").eval(), plain(tiny_recipe, **OF_LITE)
+    pairs = sampler.sample(4, 0)
+    whole = reference_terms(model, pairs, recipe, Generator().manual_seed(1))
+    halves = []
+    for share in (Share(0, 2), Share(1, 2)):
+        part = Pairs(*(share.of(getattr(pairs, field.name)) for field in fields(Pairs)))
+        halves.append(reference_terms(model, part, recipe, Generator().manual_seed(1), share))
+    for name, value in whole.items():
+        torch.testing.assert_close((halves[0][name] + halves[1][name]) / 2, value)
 
 
-def test_weighed_sum_with_the_released_weights():
-    terms = {"perceptual": torch.tensor(0.5), "auxiliary": torch.tensor(2.0)}
-    assert weigh_terms(terms, ReferenceLossWeights()).item() == 10 * 0.5 + 5 * 2.0
+def test_resuming_equals_not_stopping_bit_for_bit(make_trainer):
+    straight = make_trainer("straight", steps=4)
+    straight.run()
+    stopped, done = make_trainer("stopped", steps=4), []
+    assert not stopped.run(on_step=lambda *_: done.append(1), should_stop=lambda: len(done) == 2)
+    resumed = make_trainer("stopped", steps=4)
+    assert resumed.run()
+    state = resumed.average.model.state_dict()
+    for name, value in straight.average.model.state_dict().items():
+        assert torch.equal(state[name], value), name
+
+
+def test_a_recipe_for_other_models_says_so(make_model, tiny_model, sampler, tiny_recipe, tmp_path):
+    for model, stage in ((make_model("fomm"), "full"), (tiny_model, "reference")):
+        with pytest.raises(FnevrError, match=f"stage '{stage}' does not train"):
+            Trainer(model, sampler, tiny_recipe(stage), tmp_path)

@@ -31,7 +31,21 @@ def read_config(folder: Path, architecture: str | None = None) -> AnyConfig:
     Raises:
         CheckpointError: if there is none, it is not valid, or it is for another architecture.
     """
-    path = folder / CONFIG_NAME
+    config = parse_config(folder / CONFIG_NAME)
+    if architecture not in (None, config.architecture):
+        raise CheckpointError(
+            f"{folder}: holds a model of architecture {config.architecture!r}, wanted "
+            f"{architecture!r}. fnevr.models.load_model loads either."
+        )
+    return config
+
+
+def parse_config(path: Path) -> AnyConfig:
+    """Read and validate a model's configuration.
+
+    Raises:
+        CheckpointError: if there is none, or it is not valid.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -40,19 +54,13 @@ def read_config(folder: Path, architecture: str | None = None) -> AnyConfig:
             f"{WEIGHTS_NAME}; 'fnevr convert' makes one from the authors' checkpoint."
         ) from error
     try:
-        config = MODEL_CONFIG.validate_json(text)
+        return MODEL_CONFIG.validate_json(text)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
             for problem in error.errors()
         )
         raise CheckpointError(f"{path}: not a valid model config: {problems}") from error
-    if architecture not in (None, config.architecture):
-        raise CheckpointError(
-            f"{folder}: holds a model of architecture {config.architecture!r}, wanted "
-            f"{architecture!r}. fnevr.models.load_model loads either."
-        )
-    return config
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic
 
 import torch
 
-from fnevr.models.lite import FNeVRLite
+from fnevr.models.portrait import Model
 
 
-class WeightAverage:
+class WeightAverage(Generic[Model]):
     """Exponential moving average, w <- d w + (1 - d) v with d = min(decay, (1 + n) / (10 + n)).
 
     The decay rises with the number n of updates, so a short run does not keep its start. Running
     statistics of batch normalizations are averaged likewise; whole numbers are copied.
     """
 
-    def __init__(self, model: FNeVRLite, decay: float) -> None:
+    def __init__(self, model: Model, decay: float) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, model: FNeVRLite, num_updates: int) -> None:
+    def update(self, model: Model, num_updates: int) -> None:
         """Move towards the weights of `model`, after `num_updates` earlier ones."""
         decay = min(self.decay, (1 + num_updates) / (10 + num_updates))
         current = model.state_dict()

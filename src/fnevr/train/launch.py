@@ -11,23 +11,29 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fnevr.config import LiteConfig
+from fnevr.config import AnyConfig, LiteConfig, base_config, fomm_config
 from fnevr.data.clips import load_clips
 from fnevr.data.pairs import PairSampler
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
-from fnevr.models.lite import FNeVRLite
+from fnevr.models.portrait import PortraitModel
+from fnevr.models.weights import parse_config
 from fnevr.presets import resolve_model
 from fnevr.train.log import Record
 from fnevr.train.loop import Trainer
 from fnevr.train.recipe import Recipe
-from fnevr.train.start import new_model, saved_model
+from fnevr.train.start import saved_model, start_anew
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 RECIPE_NAME = "recipe.json"
+NEW_MODELS: dict[str, AnyConfig] = {
+    "lite": LiteConfig(),
+    "base": base_config(),
+    "fomm": fomm_config(),
+}
 
 
 def make_trainer(
@@ -36,6 +42,7 @@ def make_trainer(
     recipe: Recipe,
     *,
     init: str | None = None,
+    model: str | None = None,
     device: str | None = None,
     clock_s: Callable[[], float] = time.monotonic,
 ) -> Trainer:
@@ -47,7 +54,8 @@ def make_trainer(
         data: a prepared folder, with the splits "train" and "val".
         run_dir: made if it does not exist.
         recipe: what to do.
-        init: a preset or a model folder to start from; None starts from the geometric warp.
+        init: a preset or a model folder to start from; None starts from new weights.
+        model: what to start anew: one of `NEW_MODELS` or a config.json; None is "lite".
         device: "cpu" or "cuda"; None takes cuda if there is some.
         clock_s: seconds since any moment.
 
@@ -66,7 +74,7 @@ def make_trainer(
         )
     held_out = load_clips(data, "val") if recipe.validations else []
     trainer = Trainer(
-        starting_model(init, recipe),
+        starting_model(init, model, recipe),
         sampler,
         recipe,
         run_dir,
@@ -98,11 +106,35 @@ def make_accelerator(device: str | None) -> Accelerator:
     return Accelerator(cpu=device == "cpu")
 
 
-def starting_model(init: str | None, recipe: Recipe) -> FNeVRLite:
-    """Return the model of a preset or folder, or a new one whose motion is the geometric warp."""
+def starting_model(init: str | None, model: str | None, recipe: Recipe) -> PortraitModel:
+    """Return the model of a preset or folder, or a new one.
+
+    A new `lite` starts as the geometric warp; other models start from random weights.
+
+    Raises:
+        FnevrError: if there is no such model, or both are given.
+    """
     if init is None:
-        return new_model(LiteConfig(), FacePatches.packaged(), recipe.seed)
+        return start_anew(_new_config(model or "lite"), FacePatches.packaged(), recipe.seed)
+    if model is not None:
+        raise FnevrError(
+            "a model to start from brings its own configuration\n"
+            "leave --model out, or --init to start anew"
+        )
     return saved_model(resolve_model(init))
+
+
+def _new_config(name_or_file: str) -> AnyConfig:
+    known = NEW_MODELS.get(name_or_file)
+    if known is not None:
+        return known
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise FnevrError(
+            f"there is no model '{name_or_file}' to start anew: it is neither one of "
+            f"{', '.join(NEW_MODELS)} nor a config.json"
+        )
+    return parse_config(path)
 
 
 def show_run(trainer: Trainer, should_stop: Callable[[], bool]) -> bool:

@@ -23,7 +23,7 @@ from fnevr.data.clips import Clip
 from fnevr.data.loader import batches
 from fnevr.data.pairs import Pairs, PairSampler
 from fnevr.errors import FnevrError
-from fnevr.models.lite import FNeVRLite
+from fnevr.models.portrait import PortraitModel
 from fnevr.train.average import WeightAverage
 from fnevr.train.batchnorm import share_statistics
 from fnevr.train.budget import rate_factor, spent
@@ -53,7 +53,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: FNeVRLite,
+        model: PortraitModel,
         sampler: PairSampler,
         recipe: Recipe,
         run_dir: Path,
@@ -83,7 +83,7 @@ class Trainer:
         self.device = torch.device("cpu") if accelerator is None else accelerator.device
         self.model = model.to(self.device).train()
         self.average = WeightAverage(self.model, recipe.average_decay)
-        self.optimizer = Adam(parameter_groups(model, recipe), betas=(0.9, 0.99))
+        self.optimizer = Adam(parameter_groups(model, recipe), betas=recipe.betas)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.critics = Critics(recipe, self.device)
         self.parts: dict[str, Any] = {

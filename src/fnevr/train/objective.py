@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fnevr.data.pairs import Pairs
+from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.losses import (
     FaceLoss,
@@ -17,9 +18,11 @@ from fnevr.losses import (
 from fnevr.models.discriminator import MultiScaleDiscriminator, frozen
 from fnevr.models.lite import FNeVRLite
 from fnevr.models.perceptual import FaceRes, load_features
+from fnevr.models.portrait import PortraitModel
 from fnevr.train.recipe import Recipe
 from fnevr.train.share import Share
 from fnevr.train.step import loss_terms
+from fnevr.train.step_reference import reference_terms
 
 PERCEPTUAL_SCALES = (1, 2, 4, 8)
 
@@ -76,8 +79,20 @@ class Critics:
 class Objective(nn.Module):
     """The model and its loss in one forward pass, which is what data parallelism wraps."""
 
-    def __init__(self, model: FNeVRLite, recipe: Recipe) -> None:
+    def __init__(self, model: PortraitModel, recipe: Recipe) -> None:
+        """Take the model over.
+
+        Raises:
+            FnevrError: if the recipe is for other models.
+        """
         super().__init__()
+        if isinstance(model, FNeVRLite) == (recipe.stage == "reference"):
+            kind = "lite" if isinstance(model, FNeVRLite) else "base and FOMM"
+            fitting = "full or motion" if isinstance(model, FNeVRLite) else "reference"
+            raise FnevrError(
+                f"the recipe's stage '{recipe.stage}' does not train {kind}\n"
+                f"use the recipe {fitting}"
+            )
         self.model, self.recipe = model, recipe
         self.patches = FacePatches.packaged()
 
@@ -87,9 +102,11 @@ class Objective(nn.Module):
         What is drawn comes from the seed and the step, and is the same for all shares.
         """
         rng = Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
-        return loss_terms(
-            self.model, self.patches, pairs, self.recipe, rng, step, share, critics.compare
-        )
+        if isinstance(self.model, FNeVRLite):
+            return loss_terms(
+                self.model, self.patches, pairs, self.recipe, rng, step, share, critics.compare
+            )
+        return reference_terms(self.model, pairs, self.recipe, rng, share, critics.compare)
 
 
 class DiscriminatorObjective(nn.Module):
@@ -107,7 +124,7 @@ class DiscriminatorObjective(nn.Module):
         )
 
 
-def parameter_groups(model: FNeVRLite, recipe: Recipe) -> list[dict]:
+def parameter_groups(model: PortraitModel, recipe: Recipe) -> list[dict]:
     """Group the parameters that the stage trains by learning rate; freeze the others.
 
     The groups are the motion, the widths and biases of its Gaussian blend, and the generator. The

@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fnevr.models.lite import FNeVRLite
+from fnevr.models.portrait import PortraitModel
 
 
-def use_bfloat16(model: FNeVRLite) -> None:
+def use_bfloat16(model: PortraitModel) -> None:
     """Run the networks of a model in bfloat16; what they return is float32 again."""
-    parts = [model.encoder, model.renderer, model.decoder]
-    for part in (*parts, *model.detector.children(), *model.motion.children()):
-        if part is not None:
-            _use_bfloat16(part)
+    for name, part in model.named_children():
+        for network in part.children() if name in {"detector", "motion"} else [part]:
+            _use_bfloat16(network)
 
 
 def _use_bfloat16(part: nn.Module) -> None:

@@ -55,6 +55,12 @@ class LossWeights(FrozenConfig):
     smoothness: float = 0.1
     """Mean absolute difference of neighbouring displacements."""
 
+    equivariance_position: NonNegativeFloat = 10.0
+    """Equivariance of the positions of all keypoints under thin-plate warps (stage "reference")."""
+
+    equivariance_jacobian: NonNegativeFloat = 10.0
+    """The same of the Jacobians (stage "reference")."""
+
     perceptual: NonNegativeFloat = 0.0
     """Perceptual distance of the final picture, per layer and scale; 0 leaves it out."""
 
@@ -74,8 +80,9 @@ class LossWeights(FrozenConfig):
 class Recipe(FrozenConfig):
     """One training run."""
 
-    stage: Literal["motion", "full"] = "full"
-    """What is trained: detector and dense motion on warped pictures ("motion"), or everything."""
+    stage: Literal["motion", "full", "reference"] = "full"
+    """What is trained: of `lite` detector and dense motion on warped pictures ("motion"), or
+    everything ("full"); or all of `base` or FOMM ("reference")."""
 
     minutes: PositiveFloat | None = 60.0
     """Time budget, validations included; the learning rates fall over it along a cosine."""
@@ -147,12 +154,32 @@ class Recipe(FrozenConfig):
     discriminator_rate: PositiveFloat = 2e-4
     """Adam's learning rate of the discriminator."""
 
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Adam's decay rates; those of the released configuration for its models."""
+        return (0.5, 0.999) if self.stage == "reference" else (0.9, 0.99)
+
 
 RECIPES = {
     "motion": Recipe(
         stage="motion", minutes=25, batch_size=16, motion_rate=1e-3, target_keypoints=0.15
     ),
     "full": Recipe(),
+    "reference": Recipe(
+        stage="reference",
+        motion_rate=2e-4,
+        generator_rate=2e-4,
+        window=256,
+        weights=LossWeights(
+            image=0,
+            psnr=0,
+            regions=0,
+            auxiliary=5,
+            perceptual=10,
+            generator=1,
+            feature_matching=10,
+        ),
+    ),
 }
 """Where to start from, by stage."""
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from fnevr.config import LiteConfig
+from fnevr.config import AnyConfig, FNeVRConfig, LiteConfig
 from fnevr.geometry.patches import FacePatches
+from fnevr.models import FOMM, FNeVR, PortraitModel, load_model
 from fnevr.models.lite import FNeVRLite
 
 NUM_EYELIDS = 4
@@ -22,6 +23,19 @@ FREE_ANCHORS = (
     *((-0.9, 0.95), (0.9, 0.95), (-0.4, 1.1), (0.4, 1.1)),
     *((-1.0, -0.2), (1.0, -0.2), (-1.0, -1.0), (1.0, -1.0)),
 )
+
+
+def start_anew(config: AnyConfig, patches: FacePatches, seed: int) -> PortraitModel:
+    """Make a model with new weights; that of `lite` starts as the geometric warp.
+
+    Raises:
+        ValueError: if the config does not fit the patches (`lite`).
+    """
+    if isinstance(config, LiteConfig):
+        return new_model(config, patches, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FNeVR(config) if isinstance(config, FNeVRConfig) else FOMM(config)
 
 
 def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
@@ -89,10 +103,10 @@ def with_new_generator(model: FNeVRLite, changes: dict[str, Any], seed: int) -> 
     return variant
 
 
-def saved_model(folder: Path) -> FNeVRLite:
+def saved_model(folder: Path) -> PortraitModel:
     """Load a saved model to train it further.
 
     Raises:
-        CheckpointError: if the folder does not hold a whole `lite` model.
+        CheckpointError: if the folder does not hold a whole model.
     """
-    return FNeVRLite.from_pretrained(folder).requires_grad_(True)
+    return load_model(folder).requires_grad_(True)

@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 
 from fnevr.data.clips import Clip
 from fnevr.evaluate.reconstruction import ClipScore, score_clip, summarize
-from fnevr.geometry.patches import FacePatches
-from fnevr.models.lite import FNeVRLite
+from fnevr.models.lite import LiteGenerated
+from fnevr.models.portrait import PortraitModel
 
 SHEET_ROWS = 4
 
@@ -28,17 +28,14 @@ class Validation:
     clips: tuple[ClipScore, ...]
 
 
-def validate(model: FNeVRLite, clips: Sequence[Clip], *, stride: int) -> Validation:
+def validate(model: PortraitModel, clips: Sequence[Clip], *, stride: int) -> Validation:
     """Score a model on clips, every `stride` frames; shorter clips on their last frame.
 
     Raises:
         ValueError: if there is no clip, or one has a single frame.
     """
     model.eval()
-    patches = FacePatches.packaged()
-    scores = [
-        score_clip(model, clip, patches, stride=min(stride, len(clip.frames) - 1)) for clip in clips
-    ]
+    scores = [score_clip(model, clip, stride=min(stride, len(clip.frames) - 1)) for clip in clips]
     summary = summarize(scores)
     return Validation(
         psnr=summary.still + summary.model_gain,
@@ -50,8 +47,8 @@ def validate(model: FNeVRLite, clips: Sequence[Clip], *, stride: int) -> Validat
 
 
 @torch.inference_mode()
-def picture_sheet(model: FNeVRLite, clips: Sequence[Clip]) -> UInt8[np.ndarray, "H W 3"]:
-    """Return a row per clip: source, driving, warped, decoded and final picture.
+def picture_sheet(model: PortraitModel, clips: Sequence[Clip]) -> UInt8[np.ndarray, "H W 3"]:
+    """Return a row per clip: source, driving, warped, decoded (`lite`) and final picture.
 
     The source is the first frame and the driving picture the one that differs most from it, of 32.
     """
@@ -63,7 +60,8 @@ def picture_sheet(model: FNeVRLite, clips: Sequence[Clip]) -> UInt8[np.ndarray, 
         pictures_01 = torch.from_numpy(np.stack([source, driving])).to(device)
         pictures_01 = pictures_01.permute(0, 3, 1, 2).float() / 255
         out = model(pictures_01[:1], pictures_01[1:])
-        made = torch.cat([out.warped, out.decoded, out.image]).clamp(0, 1)
+        decoded = [out.decoded] if isinstance(out, LiteGenerated) else []
+        made = torch.cat([out.warped, *decoded, out.image]).clamp(0, 1)
         made_rgb = (255 * made).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         rows.append(np.concatenate([source, driving, *made_rgb], axis=1))
     return np.concatenate(rows, axis=0)
