@@ -15,7 +15,7 @@ from fnevr.train.step import draw_window, loss_terms, weigh
 
 MOTION_TERMS = {"position", "jacobian", "equivariance", "warped", "smoothness"}
 PICTURE_TERMS = {
-    *("image", "psnr", "regions"),
+    *("image", "log_squared", "regions"),
     *("auxiliary", "decoded", "decoded_regions"),
 }
 
@@ -62,7 +62,7 @@ def test_terms_compare_what_they_say(tiny_model, patches, sampler, tiny_recipe):
     terms = terms_of(model, patches, sampler, recipe)
     out = model(pairs.source_01, pairs.driving_01)
     torch.testing.assert_close(terms["image"], pyramid_l1(out.image, pairs.driving_01, 4))
-    torch.testing.assert_close(terms["psnr"], log_squared(out.image, pairs.driving_01))
+    torch.testing.assert_close(terms["log_squared"], log_squared(out.image, pairs.driving_01))
     attention = region_weights(pairs.driving_landmarks, 64, recipe.region_gain)
     for name, picture in (("regions", out.image), ("decoded_regions", out.decoded)):
         torch.testing.assert_close(terms[name], weighted_l1(picture, pairs.driving_01, attention))

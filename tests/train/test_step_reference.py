@@ -21,7 +21,7 @@ from fnevr.train.step_reference import reference_terms
 
 EQUIVARIANCE = {"equivariance_position", "equivariance_jacobian"}
 JUDGED = {"perceptual", "generator", "feature_matching"}
-OF_LITE = {"image": 1.0, "psnr": 1.0, "regions": 1.0}
+OF_LITE = {"image": 1.0, "log_squared": 1.0, "regions": 1.0}
 BOTH = pytest.mark.parametrize("kind", ["fnevr", "fomm"])
 
 
@@ -89,7 +89,7 @@ def test_terms_of_lite_compare_what_they_say(make_model, sampler, tiny_recipe):
     attention = region_weights(pairs.driving_landmarks, 64, recipe.region_gain)
     expected = {
         "image": pyramid_l1(out.image, pairs.driving_01, 4),
-        "psnr": log_squared(out.image, pairs.driving_01),
+        "log_squared": log_squared(out.image, pairs.driving_01),
         "regions": weighted_l1(out.image, pairs.driving_01, attention),
         "auxiliary": (out.rendered - pairs.driving_01).abs().mean(),
     }

@@ -25,7 +25,7 @@ class LossWeights(FrozenConfig):
     image: float = 10.0
     """Pyramid L1 of the final picture (stage "full")."""
 
-    psnr: float = 1.0
+    log_squared: float = 1.0
     """Logarithm of the final picture's mean squared error, by picture (stage "full")."""
 
     regions: float = 5.0
@@ -172,7 +172,7 @@ RECIPES = {
         window=256,
         weights=LossWeights(
             image=0,
-            psnr=0,
+            log_squared=0,
             regions=0,
             auxiliary=5,
             perceptual=10,

@@ -95,7 +95,7 @@ def _picture_terms(
     attention = window.of_image(attention)
     terms = {
         "image": pyramid_l1(generated.image, expected, levels=4),
-        "psnr": log_squared(generated.image, expected),
+        "log_squared": log_squared(generated.image, expected),
         "regions": weighted_l1(generated.image, expected, attention),
         "decoded": pyramid_l1(generated.decoded, expected, levels=2),
         "decoded_regions": weighted_l1(generated.decoded, expected, attention),

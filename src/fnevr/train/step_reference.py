@@ -52,8 +52,8 @@ def reference_terms(
     terms = {}
     if weights.image:
         terms["image"] = pyramid_l1(generated.image, driving_01, levels=4)
-    if weights.psnr:
-        terms["psnr"] = log_squared(generated.image, driving_01)
+    if weights.log_squared:
+        terms["log_squared"] = log_squared(generated.image, driving_01)
     if weights.regions:
         size = driving_01.shape[-1]
         attention = region_weights(pairs.driving_landmarks, size, recipe.region_gain)
