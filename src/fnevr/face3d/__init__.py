@@ -1,0 +1,5 @@
+"""Heads in three dimensions: a head model, its fit to a picture, the mesh feature of a volume."""
+
+from fnevr.face3d.head_model import Head, HeadModel, HeadParameters
+
+__all__ = ["Head", "HeadModel", "HeadParameters"]
