@@ -25,7 +25,8 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from fnevr.errors import CheckpointError
-from fnevr.geometry.skinning import rotation_matrices, skin
+from fnevr.geometry.rotations import rotation_matrices
+from fnevr.geometry.skinning import skin
 from fnevr.models.weights import describe_problems
 
 JOINT_NAMES = ("global", "neck", "jaw", "left_eye", "right_eye")
@@ -200,10 +201,17 @@ class HeadModel(nn.Module):
 
     def forward(self, parameters: HeadParameters) -> Head:
         """Return vertices and joints of posed heads; differentiable in every parameter."""
-        shaped = self.shaped(parameters.shape, parameters.expression)
-        joints = torch.einsum("jv,bvc->bjc", self.joint_regressor, shaped)
-        rotations = rotation_matrices(parameters.pose)
+        return self.posed(self.shaped(parameters.shape, parameters.expression), parameters.pose)
 
+    def posed(self, shaped: Float[Tensor, "B V 3"], pose: Float[Tensor, "B J 3"]) -> Head:
+        """Pose heads that are shaped already: T_p and W of the equation.
+
+        Args:
+            shaped: vertices at rest, with identity and expression.
+            pose: theta.
+        """
+        joints = torch.einsum("jv,bvc->bjc", self.joint_regressor, shaped)
+        rotations = rotation_matrices(pose)
         if self.pose_basis.shape[-1]:
             identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
             feature = (rotations[:, 1:] - identity).flatten(start_dim=1)

@@ -1,4 +1,4 @@
-"""Rotations from axis-angle vectors, and linear blend skinning along a kinematic tree.
+"""Linear blend skinning along a kinematic tree.
 
 Li et al., "Learning a model of facial shape and expression from 4D scans" (FLAME), 2017, section
 3: the function W of v = W(T_p, J, theta, weights).
@@ -8,44 +8,11 @@ Shapes: B batch, J joints, V vertices.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-SMALL_ANGLE = 1e-2  # radians; below it the series of two terms is exact to double precision / 1e-4
-
-
-def rotation_matrices(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return ``R = I + sin(t)/t K + (1 - cos t)/t^2 K^2`` (Rodrigues), smooth at t = 0.
-
-    Args:
-        axis_angle: the axis times the angle t in radians; K is its cross-product matrix.
-    """
-    squared = axis_angle.square().sum(dim=-1, keepdim=True).unsqueeze(-1)
-    is_small = squared < SMALL_ANGLE**2
-    angle = torch.where(is_small, torch.ones_like(squared), squared).sqrt()
-    sine = torch.where(
-        is_small,
-        1 - squared / 6 * (1 - squared / 20 * (1 - squared / 42)),
-        torch.sinc(angle / math.pi),
-    )
-    cosine = torch.where(
-        is_small,
-        0.5 - squared / 24 * (1 - squared / 30 * (1 - squared / 56)),
-        0.5 * torch.sinc(angle / (2 * math.pi)).square(),
-    )
-    x, y, z = axis_angle.unbind(dim=-1)
-    zero = torch.zeros_like(x)
-    rows = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1)
-    cross = rows.unflatten(-1, (3, 3))
-    return (
-        torch.eye(3, dtype=cross.dtype, device=cross.device)
-        + sine * cross
-        + cosine * (cross @ cross)
-    )
 
 
 def joint_transforms(
