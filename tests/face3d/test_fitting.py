@@ -88,9 +88,10 @@ def test_a_track_has_one_identity_and_follows_the_mouth(model):
     assert (opened[-1] - opened[0]).item() == pytest.approx(0.3, abs=0.1)
 
 
-def test_derivatives_are_those_of_autograd(model):
-    exact = HeadModel(**{k: b.double() if b.is_floating_point() else b
-                         for k, b in model.named_buffers()})
+def test_derivatives_are_those_of_finite_differences(model):
+    exact = HeadModel(
+        **{k: b.double() if b.is_floating_point() else b for k, b in model.named_buffers()}
+    )
     x = 0.2 * torch.randn(1, 18 + model.num_shape + model.num_expression, dtype=torch.float64)
 
     def seen(x):
@@ -99,9 +100,9 @@ def test_derivatives_are_those_of_autograd(model):
 
     vertices, slopes = _linearize(exact, x)
     torch.testing.assert_close(vertices, seen(x))
-    direction = torch.randn_like(x)
-    _, expected = torch.func.jvp(seen, (x,), (direction,))
-    torch.testing.assert_close(slopes @ direction[0], expected, rtol=0, atol=1e-9)
+    direction, step = torch.randn_like(x), 1e-5
+    expected = (seen(x + step * direction) - seen(x - step * direction)) / (2 * step)
+    torch.testing.assert_close(slopes @ direction[0], expected, rtol=0, atol=1e-7)
 
 
 def test_another_mesh_says_so(model):

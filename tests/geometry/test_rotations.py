@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from fnevr.geometry.rotations import axis_angles, head_angles_deg, rotation_matrices
+from fnevr.geometry.rotations import (
+    axis_angles,
+    head_angles_deg,
+    rotation_derivatives,
+    rotation_matrices,
+)
 
 
 def test_rotations_match_the_matrix_exponential():
@@ -27,6 +32,15 @@ def test_a_quarter_turn_about_z_takes_x_to_y():
 def test_no_rotation_has_a_gradient():
     vector = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(rotation_matrices, (vector,))
+
+
+def test_derivatives_match_autograd():
+    vectors = torch.randn(20, 3, dtype=torch.float64)
+    vectors[:10] *= torch.logspace(-8, -1, 10, dtype=torch.float64)[:, None]
+    derivatives = rotation_derivatives(vectors)
+    for vector, got in zip(vectors, derivatives, strict=True):
+        expected = torch.autograd.functional.jacobian(rotation_matrices, vector)
+        torch.testing.assert_close(got, expected.movedim(-1, 0), rtol=0, atol=1e-10)
 
 
 def test_axis_angles_are_the_inverse():

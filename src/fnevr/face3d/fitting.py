@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fnevr.face3d.camera import WeakPerspective
 from fnevr.face3d.head_model import HeadModel, HeadParameters
-from fnevr.geometry.rotations import axis_angles, rotation_matrices
+from fnevr.geometry.rotations import axis_angles, rotation_derivatives, rotation_matrices
 from fnevr.geometry.skinning import skin
 
 NUM_LANDMARKS, NUM_MESH = 478, 468
@@ -118,10 +118,11 @@ def fit_track(model: HeadModel, landmarks_px: Float[Tensor, "T N 3"]) -> Fit:
 
 
 def _check(model: HeadModel, landmarks_px: Tensor) -> None:
-    if landmarks_px.shape[1] != NUM_LANDMARKS or model.num_vertices != NUM_LANDMARKS:
+    is_open = model.num_vertices == NUM_LANDMARKS and not model.pose_basis.shape[-1]
+    if landmarks_px.shape[1] != NUM_LANDMARKS or not is_open:
         raise ValueError(
             f"got {landmarks_px.shape[1]} landmarks and a model of {model.num_vertices} vertices: "
-            f"wanted {NUM_LANDMARKS} of both, as HeadModel.packaged() has"
+            f"wanted {NUM_LANDMARKS} of both and no pose correctives, as HeadModel.packaged() has"
         )
 
 
@@ -204,7 +205,8 @@ def _minimize(
     depth = landmarks_px[..., 2:]
     target = torch.cat((landmarks_px[..., :2], depth - depth.mean(dim=1, keepdim=True)), dim=-1)
     trust = landmarks_px.new_tensor([1.0, 1.0, DEPTH_TRUST])
-    free = torch.arange(start.shape[1]) if is_free is None else is_free.nonzero().squeeze(1)
+    is_free = torch.ones_like(start[0], dtype=torch.bool) if is_free is None else is_free
+    free = is_free.nonzero().squeeze(1)
 
     x = start
     for _ in range(num_steps):
@@ -226,36 +228,42 @@ def _linearize(
     """Return the vertices in the picture, and their derivatives.
 
     Skinning is linear in vertices and joints together, so the derivative by a coefficient is its
-    basis vector, skinned.
+    basis vector, skinned. It is linear in each joint's rotation, so the derivative by an angle is
+    what changes when the rotation's derivative is added to it.
     """
     camera, parameters = _unpack(model, x)
+    faces = len(x)
     rotations = rotation_matrices(parameters.pose)
     basis = torch.cat((model.shape_basis, model.expression_basis), dim=-1).permute(2, 0, 1)
-    count, faces = len(basis), len(x)
-    by_coefficient, _ = skin(
-        basis.repeat(faces, 1, 1),
-        (model.joint_regressor @ basis).repeat(faces, 1, 1),
-        rotations.repeat_interleave(count, dim=0),
-        model.skinning_weights,
-        model.parents,
-    )
+    by_coefficient = _skinned(
+        model, basis.repeat(faces, 1, 1), rotations.repeat_interleave(len(basis), dim=0)
+    ).unflatten(0, (faces, len(basis)))
 
-    def posed(pose: Tensor, shaped: Tensor) -> tuple[Tensor, Tensor]:
-        vertices = model.posed(shaped.unsqueeze(0), pose.unsqueeze(0)).vertices[0]
-        return vertices, vertices
+    turns = rotation_derivatives(parameters.pose)
+    each_joint = torch.eye(NUM_POSE // 3, dtype=x.dtype, device=x.device)
+    changed = rotations[:, None, None] + torch.einsum("bjkrc,ji->bjkirc", turns, each_joint)
+    changed = torch.cat((rotations.unsqueeze(1), changed.flatten(1, 2)), dim=1)
+    shaped = model.shaped(parameters.shape, parameters.expression)
+    posed = _skinned(
+        model, shaped.repeat_interleave(1 + NUM_POSE, dim=0), changed.flatten(0, 1)
+    ).unflatten(0, (faces, 1 + NUM_POSE))
+    vertices, by_pose = posed[:, 0], posed[:, 1:] - posed[:, :1]
 
-    by_pose, vertices = torch.func.vmap(torch.func.jacfwd(posed, has_aux=True))(
-        parameters.pose, model.shaped(parameters.shape, parameters.expression)
-    )
-    moves = (by_pose.flatten(3), by_coefficient.unflatten(0, (faces, count)).permute(0, 2, 3, 1))
-    slopes = torch.cat(moves, dim=-1)
-    slopes = slopes * camera.scale[:, None, None, None] * x.new_tensor([[1.0], [-1.0], [-1.0]])
+    moves = torch.cat((by_pose, by_coefficient), dim=1).permute(0, 2, 3, 1)
+    slopes = moves * camera.scale[:, None, None, None] * x.new_tensor([[1.0], [-1.0], [-1.0]])
     slopes[:, :, 2] -= slopes[:, :, 2].mean(dim=1, keepdim=True)
 
     seen = camera.project(vertices)
-    by_shift = torch.eye(3, 2, dtype=x.dtype).expand(*seen.shape, 2)
+    by_shift = torch.eye(3, 2, dtype=x.dtype, device=x.device).expand(*seen.shape, 2)
     by_scale = seen - torch.nn.functional.pad(camera.shift, (0, 1)).unsqueeze(1)
     return seen, torch.cat((by_scale.unsqueeze(-1), by_shift, slopes), dim=-1)
+
+
+def _skinned(
+    model: HeadModel, vertices: Float[Tensor, "M V 3"], rotations: Float[Tensor, "M J 3 3"]
+) -> Float[Tensor, "M V 3"]:
+    joints = model.joint_regressor @ vertices
+    return skin(vertices, joints, rotations, model.skinning_weights, model.parents)[0]
 
 
 def _normal_equations(

@@ -20,28 +20,51 @@ def rotation_matrices(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*
     Args:
         axis_angle: the axis times the angle t in radians; K is its cross-product matrix.
     """
-    squared = axis_angle.square().sum(dim=-1, keepdim=True).unsqueeze(-1)
-    is_small = squared < SMALL_ANGLE**2
-    angle = torch.where(is_small, torch.ones_like(squared), squared).sqrt()
-    sine = torch.where(
-        is_small,
-        1 - squared / 6 * (1 - squared / 20 * (1 - squared / 42)),
-        torch.sinc(angle / math.pi),
-    )
-    cosine = torch.where(
-        is_small,
-        0.5 - squared / 24 * (1 - squared / 30 * (1 - squared / 56)),
-        0.5 * torch.sinc(angle / (2 * math.pi)).square(),
-    )
-    x, y, z = axis_angle.unbind(dim=-1)
+    cross = cross_matrices(axis_angle)
+    sine, cosine, _ = _factors(axis_angle)
+    return _identity(cross) + sine * cross + cosine * (cross @ cross)
+
+
+def rotation_derivatives(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3 3"]:
+    """Return dR by each of the three entries: ``[L e_k]_x R``.
+
+    ``L = I + (1 - cos t)/t^2 K + (t - sin t)/t^3 K^2`` is the left Jacobian of rotations.
+    """
+    cross = cross_matrices(axis_angle)
+    _, cosine, rest = _factors(axis_angle)
+    left = _identity(cross) + cosine * cross + rest * (cross @ cross)
+    turned = cross_matrices(left.transpose(-1, -2))  # of each column
+    return turned @ rotation_matrices(axis_angle).unsqueeze(-3)
+
+
+def cross_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the matrices [v]_x that take w to the cross product of v and w."""
+    x, y, z = vectors.unbind(dim=-1)
     zero = torch.zeros_like(x)
     rows = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1)
-    cross = rows.unflatten(-1, (3, 3))
+    return rows.unflatten(-1, (3, 3))
+
+
+def _factors(axis_angle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sin(t)/t, (1 - cos t)/t^2 and (t - sin t)/t^3, by their series near 0."""
+    squared = axis_angle.square().sum(dim=-1, keepdim=True).unsqueeze(-1)
+    is_small = squared < SMALL_ANGLE**2
+    safe = torch.where(is_small, torch.ones_like(squared), squared)
+    angle = safe.sqrt()
+    sine = torch.sinc(angle / math.pi)
     return (
-        torch.eye(3, dtype=cross.dtype, device=cross.device)
-        + sine * cross
-        + cosine * (cross @ cross)
+        torch.where(is_small, 1 - squared / 6 * (1 - squared / 20 * (1 - squared / 42)), sine),
+        torch.where(
+            is_small,
+            0.5 - squared / 24 * (1 - squared / 30 * (1 - squared / 56)),
+            0.5 * torch.sinc(angle / (2 * math.pi)).square(),
+        ),
+        torch.where(is_small, (1 - squared / 20 * (1 - squared / 42)) / 6, (1 - sine) / safe),
     )
+
+
+def _identity(like: Tensor) -> Tensor:
+    return torch.eye(3, dtype=like.dtype, device=like.device)
 
 
 def axis_angles(rotations: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
