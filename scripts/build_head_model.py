@@ -169,9 +169,7 @@ def build(people: list[np.ndarray], mirror: np.ndarray) -> tuple[dict[str, torch
     return stored, describe(people, faces, shape_share, expression_share)
 
 
-def principal(
-    offsets: np.ndarray, mirror: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
+def principal(offsets: np.ndarray, mirror: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return components (478, 3, count) of one standard deviation each, and variance explained."""
     both = np.concatenate([offsets, (offsets * MIRROR_X)[:, mirror]])
     _, singular, rows = np.linalg.svd(both.reshape(len(both), -1), full_matrices=False)
@@ -186,7 +184,7 @@ def describe(
     """Say what the model was made of, and the share of the variance by number of components."""
     lines = [f"{len(people)} people, {sum(map(len, people))} frames, {len(faces)} triangles"]
     for name, share in (("shape", shape), ("expression", expression)):
-        shares = [f"{n}: {share[n - 1]:.4f}" for n in (5, 10, 20, 30, 40, 50, 60) if n <= len(share)]
+        shares = [f"{n}: {share[n - 1]:.4f}" for n in (5, 10, 20, 30, 40, 50, 60)]
         lines.append(f"{name}: {', '.join(shares)}")
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fnevr.errors import CheckpointError
 from fnevr.face3d import HeadModel
@@ -102,8 +103,6 @@ def test_a_damaged_file_says_so(tmp_path, model):
 
 
 def test_other_tensors_say_so(tmp_path, model):
-    from safetensors.torch import save_file
-
     tensors = {"template": model.template, "extra": model.template[:2].clone()}
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"missing: shape_basis\n(.|\n)*unexpected: extra"):

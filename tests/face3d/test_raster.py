@@ -33,7 +33,8 @@ def test_weights_interpolate_the_corners():
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_the_nearer_triangle_is_seen(order):
-    triangles = np.stack([SQUARE[:3] + [0, 0, 3], SQUARE[:3] + [0, 0, -3]])[list(order)]
+    behind = np.array([0.0, 0, 3])
+    triangles = np.stack([SQUARE[:3] + behind, SQUARE[:3] - behind])[list(order)]
     raster = rasterize(triangles.reshape(6, 3), np.arange(6).reshape(2, 3), 6, 6)
     assert set(raster.triangles[raster.is_covered]) == {order.index(1)}
     assert raster.depth.min() == pytest.approx(-3)

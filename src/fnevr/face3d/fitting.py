@@ -27,7 +27,7 @@ from fnevr.geometry.skinning import skin
 
 NUM_LANDMARKS, NUM_MESH = 478, 468
 SPREAD = 0.01  # of the landmarks about the model, in face sizes
-OUTLIER = 0.03  # a landmark this far off, in face sizes, has lost three quarters of its weight
+OUTLIER = 0.06  # a landmark this far off, in face sizes, has lost three quarters of its weight
 CORRELATED = 8.0  # neighbouring landmarks err alike: so many count as one
 DEPTH_TRUST = 0.5  # weight of depth, which the landmark model guesses
 NUM_CAMERA, NUM_POSE = 3, 15
