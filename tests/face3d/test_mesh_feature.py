@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from fnevr.face3d import mesh_feature
+from fnevr.face3d.camera import signed_points
 from fnevr.losses import sigma_matching
+from fnevr.models import FNeVR
 
 SIZE = (3, 4, 5)
 
@@ -85,7 +87,20 @@ def test_matching_pulls_density_to_the_mesh():
     assert after < before - 0.1
 
 
-@pytest.mark.parametrize(("size", "width"), [((0, 4, 4), 1.0), ((4, 4, 4), 0.0)])
+def test_sigma_matching_trains_a_model_s_renderer(tiny_fnevr_config):
+    model = FNeVR(tiny_fnevr_config).train()
+    source, driving = torch.rand(2, 2, 3, 32, 32)
+    generated = model.generate(source, model.keypoints(source), model.keypoints(driving))
+    assert generated.density_features is not None
+    size = generated.density_features.shape[-3:]
+    heads = signed_points(torch.rand(2, 478, 3) * 20 + 6, 32, 32)
+    sigma_matching(generated.density_features, mesh_feature(heads, size)).backward()
+    gradient = model.renderer.density_volume.project.weight.grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize(("size", "width"), [((0, 4, 4), 1.0), ((4, 4, 4), 0.0), ((4, 4), 1.0)])
 def test_nothing_says_so(size, width):
-    with pytest.raises(ValueError, match="wanted all above 0"):
+    with pytest.raises(ValueError, match="all above 0"):
         mesh_feature(torch.zeros(1, 1, 3), size, width_cells=width)

@@ -12,6 +12,8 @@ Shapes: B batch, V vertices, D planes (front to back), H and W rays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,7 +24,7 @@ CUT_OFF = -28.0
 
 
 def mesh_feature(
-    vertices: Float[Tensor, "B V 3"], size: tuple[int, int, int], *, width_cells: float = 1.0
+    vertices: Float[Tensor, "B V 3"], size: Sequence[int], *, width_cells: float = 1.0
 ) -> Float[Tensor, "B D H W"]:
     """Return ``F_m(c) = sum_i exp(-|(c - v_i) / s|^2 / 2)`` at the centres c of all cells.
 
@@ -35,11 +37,12 @@ def mesh_feature(
         width_cells: s along each axis, in cells of that axis.
 
     Raises:
-        ValueError: if a size or the width is not positive.
+        ValueError: if there are not three sizes, or one or the width is not positive.
     """
-    if min(size) < 1 or width_cells <= 0:
+    if len(size) != 3 or min(size) < 1 or width_cells <= 0:
         raise ValueError(
-            f"got a grid of {size} and Gaussians of {width_cells} cells: wanted all above 0"
+            f"got a grid of {tuple(size)} and Gaussians of {width_cells} cells: wanted (D, H, W), "
+            "all above 0"
         )
     is_found = vertices.isfinite().flatten(start_dim=1).all(dim=1)
     seen = torch.where(is_found[:, None, None], vertices, 0.0)
