@@ -55,6 +55,18 @@ def test_wrong_landmarks_are_left_out(model):
     assert (fit.vertices_px - landmarks)[:, kept, :2].norm(dim=-1).mean() < 1.0
 
 
+def test_landmarks_without_depth_give_nearly_the_same_head(model):
+    parameters, landmarks = heads(model, 3, turn=0.3)
+    fit = fit_landmarks(model, landmarks[..., :2].contiguous())
+    assert fit.errors_px.mean() < 0.4
+    wanted, got = (
+        head_angles_deg(rotation_matrices(p.pose[:, 0])) for p in (parameters, fit.parameters)
+    )
+    torch.testing.assert_close(got, wanted, rtol=0, atol=6.0)
+    depth = (fit.vertices_px - landmarks)[..., 2]
+    assert (depth - depth.mean(dim=1, keepdim=True)).abs().mean() < 4.0
+
+
 def test_a_batch_equals_single_faces(model):
     _, landmarks = heads(model, 2)
     fit = fit_landmarks(model, landmarks)
@@ -106,7 +118,7 @@ def test_derivatives_are_those_of_finite_differences(model):
 
 
 def test_another_mesh_says_so(model):
-    with pytest.raises(ValueError, match="got 468 landmarks and a model of 478 vertices"):
+    with pytest.raises(ValueError, match=r"got landmarks \(1, 468, 3\) and a model of 478"):
         fit_landmarks(model, torch.zeros(1, 468, 3))
 
 

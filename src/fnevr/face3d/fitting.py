@@ -68,12 +68,13 @@ class Prior:
     deviations: Float[Tensor, "B X"]
 
 
-def fit_landmarks(model: HeadModel, landmarks_px: Float[Tensor, "B N 3"]) -> Fit:
+def fit_landmarks(model: HeadModel, landmarks_px: Float[Tensor, "B N C"]) -> Fit:
     """Fit each face by itself.
 
     Args:
         model: the open head model.
-        landmarks_px: the 478 landmarks in pixels, as `faces.FaceMesh` finds them.
+        landmarks_px: the 478 landmarks in pixels, as `faces.FaceMesh` finds them; without their
+            depth, as prepared clips store them, it is left to the model.
 
     Raises:
         ValueError: if the model's vertices are not the landmarks.
@@ -84,7 +85,7 @@ def fit_landmarks(model: HeadModel, landmarks_px: Float[Tensor, "B N 3"]) -> Fit
     return _finish(model, _minimize(model, landmarks_px, start, [prior], STEPS_FIRST), landmarks_px)
 
 
-def fit_track(model: HeadModel, landmarks_px: Float[Tensor, "T N 3"]) -> Fit:
+def fit_track(model: HeadModel, landmarks_px: Float[Tensor, "T N C"]) -> Fit:
     """Fit one face through a video: one identity, each frame started from the one before.
 
     Identity is the mean over up to `IDENTITY_FRAMES` frames, fitted by themselves; then expression,
@@ -92,7 +93,7 @@ def fit_track(model: HeadModel, landmarks_px: Float[Tensor, "T N 3"]) -> Fit:
 
     Args:
         model: the open head model.
-        landmarks_px: of each frame, in pixels.
+        landmarks_px: of each frame, in pixels; with or without depth.
 
     Raises:
         ValueError: if there is no frame, or the model's vertices are not the landmarks.
@@ -119,10 +120,10 @@ def fit_track(model: HeadModel, landmarks_px: Float[Tensor, "T N 3"]) -> Fit:
 
 def _check(model: HeadModel, landmarks_px: Tensor) -> None:
     is_open = model.num_vertices == NUM_LANDMARKS and not model.pose_basis.shape[-1]
-    if landmarks_px.shape[1] != NUM_LANDMARKS or not is_open:
+    if landmarks_px.shape[1:] not in {(NUM_LANDMARKS, 2), (NUM_LANDMARKS, 3)} or not is_open:
         raise ValueError(
-            f"got {landmarks_px.shape[1]} landmarks and a model of {model.num_vertices} vertices: "
-            f"wanted {NUM_LANDMARKS} of both and no pose correctives, as HeadModel.packaged() has"
+            f"got landmarks {tuple(landmarks_px.shape)} and a model of {model.num_vertices} vertices: "
+            f"wanted (B, {NUM_LANDMARKS}, 2 or 3), and HeadModel.packaged()"
         )
 
 
@@ -139,20 +140,24 @@ def _unpack(model: HeadModel, x: Float[Tensor, "B X"]) -> tuple[WeakPerspective,
     return WeakPerspective(camera[:, 0].exp(), camera[:, 1:]), parameters
 
 
-def _aligned(model: HeadModel, landmarks_px: Float[Tensor, "B N 3"]) -> Float[Tensor, "B X"]:
-    """Return the template, moved onto the landmarks by the best similarity (Umeyama)."""
+def _aligned(model: HeadModel, landmarks_px: Float[Tensor, "B N C"]) -> Float[Tensor, "B X"]:
+    """Return the template, turned and scaled as the best linear map to the picture says.
+
+    The map's two rows are the rotation's first two times the scale (DeMenthon and Davis, 1995).
+    """
     template = model.template[:NUM_MESH]
-    target = landmarks_px[:, :NUM_MESH] * landmarks_px.new_tensor([1.0, -1.0, -1.0])
-    points, goals = template - template.mean(dim=0), target - target.mean(dim=1, keepdim=True)
-    u, singular, vt = torch.linalg.svd(goals.transpose(1, 2) @ points)
-    signs = torch.ones_like(singular)
-    signs[:, 2] = torch.det(u @ vt).sign()
-    rotation = u * signs.unsqueeze(1) @ vt
-    scale = (singular * signs).sum(dim=1) / points.square().sum()
+    target = landmarks_px[:, :NUM_MESH, :2] * landmarks_px.new_tensor([1.0, -1.0])
+    middle = target.mean(dim=1)
+    points = template - template.mean(dim=0)
+    linear = (torch.linalg.pinv(points) @ (target - middle.unsqueeze(1))).transpose(1, 2)
+    u, singular, vt = torch.linalg.svd(linear, full_matrices=False)
+    scale, rows = singular.mean(dim=1), u @ vt
+    third = torch.linalg.cross(rows[:, 0], rows[:, 1])
+    rotation = torch.cat((rows, third.unsqueeze(1)), dim=1)
 
     root = (model.joint_regressor @ model.template)[0]
     turned = (rotation @ (template.mean(dim=0) - root)[:, None]).squeeze(-1) + root
-    shift = target.mean(dim=1)[:, :2] - scale[:, None] * turned[:, :2]
+    shift = middle - scale[:, None] * turned[:, :2]
     x = landmarks_px.new_zeros(
         len(target), NUM_CAMERA + NUM_POSE + model.num_shape + model.num_expression
     )
@@ -184,7 +189,7 @@ def _near(model: HeadModel, x: Float[Tensor, "1 X"]) -> Prior:
 
 def _minimize(
     model: HeadModel,
-    landmarks_px: Float[Tensor, "B N 3"],
+    landmarks_px: Float[Tensor, "B N C"],
     start: Float[Tensor, "B X"],
     priors: list[Prior],
     num_steps: int,
@@ -202,9 +207,10 @@ def _minimize(
     """
     mesh = landmarks_px[:, :NUM_MESH, :2]
     size = (mesh.amax(dim=1) - mesh.amin(dim=1)).amax(dim=1)
-    depth = landmarks_px[..., 2:]
+    has_depth = landmarks_px.shape[-1] == 3
+    depth = landmarks_px[..., 2:] if has_depth else torch.zeros_like(landmarks_px[..., :1])
     target = torch.cat((landmarks_px[..., :2], depth - depth.mean(dim=1, keepdim=True)), dim=-1)
-    trust = landmarks_px.new_tensor([1.0, 1.0, DEPTH_TRUST])
+    trust = landmarks_px.new_tensor([1.0, 1.0, DEPTH_TRUST if has_depth else 0.0])
     is_free = torch.ones_like(start[0], dtype=torch.bool) if is_free is None else is_free
     free = is_free.nonzero().squeeze(1)
 
@@ -277,9 +283,9 @@ def _normal_equations(
     return matrix, (weighted * rows.flatten(1).unsqueeze(-1)).sum(dim=1)
 
 
-def _finish(model: HeadModel, x: Float[Tensor, "B X"], landmarks_px: Float[Tensor, "B N 3"]) -> Fit:
+def _finish(model: HeadModel, x: Float[Tensor, "B X"], landmarks_px: Float[Tensor, "B N C"]) -> Fit:
     camera, parameters = _unpack(model, x)
     vertices = model(parameters).vertices
     seen = camera.project(vertices)
-    errors = (seen - landmarks_px)[..., :2].norm(dim=-1)
+    errors = (seen[..., :2] - landmarks_px[..., :2]).norm(dim=-1)
     return Fit(parameters, camera, vertices, seen, errors)
