@@ -122,8 +122,8 @@ def _check(model: HeadModel, landmarks_px: Tensor) -> None:
     is_open = model.num_vertices == NUM_LANDMARKS and not model.pose_basis.shape[-1]
     if landmarks_px.shape[1:] not in {(NUM_LANDMARKS, 2), (NUM_LANDMARKS, 3)} or not is_open:
         raise ValueError(
-            f"got landmarks {tuple(landmarks_px.shape)} and a model of {model.num_vertices} vertices: "
-            f"wanted (B, {NUM_LANDMARKS}, 2 or 3), and HeadModel.packaged()"
+            f"got landmarks {tuple(landmarks_px.shape)} and a model of {model.num_vertices} "
+            f"vertices: wanted (B, {NUM_LANDMARKS}, 2 or 3), and HeadModel.packaged()"
         )
 
 
