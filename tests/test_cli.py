@@ -26,6 +26,9 @@ OPTIONS = {
         *("--paste-back", "--face", "--best-frame", "--json"),
     ],
     "reconstruct": ["clip", "--output", "--model", "--device", "--json"],
+    "reconstruct3d": [
+        *("image", "--output", "--overlay", "--depth", "--normals", "--face", "--json"),
+    ],
     "prepare": [
         *("videos", "out_dir", "--licence", "--identity", "--val-share", "--min-seconds"),
         *("--max-seconds", "--min-face", "--voxceleb", "--cropped", "--workers", "--shards"),

@@ -173,6 +173,43 @@ def reconstruct(
 
 
 @app.command()
+def reconstruct3d(
+    image: Annotated[Path, typer.Argument(help="A picture with a face.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The mesh to write: .obj, .ply or .glb.")
+    ] = Path("mesh.obj"),
+    overlay: Annotated[
+        Path | None, typer.Option("--overlay", help="Also draw the mesh over the picture.")
+    ] = None,
+    depth: Annotated[Path | None, typer.Option("--depth", help="Also draw the depth.")] = None,
+    normals: Annotated[
+        Path | None, typer.Option("--normals", help="Also draw the surface's directions.")
+    ] = None,
+    face: Annotated[
+        int | None, typer.Option("--face", min=0, help="Which face; 0 is the largest.")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Fit the head model to a face: mesh, shape, expression, pose, camera."""
+    flags = {"IMAGE": image, "--output": output, "--overlay": overlay}
+    with _answering_for_errors({**flags, "--depth": depth, "--normals": normals}):
+        _check_json(json_file, output)
+
+        from fnevr.face3d.reconstruction import reconstruct_file
+
+        report = reconstruct_file(
+            image, output, overlay=overlay, depth=depth, normals=normals, face=face
+        )
+        if json_file is not None:
+            _write_json(json_file, report.model_dump_json(indent=2))
+        typer.echo(
+            f"{report.output}: yaw {report.yaw_deg:.0f}, pitch {report.pitch_deg:.0f}, roll "
+            f"{report.roll_deg:.0f} degrees; landmarks met within {report.error_px:.1f} pixels",
+            err=True,
+        )
+
+
+@app.command()
 def prepare(
     videos: Annotated[
         Path, typer.Argument(metavar="IN", help="A folder of videos, with or without sub-folders.")

@@ -32,7 +32,8 @@ def sigma_matching(
 
     Args:
         density_features: the volume that the renderer computes density from (`Generated`).
-        mesh_feature: F_m on the same grid, >= 0; outside the autograd graph.
+        mesh_feature: F_m on the same grid, >= 0, as `face3d.mesh_feature` makes it of vertices and
+            `density_features.shape[-3:]`; outside the autograd graph.
         alpha1: how steeply the loss falls with the match.
         alpha2: what is subtracted.
 

@@ -1,0 +1,198 @@
+"""Heads from pictures and videos: landmarks found, the head model fitted, files written.
+
+Shapes: H and W pixels, T frames with a face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from pydantic import BaseModel, ConfigDict
+
+from fnevr.errors import FaceError, FnevrError
+from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks, fit_track
+from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
+from fnevr.face3d.mesh_file import check_mesh_target, write_mesh
+from fnevr.face3d.raster import (
+    depth_picture,
+    normal_map,
+    normal_picture,
+    overlay_picture,
+    rasterize,
+)
+from fnevr.faces.find import find_face
+from fnevr.faces.tracker import FaceTracker
+from fnevr.geometry.rotations import head_angles_deg, rotation_matrices
+from fnevr.media.files import PathLike
+from fnevr.media.image import check_image_target, read_image, write_image
+
+
+@dataclass(frozen=True)
+class HeadTrack:
+    """The head in a video.
+
+    Attributes:
+        frames: indices of the frames in which the face was found.
+        fit: the head in each of them; its identity is the same in all.
+    """
+
+    frames: Int[np.ndarray, " T"]
+    fit: Fit
+
+
+class HeadReport(BaseModel):
+    """What was found of a head in a picture (`--json`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    image: str
+    """The picture."""
+
+    output: str
+    """The mesh that was written."""
+
+    shape: list[float]
+    """beta, in standard deviations."""
+
+    expression: list[float]
+    """psi, in standard deviations."""
+
+    pose: dict[str, list[float]]
+    """theta: axis times angle of each joint, in radians."""
+
+    yaw_deg: float
+    """Positive: turned to the viewer's right."""
+
+    pitch_deg: float
+    """Positive: up."""
+
+    roll_deg: float
+    """Positive: clockwise as seen."""
+
+    pixels_per_metre: float
+    """Scale of the weak-perspective camera."""
+
+    shift_px: list[float]
+    """Where the origin of the head's frame is in the picture."""
+
+    error_px: float
+    """Mean distance between landmarks and vertices in the picture."""
+
+
+def reconstruct(
+    rgb: UInt8[np.ndarray, "H W 3"], *, face: int | None = None, model: HeadModel | None = None
+) -> Fit:
+    """Fit the head model to one face of a picture.
+
+    Args:
+        rgb: the picture.
+        face: which one, the largest being 0; None means the largest.
+        model: to share one that is loaded already.
+
+    Raises:
+        FaceError: if there is no such face, or it is too small.
+    """
+    landmarks = torch.tensor(find_face(rgb, face), dtype=torch.float32)
+    return fit_landmarks(model or HeadModel.packaged(), landmarks.unsqueeze(0))
+
+
+def reconstruct_video(
+    frames: Iterable[UInt8[np.ndarray, "H W 3"]],
+    *,
+    face: int | None = None,
+    model: HeadModel | None = None,
+) -> HeadTrack:
+    """Fit the head model to one face through a video; only its landmarks are kept of a frame.
+
+    Args:
+        frames: of one size.
+        face: which face to follow, the largest being 0; None means the largest.
+        model: to share one that is loaded already.
+
+    Raises:
+        FaceError: if no frame shows a face.
+    """
+    tracker = FaceTracker(face)
+    found = {}
+    for index, rgb in enumerate(frames):
+        track = tracker.update(rgb)
+        if track is not None and track.status != "held":
+            found[index] = track.landmarks
+    if not found:
+        raise FaceError("no face found in the video\nuse one that shows a face from the front")
+    landmarks = torch.tensor(np.stack(list(found.values())), dtype=torch.float32)
+    fit = fit_track(model or HeadModel.packaged(), landmarks)
+    return HeadTrack(np.array(list(found)), fit)
+
+
+def reconstruct_file(
+    image: PathLike,
+    output: PathLike,
+    *,
+    overlay: PathLike | None = None,
+    depth: PathLike | None = None,
+    normals: PathLike | None = None,
+    face: int | None = None,
+) -> HeadReport:
+    """Read a picture, write the head's mesh, and pictures of it where a path is given.
+
+    Args:
+        image: the picture.
+        output: .obj, .ply or .glb; the head as it is turned in the picture, metres, y up.
+        overlay: the mesh laid over the picture.
+        depth: gray, white at the nearest point.
+        normals: in the usual colours.
+        face: which one, the largest being 0; None means the largest.
+
+    Raises:
+        MediaError: if a file cannot be read or written.
+        FaceError: if there is no such face.
+        FnevrError: if two of the files are the same.
+    """
+    check_mesh_target(output)
+    pictures = [path for path in (overlay, depth, normals) if path is not None]
+    for path in pictures:
+        check_image_target(path)
+    paths = [Path(path).resolve() for path in (image, output, *pictures)]
+    if len(set(paths)) < len(paths):
+        raise FnevrError("two of the files are the same\ngive each output a name of its own")
+
+    rgb, model = read_image(image), HeadModel.packaged()
+    fit = reconstruct(rgb, face=face, model=model)
+    faces = model.faces.numpy()
+    write_mesh(output, fit.vertices[0].numpy(), faces)
+    if pictures:
+        vertices = fit.vertices_px[0].double().numpy()
+        raster = rasterize(vertices, faces, *rgb.shape[:2])
+        directions = normal_map(raster, vertices, faces)
+        if overlay is not None:
+            write_image(overlay, overlay_picture(rgb, raster, directions))
+        if depth is not None:
+            write_image(depth, depth_picture(raster))
+        if normals is not None:
+            write_image(normals, normal_picture(directions))
+    return _report(str(image), str(output), fit)
+
+
+def _report(image: str, output: str, fit: Fit) -> HeadReport:
+    parameters, camera = fit.parameters, fit.camera
+    pose = parameters.pose[0]
+    yaw, pitch, roll = head_angles_deg(rotation_matrices(pose[0])).tolist()
+    return HeadReport(
+        image=image,
+        output=output,
+        shape=parameters.shape[0].tolist(),
+        expression=parameters.expression[0].tolist(),
+        pose=dict(zip(JOINT_NAMES, pose.tolist(), strict=True)),
+        yaw_deg=yaw,
+        pitch_deg=pitch,
+        roll_deg=roll,
+        pixels_per_metre=camera.scale.item(),
+        shift_px=camera.shift[0].tolist(),
+        error_px=fit.errors_px[0, :NUM_MESH].mean().item(),
+    )
