@@ -40,7 +40,7 @@ PRESETS = (
     Preset(
         name="lite",
         summary="small and quick on a CPU; the default",
-        sha256="4648ec93798b935aa7801ddf07631820bca9acf99fdc23cb9b08bd1eb193f70f",
+        sha256="cf9720cb92b3e29254060026858c33dc7fdd99f56256336681b8e8ee2c4a71e3",
         how_to_get="its weights are not in this installation; install fnevr again",
     ),
     Preset(
