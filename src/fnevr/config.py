@@ -250,6 +250,10 @@ class LiteConfig(PortraitConfig):
     context_width: NonNegativeInt = 32
     """Channels in which the dense-motion network tells the decoder what it saw; 0 for none."""
 
+    code_width: NonNegativeInt = 16
+    """Numbers in which the face's expression goes to the decoder, beside maps of where the face's
+    keypoints are; 0 for none of it."""
+
     width: PositiveInt = 48
     """Channels of source features, rendered features and decoder."""
 

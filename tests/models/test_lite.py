@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fnevr.config import MODEL_CONFIG, LiteConfig
 from fnevr.errors import CheckpointError
-from fnevr.geometry.flow import flow_to_grid, sample
+from fnevr.geometry.flow import centre_grid, flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.models import FOMM, load_model
@@ -334,6 +334,73 @@ def test_without_renderer_or_composite(config, volume_rendering, composite):
         assert out.image is out.decoded
     out.image.mean().backward()
     weights = model.decoder.reduce.weight
-    assert weights.shape[1] == 8 * (2 if volume_rendering else 1) + config.context_width
+    assert weights.shape[1] == 8 * (2 if volume_rendering else 1) + model.motion.context_width
     assert weights.grad is not None
     assert weights.grad.any()
+
+
+def moved(keypoints, matrix, offset):
+    """The keypoints of a picture under z -> A z + t."""
+    return Keypoints(keypoints.positions @ matrix.T + offset, matrix @ keypoints.jacobians)
+
+
+def context_of(model, source, driving):
+    """The code, the coordinates and the maps that the decoder gets."""
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        context = model.motion(picture, source, driving).context
+    first, width = model.config.context_width, model.config.code_width
+    return context[:, first:].split([width, 2, context.shape[1] - first - width - 2], dim=1)
+
+
+@pytest.fixture
+def faces(config):
+    """Keypoints of two faces, their heads somewhat turned."""
+    count = config.num_keypoints
+    rng = torch.Generator().manual_seed(1)
+    positions = 0.5 * torch.randn(2, count, 2, generator=rng).clamp(-2, 2)
+    jacobians = torch.eye(2) + 0.2 * torch.randn(2, count, 2, 2, generator=rng)
+    return Keypoints(positions, jacobians)
+
+
+def test_code_is_of_the_expression_and_not_of_the_pose(model, faces):
+    """Turning, scaling and shifting a whole face changes nothing; moving one keypoint does."""
+    matrix = torch.tensor([[0.8, -0.5], [0.5, 0.8]])
+    code = context_of(model, faces[0], faces[1])[0]
+    turned = context_of(model, faces[0], moved(faces[1], matrix, torch.tensor([0.1, -0.2])))[0]
+    torch.testing.assert_close(turned, code, atol=1e-5, rtol=0)
+    positions = faces.positions[1:].clone()
+    positions[0, 3] += 0.1
+    other = context_of(model, faces[0], Keypoints(positions, faces.jacobians[1:]))[0]
+    assert (other - code).abs().max() > 1e-4
+    assert code.std(dim=(2, 3)).max() < 1e-6  # the same everywhere
+
+
+def test_maps_show_where_the_drivers_face_is(model, config, faces):
+    _, coordinates, maps = context_of(model, faces[0], faces[1])
+    grid = centre_grid(16, 16, like=maps)
+    for k in range(config.num_face_keypoints - 1):
+        expected = torch.exp(-0.5 * (grid - faces.positions[1, k]).square().sum(-1) / 0.04**2)
+        torch.testing.assert_close(maps[0, k], expected)
+    head = config.num_face_keypoints - 1
+    inverse = faces.jacobians[1, head].inverse()
+    local = (grid - faces.positions[1, head]) @ inverse.T
+    expected = local.clamp(-4, 4).tanh().permute(2, 0, 1)
+    torch.testing.assert_close(coordinates[0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_code_teaches_the_keypoints_nothing(model, faces):
+    leaves = [x.clone().requires_grad_() for x in (faces.positions, faces.jacobians)]
+    both = Keypoints(*leaves)
+    context = model.motion(torch.rand(1, 3, 64, 64), both[0], both[1]).context
+    context[:, model.config.context_width :].sum().backward()
+    assert all(leaf.grad is None for leaf in leaves)
+    assert model.motion.code[0].weight.grad is not None
+
+
+def test_without_a_code_the_decoder_gets_the_context_alone(config):
+    bare = new_model(config.model_copy(update={"code_width": 0}), FacePatches.packaged(), seed=0)
+    assert bare.motion.code is None
+    assert bare.motion.context_width == config.context_width
+    picture = torch.rand(1, 3, 64, 64)
+    assert bare(picture, picture).image.shape == (1, 3, 64, 64)

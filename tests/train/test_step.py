@@ -113,9 +113,10 @@ def test_backward_reaches_every_parameter_of_the_stage(
     weigh(terms_of(tiny_model.train(), patches, sampler, recipe), recipe).backward()
     missing = {name for name, p in tiny_model.named_parameters() if p.grad is None}
     if stage == "motion":
-        # Occlusion and context are of the features, which this stage does not warp.
+        # Occlusion, context and code are of the features, which this stage does not warp.
         names = {name for name, _ in tiny_model.named_parameters()}
-        unused = ("encoder.", "renderer.", "decoder.", "motion.occlusion.", "motion.context.")
+        generator = ("encoder.", "renderer.", "decoder.", "motion.code.")
+        unused = (*generator, "motion.occlusion.", "motion.context.")
         assert missing == {name for name in names if name.startswith(unused)}
     else:
         assert missing == set()

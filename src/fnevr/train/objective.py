@@ -131,7 +131,8 @@ def parameter_groups(model: PortraitModel, recipe: Recipe) -> list[dict]:
     motion stage has no use for the occlusion, which is of the features.
     """
     groups: dict[str, list[nn.Parameter]] = {"motion": [], "prior": [], "generator": []}
-    unused = ("encoder.", "renderer.", "decoder.", "motion.occlusion.", "motion.context.")
+    generator = ("encoder.", "renderer.", "decoder.", "motion.code.")
+    unused = (*generator, "motion.occlusion.", "motion.context.")
     for name, parameter in model.named_parameters():
         is_trained = recipe.stage == "full" or not name.startswith(unused)
         parameter.requires_grad_(is_trained)
@@ -139,10 +140,10 @@ def parameter_groups(model: PortraitModel, recipe: Recipe) -> list[dict]:
             continue
         if name in {"motion.log_widths", "motion.biases"}:
             groups["prior"].append(parameter)
-        elif name.startswith(("detector.", "motion.")):
-            groups["motion"].append(parameter)
-        else:
+        elif name.startswith(generator):
             groups["generator"].append(parameter)
+        else:
+            groups["motion"].append(parameter)
     rates = (recipe.motion_rate, recipe.prior_rate, recipe.generator_rate)
     return [
         {"params": parameters, "lr": rate}

@@ -91,13 +91,15 @@ class FNeVRLite(PortraitModel):
             config.gaussian_variance,
             config.noise_floor,
             config.context_width,
+            config.num_face_keypoints,
+            config.code_width,
         )
         self.renderer = (
             LiteRenderer(width, config.num_planes, config.plane_width, config.hidden_width)
             if config.volume_rendering
             else None
         )
-        in_width = width * (2 if config.volume_rendering else 1) + config.context_width
+        in_width = width * (2 if config.volume_rendering else 1) + self.motion.context_width
         self.decoder = LiteDecoder(in_width, width, composite=config.composite)
 
     def generate(

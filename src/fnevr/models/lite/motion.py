@@ -19,16 +19,20 @@ from torch import Tensor, nn
 
 from fnevr.geometry.flow import affine_displacements, centre_grid, sample
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.warps import invert_2x2
 from fnevr.models.lite.blocks import StridedHourglass
 
 CORRECTION_GAIN = 4.0
+MAP_WIDTH = 0.04  # of the Gaussians that show the decoder where the face's keypoints are
+CODE_HIDDEN_WIDTH = 64
+MAX_LOCAL = 4.0
 
 
 @dataclass(frozen=True)
 class LiteMotion:
     """Displacements in [-1, 1] units, masks (background first), occlusion; quarter size.
 
-    The context is what the decoder learns of the network's view.
+    The context is what the decoder learns of the network's view and of the face's expression.
     """
 
     flow: Float[Tensor, "B 2 h w"]
@@ -47,6 +51,8 @@ class LiteDenseMotion(nn.Module):
         variance: float,
         noise_floor: float,
         context_width: int,
+        num_face_keypoints: int,
+        code_width: int,
     ) -> None:
         super().__init__()
         self.variance = variance
@@ -55,6 +61,11 @@ class LiteDenseMotion(nn.Module):
         self.masks = nn.Conv2d(widths[0], num_keypoints + 1, kernel_size=3, padding=1)
         self.occlusion = nn.Conv2d(widths[0], 1, kernel_size=3, padding=1)
         self.context = nn.Conv2d(widths[0], context_width, kernel_size=1)
+        self.context_width = context_width
+        self.num_face_keypoints = num_face_keypoints
+        self.code = expression_code(num_face_keypoints, code_width) if code_width else None
+        if self.code is not None:  # the code, coordinates, the face's keypoints less the head's own
+            self.context_width += code_width + 2 + num_face_keypoints - 1
         nn.init.zeros_(self.masks.weight)
         nn.init.zeros_(self.occlusion.weight)
         self.masks.bias = nn.Parameter(torch.zeros(num_keypoints + 1))
@@ -75,7 +86,10 @@ class LiteDenseMotion(nn.Module):
         flow = torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
         flow = suppress_noise(flow, self.noise_floor)
         occlusion = torch.sigmoid(_double(self.occlusion(features)))
-        return LiteMotion(flow, masks, occlusion, _double(F.relu(self.context(features))))
+        context = _double(F.relu(self.context(features)))
+        if self.code is not None:
+            context = torch.cat([context, *self._express(source, driving, grid)], dim=1)
+        return LiteMotion(flow, masks, occlusion, context)
 
     def prior_flow(
         self, source: Keypoints, driving: Keypoints, height: int, width: int
@@ -93,6 +107,23 @@ class LiteDenseMotion(nn.Module):
         scale = 2 * (2 * self.log_widths[:count]).exp()
         logits = -distance / scale[:, None, None]
         return _with_background(logits) + self.biases[: count + 1, None, None]
+
+    def _express(self, source: Keypoints, driving: Keypoints, grid: Tensor) -> list[Tensor]:
+        """Tell the decoder what the face does and where: a code, coordinates, keypoints' Gaussians.
+
+        An eighth of the size is too coarse for lips and lids. The code comes from the face's
+        keypoints of both pictures as their heads see them; the coordinates are the driver's
+        head's. No gradient reaches the keypoints, which have targets.
+        """
+        assert self.code is not None
+        (source_parts, _), (driving_parts, coordinates) = (
+            _as_the_head_sees(keypoints.detach(), self.num_face_keypoints, grid)
+            for keypoints in (source, driving)
+        )
+        code = self.code(torch.cat([driving_parts, source_parts], dim=1))
+        face = _squared_distances(driving.detach(), grid)[:, : self.num_face_keypoints - 1]
+        maps = torch.exp(-0.5 * face / MAP_WIDTH**2)
+        return [code[:, :, None, None].expand(-1, -1, *grid.shape[:2]), coordinates.tanh(), maps]
 
     @torch.no_grad()
     def _describe(
@@ -117,6 +148,32 @@ class LiteDenseMotion(nn.Module):
         ]
         heat = _with_background(gaussians[0] - gaussians[1])
         return torch.cat([heat[:, :, None], warped], dim=2).flatten(1, 2)
+
+
+def expression_code(num_face_keypoints: int, width: int) -> nn.Sequential:
+    """Make the network from two pictures' face keypoints, the head's own left out, to a code."""
+    return nn.Sequential(
+        nn.Linear(2 * 6 * (num_face_keypoints - 1), CODE_HIDDEN_WIDTH),
+        nn.ReLU(),
+        nn.Linear(CODE_HIDDEN_WIDTH, width),
+    )
+
+
+def _as_the_head_sees(
+    keypoints: Keypoints, num_face: int, grid: Float[Tensor, "h w 2"]
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B 2 h w"]]:
+    """Return the face's keypoints and the grid in the frame of the head, the face's last keypoint.
+
+    That is ``J_h^-1 (p_k - p_h)`` and ``J_h^-1 J_k``, and ``J_h^-1 (z - p_h)``.
+    """
+    centre = keypoints.positions[:, num_face - 1]
+    inverse = invert_2x2(keypoints.jacobians[:, num_face - 1])
+    offsets = keypoints.positions[:, : num_face - 1] - centre[:, None]
+    positions = torch.einsum("bij,bkj->bki", inverse, offsets)
+    jacobians = torch.einsum("bij,bkjl->bkil", inverse, keypoints.jacobians[:, : num_face - 1])
+    parts = torch.cat([positions.flatten(1), jacobians.flatten(1)], dim=1)
+    local = torch.einsum("bij,bhwj->bihw", inverse, grid - centre[:, None, None])
+    return parts.clamp(-MAX_LOCAL, MAX_LOCAL), local.clamp(-MAX_LOCAL, MAX_LOCAL)
 
 
 def suppress_noise(flow: Float[Tensor, "B 2 h w"], noise_floor: float) -> Float[Tensor, "B 2 h w"]:
