@@ -49,8 +49,9 @@ def frames_of(patches, monkeypatch):
         "fnevr.data.pairs.augment", lambda images, points, *_: (images.to(torch.uint8), points)
     )
 
-    def draw(clip, near_share):
+    def draw(clip, near_share, expressive_share=0.0):
         monkeypatch.setattr("fnevr.data.pairs.NEAR_SHARE", near_share)
+        monkeypatch.setattr("fnevr.data.pairs.EXPRESSIVE_SHARE", expressive_share)
         pairs = PairSampler([clip], patches, seed=0).sample(64, step=0)
         source, driving = (
             (images[:, 0, 0, 0] * 25.5).round().long()
@@ -74,6 +75,26 @@ def test_near_pairs_are_a_few_frames_apart_or_the_same(frames_of):
     distance = (source - driving).abs()
     assert (distance.min(), distance.max()) == (0, NEAR_FRAMES - 1)
     assert source.max() - source.min() > 2 * NEAR_FRAMES
+
+
+def test_expressive_pairs_are_the_two_that_differ_most(frames_of):
+    """All frames of the clip are candidates; one has its mouth wide open, one shut."""
+    clip = make_clip(num_frames=8)
+    height = np.array([0.0, 1.0])
+    for frame, gap in enumerate((0.1, 0.12, 0.3, 0.1, 0.0, 0.13, 0.11, 0.1)):
+        clip.landmarks[frame, [10, 152]] = clip.landmarks[frame, [10]] + np.stack([-height, height])
+        clip.landmarks[frame, 14] = clip.landmarks[frame, 13] + gap * height
+    clip.landmarks[:, 0] = 0.1 * np.arange(8)[:, None]
+    source, driving = frames_of(clip, near_share=0.0, expressive_share=1.0)
+    assert {frozenset(pair) for pair in zip(source.tolist(), driving.tolist(), strict=True)} == {
+        frozenset({2, 4})
+    }
+    assert set(source.tolist()) == {2, 4}  # either is the source
+
+
+def test_frames_of_one_expression_make_a_pair_all_the_same(frames_of):
+    source, driving = frames_of(make_clip(), near_share=0.0, expressive_share=1.0)
+    assert (source != driving).all()
 
 
 def test_moving_clips_are_drawn_more_often_and_identities_share(patches):

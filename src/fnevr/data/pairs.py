@@ -18,7 +18,11 @@ from fnevr.data.augment import HUE, Augmentation, augment
 from fnevr.data.clips import Clip
 from fnevr.geometry.patches import FacePatches
 
-NEAR_SHARE, NEAR_FRAMES = 0.2, 8
+NEAR_SHARE, NEAR_FRAMES = 0.15, 8
+EXPRESSIVE_SHARE, NUM_CANDIDATES = 0.45, 12
+# Points of MediaPipe's mesh: forehead and chin; inner lips, corners of the mouth, lids of each eye.
+FOREHEAD, CHIN = 10, 152
+OPENINGS = ((13, 14), (78, 308), (159, 145), (386, 374))
 
 Balance = Literal["motion", "identity"]
 
@@ -171,7 +175,7 @@ def draw_pair(
         rng: decides.
         max_hue: by how many turns the hue may change.
     """
-    chosen = two_frames(tracked, rng)
+    chosen = two_frames(tracked, clip.landmarks, rng)
     augmentation = Augmentation.draw(rng, max_hue)
     source, driving = (torch.from_numpy(clip.frames[int(index)]) for index in chosen)
     # Channels stay last in memory until the matrix product in `recolour` sorts them.
@@ -179,9 +183,31 @@ def draw_pair(
     return augment(images_255, torch.from_numpy(clip.landmarks[chosen]), augmentation, patches)
 
 
-def two_frames(tracked: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw two frames, now and then close ones: a model must also learn when to keep still."""
-    if rng.random() >= NEAR_SHARE:
+def two_frames(
+    tracked: np.ndarray, landmarks: Float[np.ndarray, "T N 2"], rng: np.random.Generator
+) -> np.ndarray:
+    """Draw two frames: of some, the two whose expressions differ most; or close ones; or any.
+
+    Most frames of a talking head look alike: without the first kind a model never learns what is
+    behind the lips. The second kind teaches it when to keep still.
+    """
+    kind = rng.random()
+    if kind < NEAR_SHARE:
+        start = int(rng.integers(len(tracked)))
+        return rng.choice(tracked[start : start + NEAR_FRAMES], 2, replace=True)
+    if kind >= NEAR_SHARE + EXPRESSIVE_SHARE:
         return rng.choice(tracked, 2, replace=False)
-    start = int(rng.integers(len(tracked)))
-    return rng.choice(tracked[start : start + NEAR_FRAMES], 2, replace=True)
+    candidates = rng.choice(tracked, min(NUM_CANDIDATES, len(tracked)), replace=False)
+    found = expressions(landmarks[candidates])
+    distances = np.square(found[:, None] - found[None]).sum(axis=-1)
+    pair = np.array(np.unravel_index(distances.argmax(), distances.shape))
+    if distances.max() == 0:  # all alike
+        pair = np.array([0, 1])
+    return candidates[rng.permutation(pair)]
+
+
+def expressions(landmarks: Float[np.ndarray, "T N 2"]) -> Float[np.ndarray, "T 4"]:
+    """Return gap and width of the mouth and the gap of each eye, in face heights."""
+    height = np.linalg.norm(landmarks[:, FOREHEAD] - landmarks[:, CHIN], axis=-1)
+    lengths = [np.linalg.norm(landmarks[:, a] - landmarks[:, b], axis=-1) for a, b in OPENINGS]
+    return np.stack(lengths, axis=-1) / np.maximum(height, 1e-6)[:, None]
