@@ -31,7 +31,7 @@ from fnevr.evaluate.comparison import (
     weights_key,
 )
 from fnevr.evaluate.identity import IdentityEmbedder
-from fnevr.evaluate.openness import correlation, pooled_correlation
+from fnevr.evaluate.openness import correlation, pooled_correlation, pooled_slope
 from fnevr.evaluate.reconstruction import MOVING_BELOW_DB
 from fnevr.media.image import write_image
 from fnevr.models import PortraitModel, load_model
@@ -56,7 +56,7 @@ then over clips. Frame 0 itself is not scored: repeating it would score infinity
   which no face is found are left out of both, and counted as lost.
 - openings: Pearson's correlation of the mouth's (gap over width) and the eyes' (aspect ratio) with
   the driver's; pooled over all clips with each clip's own mean taken out, and as the mean of the
-  clips' own correlations.
+  clips' own correlations. Slope: by how much of the driver's change the output changes, pooled.
 
 Written by `scripts/compare_models.py`.
 """
@@ -181,10 +181,9 @@ def _table(scores: Scores, clips: list[str]) -> list[str]:
 
 
 def _openings(scores: Scores) -> list[str]:
-    lines = [
-        _row(["", "mouth, pooled", "mouth, mean of clips", "eyes, pooled", "eyes, mean of clips"]),
-        _row(["---"] * 5),
-    ]
+    kinds = ("pooled", "mean of clips", "slope")
+    header = ["", *(f"{part}, {kind}" for part in ("mouth", "eyes") for kind in kinds)]
+    lines = [_row(header), _row(["---"] * len(header))]
     for name, by_clip in scores.items():
         if name == STILL:
             continue
@@ -195,7 +194,8 @@ def _openings(scores: Scores) -> list[str]:
                 np.array(getattr(s, f"driver_{part}"), dtype=float) for s in by_clip.values()
             ]
             each = [correlation(*pair) for pair in zip(outputs, drivers, strict=True)]
-            cells += [f"{pooled_correlation(outputs, drivers):.3f}", f"{np.nanmean(each):.3f}"]
+            pooled, slope = (f(outputs, drivers) for f in (pooled_correlation, pooled_slope))
+            cells += [f"{value:.3f}" for value in (pooled, np.nanmean(each), slope)]
         lines.append(_row(cells))
     return lines
 

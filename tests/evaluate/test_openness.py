@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from fnevr.evaluate.landmark_distance import landmark_distance
-from fnevr.evaluate.openness import correlation, eye_opening, mouth_opening, pooled_correlation
+from fnevr.evaluate.openness import (
+    correlation,
+    eye_opening,
+    mouth_opening,
+    pooled_correlation,
+    pooled_slope,
+)
 
 
 def rotated(points, angle):
@@ -57,6 +63,15 @@ def test_pooled_correlation_does_not_reward_telling_people_apart():
     outputs = [np.array([0.2, 0.1, 0.0]), np.array([10.2, 10.1, 10.0])]
     assert pooled_correlation(outputs, drivers) == pytest.approx(-1.0)
     assert np.corrcoef(np.concatenate(outputs), np.concatenate(drivers))[0, 1] > 0.99
+
+
+def test_pooled_slope_is_the_share_of_the_drivers_change():
+    """Two people that open their mouths by half as much as their drivers, one frame unknown."""
+    drivers = [np.array([0.0, 1.0, 2.0, 1.0]), np.array([5.0, 7.0])]
+    outputs = [np.array([0.3, 0.8, 1.3, np.nan]), np.array([9.0, 10.0])]
+    assert pooled_slope(outputs, drivers) == pytest.approx(0.5)
+    assert pooled_correlation(outputs, drivers) == pytest.approx(1.0)
+    assert np.isnan(pooled_slope(outputs, [np.ones(4), np.ones(2)]))
 
 
 def test_pooled_correlation_without_any_frame_is_unknown():

@@ -44,22 +44,39 @@ def correlation(output: Float[np.ndarray, " T"], driver: Float[np.ndarray, " T"]
 
 
 def pooled_correlation(
-    outputs: list[Float[np.ndarray, " T"]], drivers: list[Float[np.ndarray, " T"]]
+    outputs: list[Float[np.ndarray, " _"]], drivers: list[Float[np.ndarray, " _"]]
 ) -> float:
     """Return the correlation over all clips, each clip's own mean taken out first.
 
     Without that, the differences between people would count as following the driver.
     """
-    centred = []
+    return correlation(*_pooled(outputs, drivers))
+
+
+def pooled_slope(
+    outputs: list[Float[np.ndarray, " _"]], drivers: list[Float[np.ndarray, " _"]]
+) -> float:
+    """Return ``sum xy / sum yy``: by how much of the driver's change the output changes.
+
+    Over all clips, each clip's own mean taken out first. A correlation of 1 can go with a mouth
+    that hardly moves; a slope of 1 cannot. NaN where the drivers do not change.
+    """
+    x, y = _pooled(outputs, drivers)
+    total = (y**2).sum()
+    return float((x * y).sum() / total) if total > 0 else float("nan")
+
+
+def _pooled(
+    outputs: list[Float[np.ndarray, " _"]], drivers: list[Float[np.ndarray, " _"]]
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Join the frames of all clips in which both are known, each clip's mean taken out."""
+    sides: tuple[list[np.ndarray], list[np.ndarray]] = ([np.zeros(0)], [np.zeros(0)])
     for output, driver in zip(outputs, drivers, strict=True):
         known = np.isfinite(output) & np.isfinite(driver)
         if known.any():
-            centred.append(
-                (output[known] - output[known].mean(), driver[known] - driver[known].mean())
-            )
-    if not centred:
-        return float("nan")
-    return correlation(*(np.concatenate(side) for side in zip(*centred, strict=True)))
+            sides[0].append(output[known] - output[known].mean())
+            sides[1].append(driver[known] - driver[known].mean())
+    return np.concatenate(sides[0]), np.concatenate(sides[1])
 
 
 def _distance(points: Float[np.ndarray, "478 2"], first: int, second: int) -> float:
