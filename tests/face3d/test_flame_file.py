@@ -9,7 +9,7 @@ import torch
 from flame_files import FakePackages, random_arrays, write
 
 from fnevr.errors import CheckpointError
-from fnevr.face3d.flame_file import read_flame
+from fnevr.face3d import HeadModel
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_arrays_of_every_protocol(arrays, tmp_path, protocol):
     arrays["posedirs"] = np.asfortranarray(arrays["posedirs"])
     arrays["weights"] = arrays["weights"].astype(">f4")
     arrays["scale"] = np.float64(2.5)
-    assert_same(read_flame(write(tmp_path / "flame.pkl", arrays, protocol)), arrays)
+    assert_same(HeadModel.from_file(write(tmp_path / "flame.pkl", arrays, protocol)), arrays)
 
 
 @pytest.mark.parametrize("kind", ["csc", "csr"])
@@ -52,7 +52,7 @@ def test_chumpy_arrays_and_sparse_matrices_need_neither_package(arrays, packages
         "shapedirs": packages.chumpy(arrays["shapedirs"]),
         "J_regressor": packages.sparse(arrays["J_regressor"], kind),
     }
-    assert_same(read_flame(write(tmp_path / "flame.pkl", content)), arrays)
+    assert_same(HeadModel.from_file(write(tmp_path / "flame.pkl", content)), arrays)
 
 
 @pytest.mark.parametrize("name", ["Select", "Reshape", "transpose"])
@@ -69,7 +69,7 @@ def test_reordered_chumpy_arrays(arrays, packages, tmp_path, name):
     inner, state = states[name]
     reordered = packages.make("chumpy.reordering", name, {"a": packages.chumpy(inner), **state})
     content = arrays | {"weights": reordered}
-    assert_same(read_flame(write(tmp_path / "flame.pkl", content)), arrays)
+    assert_same(HeadModel.from_file(write(tmp_path / "flame.pkl", content)), arrays)
 
 
 class Malicious:
@@ -85,7 +85,7 @@ class Malicious:
 def test_nothing_in_the_file_is_run(arrays, tmp_path):
     path = write(tmp_path / "flame.pkl", arrays | {"extra": Malicious(tmp_path / "ran")})
     with pytest.raises(CheckpointError, match=r"(posix|nt)\.system, which no FLAME file needs"):
-        read_flame(path)
+        HeadModel.from_file(path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -95,32 +95,32 @@ def test_no_other_name_is_looked_up(tmp_path, made):
     path = tmp_path / "flame.pkl"
     path.write_bytes(b"\x80\x02c" + f"{module}\n{name}\n".encode() + b".")
     with pytest.raises(CheckpointError, match=f"it asks for {made}"):
-        read_flame(path)
+        HeadModel.from_file(path)
 
 
 def test_a_missing_file_says_where_to_get_it(tmp_path):
     with pytest.raises(CheckpointError, match=r"no FLAME model at .*\nregister at https://flame"):
-        read_flame(tmp_path / "generic_model.pkl")
+        HeadModel.from_file(tmp_path / "generic_model.pkl")
 
 
 def test_a_damaged_file_says_so(arrays, tmp_path):
     path = write(tmp_path / "flame.pkl", arrays)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="damaged, or no FLAME file"):
-        read_flame(path)
+        HeadModel.from_file(path)
 
 
 def test_other_models_say_what_is_missing(arrays, tmp_path):
     del arrays["shapedirs"]
     with pytest.raises(CheckpointError, match=r"lacks \['shapedirs'\]"):
-        read_flame(write(tmp_path / "smpl.pkl", arrays))
+        HeadModel.from_file(write(tmp_path / "smpl.pkl", arrays))
 
 
 def test_a_list_is_no_model(tmp_path):
     path = tmp_path / "flame.pkl"
     path.write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(CheckpointError, match="holds a list, wanted a dictionary"):
-        read_flame(path)
+        HeadModel.from_file(path)
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_a_list_is_no_model(tmp_path):
 def test_arrays_of_another_model_say_so(arrays, tmp_path, name, value, message):
     path = write(tmp_path / "flame.pkl", arrays | {name: value})
     with pytest.raises(CheckpointError, match=message):
-        read_flame(path)
+        HeadModel.from_file(path)

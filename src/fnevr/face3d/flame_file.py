@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from fnevr.errors import CheckpointError
-from fnevr.face3d.head_model import HeadModel
 
 WHERE = (
     "register at https://flame.is.tue.mpg.de, accept the licence there (FLAME 2020 and 2023 are "
@@ -28,8 +27,8 @@ NUM_JOINTS = 5
 NUM_SHAPE, NUM_EXPRESSION = 300, 100  # of the full files; short ones have 10 and 10
 
 
-def read_flame(path: str | Path) -> HeadModel:
-    """Read a FLAME `.pkl` file.
+def read_flame(path: str | Path) -> dict[str, Any]:
+    """Read a FLAME `.pkl` file: the arguments of `HeadModel`.
 
     Raises:
         CheckpointError: if it is missing, asks for anything but arrays, or is not FLAME's.
@@ -49,7 +48,7 @@ def read_flame(path: str | Path) -> HeadModel:
         raise CheckpointError(f"'{path}' is not a FLAME model: {error}\n{WHERE}") from error
 
 
-def _build(arrays: dict[str, np.ndarray]) -> HeadModel:
+def _build(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     floats = {
         name: torch.tensor(arrays[name].astype(np.float32))
         for name in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
@@ -60,16 +59,16 @@ def _build(arrays: dict[str, np.ndarray]) -> HeadModel:
     parents = arrays["kintree_table"][0].astype(np.int64).tolist()
     if len(parents) != NUM_JOINTS:
         raise ValueError(f"it has {len(parents)} joints, wanted {NUM_JOINTS}")
-    return HeadModel(
-        template=floats["v_template"],
-        shape_basis=bases[..., :num_shape].clone(),
-        expression_basis=bases[..., num_shape:].clone(),
-        pose_basis=floats["posedirs"],
-        joint_regressor=floats["J_regressor"],
-        skinning_weights=floats["weights"],
-        faces=torch.tensor(arrays["f"].astype(np.int64)),
-        parents=(-1, *parents[1:]),
-    )
+    return {
+        "template": floats["v_template"],
+        "shape_basis": bases[..., :num_shape].clone(),
+        "expression_basis": bases[..., num_shape:].clone(),
+        "pose_basis": floats["posedirs"],
+        "joint_regressor": floats["J_regressor"],
+        "skinning_weights": floats["weights"],
+        "faces": torch.tensor(arrays["f"].astype(np.int64)),
+        "parents": (-1, *parents[1:]),
+    }
 
 
 class _Record:

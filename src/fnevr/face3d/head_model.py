@@ -25,6 +25,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from fnevr.errors import CheckpointError
+from fnevr.face3d.flame_file import WHERE, read_flame
 from fnevr.geometry.rotations import rotation_matrices
 from fnevr.geometry.skinning import skin
 from fnevr.models.weights import describe_problems
@@ -138,9 +139,11 @@ class HeadModel(nn.Module):
             if not path.is_file():
                 raise CheckpointError(f"no such head model: '{path}'\ncheck the spelling")
             return cls._from_bytes(path.read_bytes(), f"'{path}'")
-        from fnevr.face3d.flame_file import read_flame  # noqa: PLC0415 - it builds this class
-
-        return read_flame(path)
+        tensors = read_flame(path)
+        try:
+            return cls(**tensors)
+        except ValueError as error:
+            raise CheckpointError(f"'{path}' is not a FLAME model: {error}\n{WHERE}") from error
 
     @classmethod
     def _from_bytes(cls, data: bytes, origin: str) -> HeadModel:
