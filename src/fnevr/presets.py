@@ -40,7 +40,7 @@ PRESETS = (
     Preset(
         name="lite",
         summary="small and quick on a CPU; the default",
-        sha256="cf9720cb92b3e29254060026858c33dc7fdd99f56256336681b8e8ee2c4a71e3",
+        sha256="99e4f1f509b1fa8a21a77a5ffa4b64960e2ec7ae06a1b9a78c9b354c4c469512",
         how_to_get="its weights are not in this installation; install fnevr again",
     ),
     Preset(
