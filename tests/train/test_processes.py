@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from itertools import product
 
 import pytest
 import torch
@@ -134,7 +133,7 @@ def test_sigterm_ends_with_a_checkpoint_and_says_how_to_go_on(start, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("accumulate", "stray"), [(1, 0.0), pytest.param(2, 0.005, marks=pytest.mark.slow)]
+    ("accumulate", "stray"), [(1, 0.0), pytest.param(2, 0.001, marks=pytest.mark.slow)]
 )
 def test_two_processes_train_as_one_with_the_whole_batch(
     accumulate, stray, tiny_folders, start, tmp_path
@@ -172,11 +171,13 @@ def test_two_processes_train_as_one_with_the_whole_batch(
     one, two = state_of(tmp_path / "alone"), state_of(tmp_path / "pair")
     idle = re.compile(r".*conv(_\d)?\.bias|detector\.heatmaps\.bias")
     names = [name for name in before if not idle.fullmatch(name)]
-    for part, name in product(("model", "average"), names):
-        a, b = one[part][name].double(), two[part][name].double()
+    for part in ("model", "average"):
+        a, b = (
+            torch.cat([run[part][name].double().flatten() for name in names]) for run in (one, two)
+        )
         difference = (a - b).abs()
-        assert (difference > 1e-5 * (1 + b.abs())).double().mean() <= stray, (part, name)
-        assert difference.max() < 1e-4, (part, name)
+        assert (difference > 1e-5 * (1 + b.abs())).double().mean() <= stray
+        assert difference.max() < 1e-4
     changes = [(one["model"][name] - before[name]).abs().float().mean() for name in names]
     assert sum(change > 3e-5 for change in changes) > len(names) / 4
     assert log_of(tmp_path / "pair")[0].keys() == log_of(tmp_path / "alone")[0].keys()
