@@ -23,7 +23,11 @@ from fnevr.models import FNeVR
 OPTIONS = {
     "animate": [
         *("--source", "--driving", "--output", "--model", "--device", "--relative", "--crop"),
-        *("--paste-back", "--face", "--best-frame", "--json"),
+        *("--paste-back", "--face", "--best-frame", "--yaw", "--pitch", "--roll", "--json"),
+    ],
+    "edit": [
+        *("image", "--output", "--yaw", "--pitch", "--roll", "--sweep", "--model", "--device"),
+        *("--crop", "--paste-back", "--face", "--json"),
     ],
     "reconstruct": ["clip", "--output", "--model", "--device", "--json"],
     "reconstruct3d": [

@@ -8,9 +8,10 @@ Shapes: H and W of the source picture, h1 and w1 of driving pictures, h and w of
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,15 @@ from fnevr.driving import (
     track_batches,
     video_batches,
 )
-from fnevr.errors import MediaError
+from fnevr.edit import EditReport, HeadTurn, PoseEditor, Sweep, check_inputs, write_edit
+from fnevr.errors import CheckpointError, MediaError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike, check_target
-from fnevr.media.image import check_rgb, read_image
+from fnevr.media.image import check_image_target, check_rgb, read_image
 from fnevr.media.video import VideoFrame, VideoWriter, check_video_target, open_video
 from fnevr.models import load_model
 from fnevr.models.portrait import PortraitModel
+from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
 from fnevr.motion_log import DrivingBatch
 from fnevr.motion_track import (
     MotionTrack,
@@ -62,6 +65,7 @@ class Animator:
         name: what reports call it.
         device: where it runs: "cpu", "cuda", "mps".
         batch_size: driving frames per step; None chooses by the device.
+        editor: turns heads; None for models without one.
 
     Raises:
         FnevrError: if the device is not available.
@@ -73,6 +77,7 @@ class Animator:
         name: str = "custom",
         device: str = "cpu",
         batch_size: int | None = None,
+        editor: LightweightPoseEditor | None = None,
     ) -> None:
         if batch_size is None:
             batch_size = BATCH_SIZE_CPU if device == "cpu" else BATCH_SIZE_GPU
@@ -82,6 +87,7 @@ class Animator:
         self.model = model.to(self.device).eval()
         self.name = name
         self.batch_size = batch_size
+        self._editor = None if editor is None else editor.to(self.device).eval()
 
     @classmethod
     def from_pretrained(
@@ -102,8 +108,24 @@ class Animator:
             FnevrError: if the device is not available.
         """
         device = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        model = load_model(resolve_model(name_or_folder))
-        return cls(model, str(name_or_folder), device, batch_size)
+        folder = resolve_model(name_or_folder)
+        has_editor = (folder / EDITOR_NAME).is_file()
+        editor = LightweightPoseEditor.from_pretrained(folder) if has_editor else None
+        return cls(load_model(folder), str(name_or_folder), device, batch_size, editor)
+
+    @property
+    def editor(self) -> LightweightPoseEditor:
+        """The pose editor.
+
+        Raises:
+            CheckpointError: if the model has none.
+        """
+        if self._editor is None:
+            raise CheckpointError(
+                f"the model '{self.name}' has no pose editor ({EDITOR_NAME})\n"
+                "train one with scripts/train_pose_editor.py, or use --model lite"
+            )
+        return self._editor
 
     def animate(  # noqa: PLR0913 - the public face; all but the files are optional
         self,
@@ -116,6 +138,9 @@ class Animator:
         paste_back: bool = True,
         face: int | None = None,
         best_frame: BestFrame = "auto",
+        yaw_deg: float = 0.0,
+        pitch_deg: float = 0.0,
+        roll_deg: float = 0.0,
         progress: Progress | None = None,
     ) -> Report:
         """Animate a picture file with a video file or a keypoint track, into a video file.
@@ -131,6 +156,9 @@ class Animator:
             face: which of the source's faces, the largest being 0; None means the largest.
             best_frame: where the driver looks most like the source: "auto", "first", or its
                 number. Relative motion is measured from there; absolute motion does not use it.
+            yaw_deg: turns the head further, by the pose editor; positive: to the viewer's right.
+            pitch_deg: positive: up.
+            roll_deg: positive: clockwise as seen.
             progress: is told after every step.
 
         Returns:
@@ -141,12 +169,15 @@ class Animator:
         """
         start = time.perf_counter()
         _check_output(output, source, driving)
+        turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
+        adjust = self._adjustment(turn)
         picture = read_image(source)
         with self._open(driving, crop) as driver:
             prepared = prepare(self.model, picture, Framing(crop, paste_back, face), self.device)
             choice = best_frame if relative else None
-            index, frames = render(self.model, prepared, driver, choice, progress)
+            index, frames = render(self.model, prepared, driver, choice, progress, adjust)
             num_frames = _write(output, prepared, driver, frames)
+        driver.warnings.extend(turn.warnings())
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
         return self._report(paths, start, num_frames, prepared, driver, index)
 
@@ -178,7 +209,7 @@ class Animator:
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
         return self._report(paths, start, num_frames, prepared, driver, index)
 
-    def frames(
+    def frames(  # noqa: PLR0913 - as `animate`
         self,
         source_rgb: Picture,
         driving_rgb_frames: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
@@ -188,6 +219,9 @@ class Animator:
         paste_back: bool = True,
         face: int | None = None,
         best_frame: BestFrame = "first",
+        yaw_deg: float = 0.0,
+        pitch_deg: float = 0.0,
+        roll_deg: float = 0.0,
     ) -> Iterator[Output]:
         """Animate arrays, lazily: a batch of driving frames is read, its results are yielded.
 
@@ -202,7 +236,88 @@ class Animator:
         source = prepare(self.model, source_rgb, Framing(crop, paste_back, face), self.device)
         timed = (_timed(index, rgb) for index, rgb in enumerate(driving_rgb_frames))
         driver = Driver(self._batches(timed, crop), ARRAY_RATE, None)
-        return self._lazy_frames(source, driver, best_frame if relative else None)
+        adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
+        rendered = render(
+            self.model, source, driver, best_frame if relative else None, None, adjust
+        )
+        return (rgb for rgb, _ in rendered[1])
+
+    def pose_editor(self, picture: Picture, framing: Framing | None = None) -> PoseEditor:
+        """Make a picture ready to be turned, so that each angle then costs one frame.
+
+        Args:
+            picture: shows a face.
+            framing: how it is cropped and put back; None finds the face and pastes it back.
+
+        Raises:
+            CheckpointError: if the model has no pose editor.
+            FaceError: if there is no usable face.
+            ValueError: if the array is not a uint8 RGB picture.
+        """
+        check_rgb(picture)
+        return PoseEditor(self.model, self.editor, picture, framing, self.device)
+
+    def edit_pose(
+        self,
+        source: PathLike | Picture,
+        yaw_deg: float = 0.0,
+        pitch_deg: float = 0.0,
+        roll_deg: float = 0.0,
+        *,
+        crop: bool = True,
+        paste_back: bool = True,
+        face: int | None = None,
+    ) -> Output:
+        """Turn the head of a picture, a file or an array.
+
+        The angles are those of `edit`, the other options those of `animate`.
+
+        Raises:
+            FnevrError: if the picture cannot be used, or an angle is not within 80 degrees.
+        """
+        turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
+        picture = source if isinstance(source, np.ndarray) else read_image(source)
+        return self.pose_editor(picture, Framing(crop, paste_back, face)).turned(turn)
+
+    def edit(  # noqa: PLR0913 - the public face; all but the files are optional
+        self,
+        image: PathLike,
+        output: PathLike,
+        *,
+        yaw_deg: float = 0.0,
+        pitch_deg: float = 0.0,
+        roll_deg: float = 0.0,
+        sweep: Sweep | None = None,
+        crop: bool = True,
+        paste_back: bool = True,
+        face: int | None = None,
+        progress: Progress | None = None,
+    ) -> EditReport:
+        """Turn the head of a picture file, into a picture file, or a video of a sweep.
+
+        Args:
+            image: a picture with a face.
+            output: a picture, or with a sweep a video; it appears when it is complete.
+            yaw_deg: degrees from how the head is; positive: to the viewer's right.
+            pitch_deg: positive: up.
+            roll_deg: positive: clockwise as seen.
+            sweep: a turn from one angle to another and back, about one axis.
+            crop: look for the face; False takes the whole picture, stretched to a square.
+            paste_back: the picture's size; False gives the model's square image.
+            face: which face, the largest being 0; None means the largest.
+            progress: is told after every frame of a sweep.
+
+        Raises:
+            FnevrError: if the picture or an angle cannot be used, or the output not be written.
+        """
+        start_s = time.perf_counter()
+        (check_image_target if sweep is None else check_video_target)(output)
+        check_inputs(image, output)
+        turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
+        if sweep is not None:
+            sweep.turns(turn)
+        editor = self.pose_editor(read_image(image), Framing(crop, paste_back, face))
+        return write_edit(editor, image, output, turn, sweep, self.name, start_s, progress)
 
     def record(
         self, driving: PathLike, output: PathLike, *, crop: bool = True, model_name: str = ""
@@ -264,10 +379,18 @@ class Animator:
             )
         return track_batches(track, self.batch_size)
 
+    def _adjustment(self, turn: HeadTurn) -> Callable[[Keypoints], Keypoints] | None:
+        """Return what turns the driving keypoints further; None where nothing does."""
+        return None if turn.is_none else partial(turn.apply, self.editor)
+
     def _lazy_frames(
-        self, source: Source, driver: Driver, best_frame: BestFrame | None
+        self,
+        source: Source,
+        driver: Driver,
+        best_frame: BestFrame | None,
+        adjust: Callable[[Keypoints], Keypoints] | None,
     ) -> Iterator[Output]:
-        for rgb, _ in render(self.model, source, driver, best_frame)[1]:
+        for rgb, _ in render(self.model, source, driver, best_frame, None, adjust)[1]:
             yield rgb
 
     def _report(

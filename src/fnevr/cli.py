@@ -57,6 +57,11 @@ DeviceOption = Annotated[
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help='Write a report; "-" is stdout.')
 ]
+Yaw = Annotated[
+    float, typer.Option("--yaw", help="Degrees; positive: the head turns to the viewer's right.")
+]
+Pitch = Annotated[float, typer.Option("--pitch", help="Degrees; positive: up.")]
+Roll = Annotated[float, typer.Option("--roll", help="Degrees; positive: clockwise as seen.")]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov, .mkv or .gif.")
 ]
@@ -114,6 +119,9 @@ def animate(
             "looks most like the source.",
         ),
     ] = None,
+    yaw: Yaw = 0.0,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
     json_file: Json = None,
 ) -> None:
     """Move a portrait as a driving video does; with no options, the bundled ones."""
@@ -143,9 +151,84 @@ def animate(
                 paste_back=paste_back,
                 face=face,
                 best_frame=reference,
+                yaw_deg=yaw,
+                pitch_deg=pitch,
+                roll_deg=roll,
                 progress=progress,
             )
         _tell(report, json_file)
+
+
+@app.command()
+def edit(
+    image: Annotated[Path, typer.Argument(help="A picture with a face.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A picture, or with --sweep a video. Default: edited.png or sweep.mp4.",
+        ),
+    ] = None,
+    yaw: Yaw = 0.0,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep",
+            metavar="AXIS=FROM:TO",
+            help="A video that turns from one angle to another and back: yaw=-30:30.",
+        ),
+    ] = None,
+    model: Model = "lite",
+    device: DeviceOption = None,
+    crop: Annotated[
+        bool, typer.Option("--crop/--no-crop", help="Look for the face, or take it all.")
+    ] = True,
+    paste_back: Annotated[
+        bool,
+        typer.Option(
+            "--paste-back/--no-paste-back",
+            help="The picture's size, or the model's square image.",
+        ),
+    ] = True,
+    face: Annotated[
+        int | None, typer.Option("--face", min=0, help="Which face; 0 is the largest.")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Turn the head of a portrait by angles."""
+    output = output or Path("edited.png" if sweep is None else "sweep.mp4")
+    with _answering_for_errors({"IMAGE": image, "--output": output, "--model": model}):
+        if face is not None and not crop:
+            raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
+        _check_json(json_file, output)
+
+        from fnevr.animate import Animator
+        from fnevr.edit import Sweep
+        from fnevr.progress import progress_bar
+
+        chosen = None if sweep is None else Sweep.parse(sweep)
+        animator = Animator.from_pretrained(model, device=device)
+        with progress_bar() as progress:
+            report = animator.edit(
+                image,
+                output,
+                yaw_deg=yaw,
+                pitch_deg=pitch,
+                roll_deg=roll,
+                sweep=chosen,
+                crop=crop,
+                paste_back=paste_back,
+                face=face,
+                progress=progress,
+            )
+        for warning in report.warnings:
+            typer.echo(f"Warning: {warning}", err=True)
+        if json_file is not None:
+            _write_json(json_file, report.model_dump_json(indent=2))
+        typer.echo(f"{report.output}: {report.width} x {report.height}", err=True)
 
 
 @app.command()

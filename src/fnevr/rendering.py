@@ -21,6 +21,8 @@ from fnevr.source import Source, generate
 Progress = Callable[[str, int, int | None], None]
 """Called with the stage, the frames done in it, and how many there are if that is known."""
 
+Move = Callable[[Keypoints], Keypoints]
+
 READING, ANIMATING = "reading the motion", "animating"
 
 
@@ -30,6 +32,7 @@ def render(
     driver: Driver,
     best_frame: BestFrame | None,
     progress: Progress | None = None,
+    adjust: Move | None = None,
 ) -> tuple[int | None, Iterator[tuple[Picture, Fraction]]]:
     """Animate the source; the driver is read as frames are asked for.
 
@@ -39,6 +42,7 @@ def render(
         driver: the motion, not read yet.
         best_frame: where relative motion is measured from; None for absolute motion.
         progress: is told after every step.
+        adjust: what is done to the moved keypoints in the end; None for nothing.
 
     Returns:
         The number of the reference frame (None for absolute motion), and the frames with the
@@ -48,9 +52,7 @@ def render(
         FnevrError: if the reference frame does not exist or cannot be used.
     """
     if best_frame is None:
-        return None, _frames(
-            model, source, driver, driver.batches, lambda driving: driving, progress
-        )
+        return None, _frames(model, source, driver, driver.batches, adjust or _as_driven, progress)
     batches = driver.batches
     if best_frame == "auto":
         batches = _watched(batches, READING, driver.num_frames, progress)
@@ -62,7 +64,8 @@ def render(
     start = reference.keypoints.to(source.image_01.device)
 
     def move(driving: Keypoints) -> Keypoints:
-        return transfer_relative(source.keypoints, driving, start, scale)
+        moved = transfer_relative(source.keypoints, driving, start, scale)
+        return moved if adjust is None else adjust(moved)
 
     return reference.index, _frames(model, source, driver, reference.batches, move, progress)
 
@@ -86,16 +89,25 @@ def check_device(device: str) -> str:
     return device
 
 
+def _as_driven(driving: Keypoints) -> Keypoints:
+    return driving
+
+
+@torch.inference_mode()
+def _moved(move: Move, driving: Keypoints) -> Keypoints:
+    return move(driving)
+
+
 def _frames(
     model: PortraitModel,
     source: Source,
     driver: Driver,
     batches: Iterator[DrivingBatch],
-    move: Callable[[Keypoints], Keypoints],
+    move: Move,
     progress: Progress | None,
 ) -> Iterator[tuple[Picture, Fraction]]:
     for batch in _watched(batches, ANIMATING, driver.num_frames, progress):
-        moved = move(batch.keypoints.to(source.image_01.device))
+        moved = _moved(move, batch.keypoints.to(source.image_01.device))
         for image, shown_at in zip(generate(model, source, moved), batch.times, strict=True):
             yield source.finish(image), shown_at
 

@@ -99,6 +99,19 @@ def test_terms_of_lite_compare_what_they_say(make_model, sampler, tiny_recipe):
 
 
 @BOTH
+def test_a_step_moves_every_part(make_trainer, kind):
+    trainer = make_trainer(kind=kind, steps=1)
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    trainer.train_step()
+    after = dict(trainer.model.named_parameters())
+    for part, _ in trainer.model.named_children():
+        moved = [
+            not torch.equal(before[name], after[name]) for name in after if name.startswith(part)
+        ]
+        assert sum(moved) > 0.9 * len(moved), part
+
+
+@BOTH
 def test_steps_on_one_batch_lower_the_loss(make_trainer, monkeypatch, kind):
     trainer = make_trainer(kind=kind, steps=9, weights={**OF_LITE, **dict.fromkeys(JUDGED, 0.0)})
     same = trainer.sampler.sample(2, 0)

@@ -88,3 +88,16 @@ def head_angles_deg(rotations: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*b
     pitch = torch.asin(rotations[..., 1, 2].clamp(-1, 1))
     roll = torch.atan2(-rotations[..., 1, 0], rotations[..., 1, 1])
     return torch.rad2deg(torch.stack((yaw, pitch, roll), dim=-1))
+
+
+def head_rotations(angles_deg: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the rotations of heads with these yaw, pitch and roll: `head_angles_deg` backwards.
+
+    The angles come back for a pitch within 90 degrees.
+    """
+    yaw, pitch, roll = torch.deg2rad(angles_deg).unbind(dim=-1)
+    zero = torch.zeros_like(yaw)
+    about_y = rotation_matrices(torch.stack((zero, yaw, zero), dim=-1))
+    about_x = rotation_matrices(torch.stack((-pitch, zero, zero), dim=-1))
+    about_z = rotation_matrices(torch.stack((zero, zero, -roll), dim=-1))
+    return about_y @ about_x @ about_z

@@ -134,7 +134,7 @@ def parameter_groups(model: PortraitModel, recipe: Recipe) -> list[dict]:
     generator = ("encoder.", "renderer.", "decoder.", "motion.code.")
     unused = (*generator, "motion.occlusion.", "motion.context.")
     for name, parameter in model.named_parameters():
-        is_trained = recipe.stage == "full" or not name.startswith(unused)
+        is_trained = recipe.stage != "motion" or not name.startswith(unused)
         parameter.requires_grad_(is_trained)
         if not is_trained:
             continue

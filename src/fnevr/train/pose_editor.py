@@ -1,0 +1,209 @@
+"""Training of the pose editor, from frames whose heads are measured.
+
+Two kinds of targets, half of each batch each: the keypoints of another frame of the clip, at the
+relative rotation of the two fitted heads (the paper's); and, at angles that clips seldom show, the
+face keypoints of the fitted head itself, turned about its neck.
+
+Shapes: F frames, K keypoints, N landmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fnevr.data.clips import Clip
+from fnevr.face3d.fitting import fit_landmarks
+from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.patches import FacePatches
+from fnevr.geometry.rotations import head_rotations, rotation_matrices
+from fnevr.losses.pose_edit import pose_edit_distance
+from fnevr.models.portrait import PortraitModel
+from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.source import find_keypoints
+
+LAMBDA1, LAMBDA2 = 4.0, 1.0
+POSE_WEIGHT, REST_WEIGHT = 1.0, 0.05
+WIDEST_DEG = (40.0, 28.0, 28.0)  # of the turned head models: yaw, pitch, roll
+SPIN_DEG = 15.0  # deviation of the turn of everything in the picture's plane
+NECK = JOINT_NAMES.index("neck")
+BATCH_SIZE, RATE = 256, 1e-3
+
+
+@dataclass(frozen=True)
+class MeasuredFrames:
+    """Frames with a face: what the detector says, and the head that was fitted.
+
+    Attributes:
+        keypoints: detected.
+        rotations: of the head.
+        points: landmarks in [-1, 1] with the fitted head's depth in the same unit.
+        necks: what the head turns about, in the same coordinates.
+        clips: number of each frame's clip, ascending.
+    """
+
+    keypoints: Keypoints
+    rotations: Float[Tensor, "F 3 3"]
+    points: Float[Tensor, "F N 3"]
+    necks: Float[Tensor, "F 3"]
+    clips: Int[Tensor, " F"]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+
+def measure_frames(
+    model: PortraitModel,
+    clips: Sequence[Clip],
+    stride: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> MeasuredFrames:
+    """Detect keypoints and fit heads in every `stride`-th frame with a face.
+
+    Args:
+        model: whose keypoints are to be edited.
+        clips: of a prepared folder, square.
+        stride: how many frames apart.
+        progress: is told how many clips are done, and of how many.
+    """
+    head = HeadModel.packaged()
+    device = next(model.parameters()).device
+    parts = []
+    for number, clip in enumerate(clips):
+        chosen = clip.tracked[::stride]
+        keypoints = [
+            find_keypoints(model, [clip.frames[int(index)]], str(device)).to("cpu")
+            for index in chosen
+        ]
+        landmarks = torch.from_numpy(clip.landmarks[chosen]).float()
+        half = clip.frames.shape[1] / 2
+        fit = fit_landmarks(head, (landmarks + 1) * half)
+        joints = head(fit.parameters).joints[:, NECK : NECK + 1]
+        seen = fit.camera.project(torch.cat((joints, fit.vertices), dim=1))
+        depth = (seen[..., 2] - fit.vertices_px[..., 2].mean(dim=1, keepdim=True)) / half
+        neck = torch.cat((seen[:, 0, :2] / half - 1, depth[:, :1]), dim=1)
+        points = torch.cat((landmarks, depth[:, 1:, None]), dim=-1)
+        rotations = rotation_matrices(fit.parameters.pose[:, 0])
+        number_of = torch.full((len(chosen),), number)
+        parts.append((Keypoints.concatenate(keypoints), rotations, points, neck, number_of))
+        if progress is not None:
+            progress(number + 1, len(clips))
+    keypoints_of, *tensors = zip(*parts, strict=True)
+    return MeasuredFrames(
+        Keypoints.concatenate(list(keypoints_of)), *(torch.cat(each) for each in tensors)
+    )
+
+
+def train_pose_editor(
+    frames: MeasuredFrames,
+    num_face: int,
+    *,
+    steps: int = 3000,
+    seed: int = 0,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> LightweightPoseEditor:
+    """Train an editor; the learning rate falls along a cosine.
+
+    Args:
+        frames: from `measure_frames`, of training clips.
+        num_face: how many of the keypoints, the first ones, lie on the face.
+        steps: of `BATCH_SIZE` heads.
+        seed: of weights and batches.
+        progress: is told the step, their number, and the loss.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        editor = LightweightPoseEditor(frames.keypoints.num_keypoints, num_face)
+    rng = torch.Generator().manual_seed(seed)
+    patches = FacePatches.packaged()
+    optimizer = torch.optim.Adam(editor.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss = _pair_loss(editor, frames, rng) + _turn_loss(editor, frames, patches, rng)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if progress is not None:
+            progress(step + 1, steps, loss.item())
+    return editor.eval()
+
+
+def partners(clips: Int[Tensor, " F"], chosen: Int[Tensor, " B"], rng: torch.Generator) -> Tensor:
+    """Draw another frame of the same clip for each (or the same one)."""
+    first = torch.searchsorted(clips, clips[chosen])
+    last = torch.searchsorted(clips, clips[chosen], right=True)
+    share = torch.rand(len(chosen), generator=rng, dtype=torch.float64)
+    return first + (share * (last - first)).long()
+
+
+def _pair_loss(
+    editor: LightweightPoseEditor, frames: MeasuredFrames, rng: torch.Generator
+) -> Tensor:
+    """Compare with another frame of the clip, and the estimated pose with the fitted one."""
+    source = torch.randint(len(frames), (BATCH_SIZE // 2,), generator=rng)
+    driving = partners(frames.clips, source, rng)
+    spin = _spins(len(source), rng)
+    rotations = [spin @ frames.rotations[index] for index in (source, driving)]
+    before, after = (_spun(frames.keypoints[index], spin) for index in (source, driving))
+    edited = editor(rotations[1] @ rotations[0].transpose(1, 2), before)
+    pose = (editor.lifted(before).rotation - rotations[0]).abs().mean()
+    distance = pose_edit_distance(edited, after, lambda1=LAMBDA1, lambda2=LAMBDA2)
+    return distance + POSE_WEIGHT * pose
+
+
+def _turn_loss(
+    editor: LightweightPoseEditor,
+    frames: MeasuredFrames,
+    patches: FacePatches,
+    rng: torch.Generator,
+) -> Tensor:
+    """Compare face keypoints with those of the fitted head, turned about its neck."""
+    chosen = torch.randint(len(frames), (BATCH_SIZE // 2,), generator=rng)
+    spin = _spins(len(chosen), rng)
+    widest = torch.tensor(WIDEST_DEG)
+    angles = (2 * torch.rand(len(chosen), 3, generator=rng) - 1) * widest
+    turn = head_rotations(angles)
+    flip = torch.tensor([1.0, -1.0, -1.0])
+    in_picture = flip[:, None] * turn * flip
+
+    neck = frames.necks[chosen].unsqueeze(1)
+    points = _spun_points(frames.points[chosen] - neck, spin)
+    middle = _spun_points(neck, spin)[..., :2]
+    before, after = (
+        patches(moved[..., :2] + middle) for moved in (points, points @ in_picture.transpose(1, 2))
+    )
+    keypoints = _spun(frames.keypoints[chosen], spin)
+    num_face = editor.num_face
+    edited = editor(turn, keypoints)
+    face = Keypoints(edited.positions[:, :num_face], edited.jacobians[:, :num_face])
+    target = Keypoints(
+        keypoints.positions[:, :num_face] + after.positions - before.positions,
+        keypoints.jacobians[:, :num_face] + after.jacobians - before.jacobians,
+    )
+    return pose_edit_distance(face, target, lambda1=LAMBDA1, lambda2=LAMBDA2)
+
+
+def _spins(count: int, rng: torch.Generator) -> Float[Tensor, "B 3 3"]:
+    """Draw turns of everything in the picture's plane."""
+    roll = SPIN_DEG * torch.randn(count, generator=rng)
+    return head_rotations(torch.stack((roll * 0, roll * 0, roll), dim=-1))
+
+
+def _spun(keypoints: Keypoints, spin: Float[Tensor, "B 3 3"]) -> Keypoints:
+    """Turn keypoints about the picture's middle; y points down there, hence the transpose."""
+    turn = spin[:, None, :2, :2].transpose(-1, -2)
+    positions = (turn @ keypoints.positions.unsqueeze(-1)).squeeze(-1)
+    return Keypoints(positions, turn @ keypoints.jacobians)
+
+
+def _spun_points(
+    points: Float[Tensor, "B N 3"], spin: Float[Tensor, "B 3 3"]
+) -> Float[Tensor, "B N 3"]:
+    flat = points[..., :2] @ spin[:, :2, :2]
+    return torch.cat((flat, points[..., 2:]), dim=-1)
