@@ -80,7 +80,8 @@ def test_training_learns_turns_and_poses(frames, monkeypatch):
     assert np.mean(losses[-20:]) < 0.4 * np.mean(losses[:5])
     with torch.no_grad():
         found = head_angles_deg(editor.lifted(frames.keypoints).rotation)
-        assert (found - head_angles_deg(frames.rotations)).abs().mean() < 4
+        wanted = head_angles_deg(frames.rotations)
+        assert (found - wanted).abs().mean() < 0.6 * wanted.abs().mean()
         frontal = frames.keypoints[0]
         edited = editor(frames.rotations[1:2] @ frames.rotations[:1].transpose(1, 2), frontal)
     shapes = [
