@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,24 @@ def test_each_stage_has_its_terms_and_every_term_a_weight(
     assert set(terms) == names
     assert names <= set(LossWeights.model_fields)
     assert all(term.ndim == 0 and term > 0 for term in terms.values())
+
+
+def test_the_head_gives_a_term_whose_gradient_reaches_the_density_alone(
+    tiny_model, patches, sampler, tiny_recipe
+):
+    recipe = tiny_recipe("full")
+    weights = recipe.weights.model_copy(update={"sigma": 1.0})
+    recipe = recipe.model_copy(update={"weights": weights})
+    terms = terms_of(tiny_model, patches, sampler, recipe)
+    assert set(terms) == MOTION_TERMS | PICTURE_TERMS | {"sigma"}
+    assert 0 < terms["sigma"] < np.e
+    terms["sigma"].backward()
+    parameters = tiny_model.named_parameters()
+    touched = {n for n, p in parameters if p.grad is not None and p.grad.any()}
+    assert any(name.startswith("renderer.density_volume") for name in touched)
+    assert not any(
+        name.startswith(("decoder", "renderer.color", "renderer.field")) for name in touched
+    )
 
 
 def test_equivariance_is_a_term_of_every_few_steps(tiny_model, patches, sampler, tiny_recipe):

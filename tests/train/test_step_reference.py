@@ -120,6 +120,14 @@ def test_steps_on_one_batch_lower_the_loss(make_trainer, monkeypatch, kind):
     assert losses[-1] < losses[0]
 
 
+def test_sigma_matching_is_a_term_of_models_with_a_volume(make_model, sampler, tiny_recipe):
+    recipe = plain(tiny_recipe, **OF_LITE, sigma=1.0)
+    pairs = sampler.sample(2, 0)
+    for kind, has_it in (("fnevr", True), ("fomm", False)):
+        terms = reference_terms(make_model(kind), pairs, recipe, Generator().manual_seed(0))
+        assert ("sigma" in terms) is has_it
+
+
 def test_same_generator_gives_the_same_warps(make_model, sampler, tiny_recipe):
     def terms(seed):
         rng = Generator().manual_seed(seed)

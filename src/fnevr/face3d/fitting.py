@@ -68,13 +68,16 @@ class Prior:
     deviations: Float[Tensor, "B X"]
 
 
-def fit_landmarks(model: HeadModel, landmarks_px: Float[Tensor, "B N C"]) -> Fit:
+def fit_landmarks(
+    model: HeadModel, landmarks_px: Float[Tensor, "B N C"], num_steps: int = STEPS_FIRST
+) -> Fit:
     """Fit each face by itself.
 
     Args:
         model: the open head model.
         landmarks_px: the 478 landmarks in pixels, as `faces.FaceMesh` finds them; without their
             depth, as prepared clips store them, it is left to the model.
+        num_steps: of Gauss and Newton.
 
     Raises:
         ValueError: if the model's vertices are not the landmarks.
@@ -82,7 +85,7 @@ def fit_landmarks(model: HeadModel, landmarks_px: Float[Tensor, "B N C"]) -> Fit
     _check(model, landmarks_px)
     start = _aligned(model, landmarks_px)
     prior = _prior(model, start)
-    return _finish(model, _minimize(model, landmarks_px, start, [prior], STEPS_FIRST), landmarks_px)
+    return _finish(model, _minimize(model, landmarks_px, start, [prior], num_steps), landmarks_px)
 
 
 def fit_track(model: HeadModel, landmarks_px: Float[Tensor, "T N C"]) -> Fit:

@@ -59,14 +59,24 @@ def composite(
     Raises:
         ValueError: if `transmittance` is not one of the two rules.
     """
+    weights = ray_weights(density, transmittance=transmittance)
+    return einsum(weights, features, "... d, ... d c -> ... c"), weights.sum(dim=-1)
+
+
+def ray_weights(
+    density: Float[Tensor, "*rays D"], *, transmittance: Transmittance = "exclusive"
+) -> Float[Tensor, "*rays D"]:
+    """Return how much each sample counts in `composite`.
+
+    Raises:
+        ValueError: if `transmittance` is not one of the two rules.
+    """
     absorbed = density.cumsum(dim=-1)
     if transmittance == "exclusive":
         absorbed = absorbed - density
     elif transmittance != "inclusive":
         raise ValueError(f"transmittance must be 'exclusive' or 'inclusive', got {transmittance!r}")
-
-    weights = torch.exp(-absorbed) * -torch.expm1(-density)
-    return einsum(weights, features, "... d, ... d c -> ... c"), weights.sum(dim=-1)
+    return torch.exp(-absorbed) * -torch.expm1(-density)
 
 
 class DensityVolume(nn.Module):

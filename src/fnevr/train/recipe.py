@@ -40,6 +40,9 @@ class LossWeights(FrozenConfig):
     auxiliary: float = 1.5
     """Pyramid L1 of the volume renderer's auxiliary picture (stage "full")."""
 
+    sigma: NonNegativeFloat = 0.0
+    """Sigma matching of the density features with the fitted head; 0 leaves it out."""
+
     decoded: float = 5.0
     """Pyramid L1 of the decoded picture before the composite (stage "full")."""
 

@@ -23,6 +23,7 @@ from fnevr.losses import (
 )
 from fnevr.models.lite import CELL, FNeVRLite, Window
 from fnevr.models.lite.motion import LiteMotion
+from fnevr.train.density import density_distance
 from fnevr.train.recipe import Recipe
 from fnevr.train.share import WHOLE, Share
 
@@ -102,6 +103,10 @@ def _picture_terms(
     }
     if generated.rendered is not None:
         terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
+    if recipe.weights.sigma and generated.density_features is not None:
+        terms["sigma"] = density_distance(
+            generated.density_features, pairs.driving_landmarks, window, size // CELL
+        )
     if compare is not None:
         landmarks = window.of_points(pairs.driving_landmarks, size // CELL)
         terms |= compare(generated.image, expected, landmarks)

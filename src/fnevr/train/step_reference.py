@@ -20,7 +20,9 @@ from fnevr.losses import (
     region_weights,
     weighted_l1,
 )
+from fnevr.models.lite import Window
 from fnevr.models.portrait import PortraitModel
+from fnevr.train.density import density_distance
 from fnevr.train.recipe import Recipe
 from fnevr.train.share import WHOLE, Share
 from fnevr.train.step import Compare
@@ -60,6 +62,14 @@ def reference_terms(
         terms["regions"] = weighted_l1(generated.image, driving_01, attention)
     if generated.rendered is not None:
         terms["auxiliary"] = (generated.rendered - driving_01).abs().mean()
+    if recipe.weights.sigma and generated.density_features is not None:
+        cells = generated.density_features.shape[-1]
+        terms["sigma"] = density_distance(
+            generated.density_features,
+            pairs.driving_landmarks,
+            Window(0, 0, cells),
+            cells,
+        )
     if compare is not None:
         terms |= compare(generated.image, driving_01, pairs.driving_landmarks)
 
