@@ -31,7 +31,8 @@ OPTIONS = {
     ],
     "reconstruct": ["clip", "--output", "--model", "--device", "--json"],
     "reconstruct3d": [
-        *("image", "--output", "--overlay", "--depth", "--normals", "--face", "--json"),
+        *("image", "--output", "--overlay", "--depth", "--normals", "--face", "--deca"),
+        *("--flame", "--json"),
     ],
     "prepare": [
         *("videos", "out_dir", "--licence", "--identity", "--val-share", "--min-seconds"),

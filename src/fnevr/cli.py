@@ -271,23 +271,40 @@ def reconstruct3d(
     face: Annotated[
         int | None, typer.Option("--face", min=0, help="Which face; 0 is the largest.")
     ] = None,
+    deca: Annotated[
+        Path | None,
+        typer.Option("--deca", help="DECA's checkpoint: its encoder instead of fitting."),
+    ] = None,
+    flame: Annotated[
+        Path | None, typer.Option("--flame", help="FLAME's model file, which --deca needs.")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Fit the head model to a face: mesh, shape, expression, pose, camera."""
     flags = {"IMAGE": image, "--output": output, "--overlay": overlay}
-    with _answering_for_errors({**flags, "--depth": depth, "--normals": normals}):
+    more = {"--depth": depth, "--normals": normals, "--deca": deca, "--flame": flame}
+    with _answering_for_errors(flags | more):
         _check_json(json_file, output)
 
         from fnevr.face3d.reconstruction import reconstruct_file
 
         report = reconstruct_file(
-            image, output, overlay=overlay, depth=depth, normals=normals, face=face
+            image,
+            output,
+            overlay=overlay,
+            depth=depth,
+            normals=normals,
+            face=face,
+            deca=deca,
+            flame=flame,
         )
         if json_file is not None:
             _write_json(json_file, report.model_dump_json(indent=2))
+        error = report.error_px
+        met = "" if error is None else f"; landmarks met within {error:.1f} pixels"
         typer.echo(
             f"{report.output}: yaw {report.yaw_deg:.0f}, pitch {report.pitch_deg:.0f}, roll "
-            f"{report.roll_deg:.0f} degrees; landmarks met within {report.error_px:.1f} pixels",
+            f"{report.roll_deg:.0f} degrees{met}",
             err=True,
         )
 

@@ -72,7 +72,7 @@ def load_checkpoint(checkpoint: str | Path, config: AnyConfig | None = None) -> 
         CheckpointError: if the file is unsafe, damaged, or does not match the model.
     """
     path = Path(checkpoint)
-    parts = _read(path)
+    parts = read_parts(path)
     layout = _detect(parts, path)
     if config is None:
         config = base_config("inclusive") if layout.architecture == "fnevr" else fomm_config()
@@ -124,8 +124,12 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
         (Path(folder) / path.name).replace(path)
 
 
-def _read(path: Path) -> dict[str, dict[str, Tensor]]:
-    """Return the state dicts of a checkpoint, by part."""
+def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Return the state dicts of a checkpoint, by part; what is no state dict is left out.
+
+    Raises:
+        CheckpointError: if the file is missing, unsafe or damaged.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
     try:

@@ -15,6 +15,7 @@ from jaxtyping import Int, UInt8
 from pydantic import BaseModel, ConfigDict
 
 from fnevr.errors import FaceError, FnevrError
+from fnevr.face3d.deca import DecaEncoder
 from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks, fit_track
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
 from fnevr.face3d.mesh_file import check_mesh_target, write_mesh
@@ -80,25 +81,32 @@ class HeadReport(BaseModel):
     shift_px: list[float]
     """Where the origin of the head's frame is in the picture."""
 
-    error_px: float
-    """Mean distance between landmarks and vertices in the picture."""
+    error_px: float | None
+    """Mean distance between landmarks and vertices in the picture; None with an encoder."""
 
 
 def reconstruct(
-    rgb: UInt8[np.ndarray, "H W 3"], *, face: int | None = None, model: HeadModel | None = None
+    rgb: UInt8[np.ndarray, "H W 3"],
+    *,
+    face: int | None = None,
+    model: HeadModel | None = None,
+    encoder: DecaEncoder | None = None,
 ) -> Fit:
-    """Fit the head model to one face of a picture.
+    """Fit the head model to one face of a picture, or estimate the head by an encoder.
 
     Args:
         rgb: the picture.
         face: which one, the largest being 0; None means the largest.
-        model: to share one that is loaded already.
+        model: to share one that is loaded already; with an encoder, FLAME.
+        encoder: DECA's; None fits to landmarks.
 
     Raises:
         FaceError: if there is no such face, or it is too small.
     """
-    landmarks = torch.tensor(find_face(rgb, face), dtype=torch.float32)
-    return fit_landmarks(model or HeadModel.packaged(), landmarks.unsqueeze(0))
+    model, found = model or HeadModel.packaged(), find_face(rgb, face)
+    if encoder is not None:
+        return encoder.fit(rgb, found, model)
+    return fit_landmarks(model, torch.tensor(found, dtype=torch.float32).unsqueeze(0))
 
 
 def reconstruct_video(
@@ -138,6 +146,8 @@ def reconstruct_file(
     depth: PathLike | None = None,
     normals: PathLike | None = None,
     face: int | None = None,
+    deca: PathLike | None = None,
+    flame: PathLike | None = None,
 ) -> HeadReport:
     """Read a picture, write the head's mesh, and pictures of it where a path is given.
 
@@ -148,8 +158,11 @@ def reconstruct_file(
         depth: gray, white at the nearest point.
         normals: in the usual colours.
         face: which one, the largest being 0; None means the largest.
+        deca: DECA's checkpoint, to estimate the head by its encoder instead of fitting it.
+        flame: FLAME's model file; DECA needs it.
 
     Raises:
+        CheckpointError: if one of the last two is not what it should be.
         MediaError: if a file cannot be read or written.
         FaceError: if there is no such face.
         FnevrError: if two of the files are the same.
@@ -162,8 +175,12 @@ def reconstruct_file(
     if len(set(paths)) < len(paths):
         raise FnevrError("two of the files are the same\ngive each output a name of its own")
 
-    rgb, model = read_image(image), HeadModel.packaged()
-    fit = reconstruct(rgb, face=face, model=model)
+    if (deca is None) != (flame is None):
+        raise FnevrError("--deca and --flame belong together: give both files or neither")
+    model = HeadModel.packaged() if flame is None else HeadModel.from_file(Path(flame))
+    encoder = None if deca is None else DecaEncoder.from_file(Path(deca))
+    rgb = read_image(image)
+    fit = reconstruct(rgb, face=face, model=model, encoder=encoder)
     faces = model.faces.numpy()
     write_mesh(output, fit.vertices[0].numpy(), faces)
     if pictures:
@@ -180,7 +197,7 @@ def reconstruct_file(
 
 
 def _report(image: str, output: str, fit: Fit) -> HeadReport:
-    parameters, camera = fit.parameters, fit.camera
+    parameters, camera, errors = fit.parameters, fit.camera, fit.errors_px
     pose = parameters.pose[0]
     yaw, pitch, roll = head_angles_deg(rotation_matrices(pose[0])).tolist()
     return HeadReport(
@@ -194,5 +211,5 @@ def _report(image: str, output: str, fit: Fit) -> HeadReport:
         roll_deg=roll,
         pixels_per_metre=camera.scale.item(),
         shift_px=camera.shift[0].tolist(),
-        error_px=fit.errors_px[0, :NUM_MESH].mean().item(),
+        error_px=None if errors is None else errors[0, :NUM_MESH].mean().item(),
     )
