@@ -8,7 +8,7 @@ Shapes: H and W of the source picture, h1 and w1 of driving pictures, h and w of
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
@@ -46,7 +46,7 @@ from fnevr.motion_track import (
     save_motion,
 )
 from fnevr.presets import DEFAULT, resolve_model
-from fnevr.rendering import Progress, check_device, render
+from fnevr.rendering import Move, Progress, check_device, render
 from fnevr.report import Report, versions
 from fnevr.source import Framing, Source, find_keypoints, prepare
 
@@ -237,10 +237,7 @@ class Animator:
         timed = (_timed(index, rgb) for index, rgb in enumerate(driving_rgb_frames))
         driver = Driver(self._batches(timed, crop), ARRAY_RATE, None)
         adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
-        rendered = render(
-            self.model, source, driver, best_frame if relative else None, None, adjust
-        )
-        return (rgb for rgb, _ in rendered[1])
+        return self._lazy_frames(source, driver, best_frame if relative else None, adjust)
 
     def pose_editor(self, picture: Picture, framing: Framing | None = None) -> PoseEditor:
         """Make a picture ready to be turned, so that each angle then costs one frame.
@@ -379,7 +376,7 @@ class Animator:
             )
         return track_batches(track, self.batch_size)
 
-    def _adjustment(self, turn: HeadTurn) -> Callable[[Keypoints], Keypoints] | None:
+    def _adjustment(self, turn: HeadTurn) -> Move | None:
         """Return what turns the driving keypoints further; None where nothing does."""
         return None if turn.is_none else partial(turn.apply, self.editor)
 
@@ -388,7 +385,7 @@ class Animator:
         source: Source,
         driver: Driver,
         best_frame: BestFrame | None,
-        adjust: Callable[[Keypoints], Keypoints] | None,
+        adjust: Move | None,
     ) -> Iterator[Output]:
         for rgb, _ in render(self.model, source, driver, best_frame, None, adjust)[1]:
             yield rgb

@@ -17,7 +17,8 @@ from media_clips import make_video
 from raw_videos import QUICK, talking_frames, write_raw_videos
 from typer.testing import CliRunner
 
-from fnevr.cli import BAD_INPUT, app
+from fnevr.cli import app
+from fnevr.commands.options import BAD_INPUT
 from fnevr.data.clips import load_clips
 from fnevr.data.manifest import read_manifest
 from fnevr.data.pairs import PairSampler

@@ -1,0 +1,294 @@
+"""Commands on faces: animate, reconstruct, edit, reconstruct3d. Parse, call one function, print.
+
+Nothing slow is imported before a command.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fnevr.commands.options import (
+    DeviceOption,
+    Json,
+    Model,
+    answering_for_errors,
+    check_json,
+    write_json,
+)
+from fnevr.errors import FnevrError
+
+if TYPE_CHECKING:
+    from fnevr.report import Report
+
+Yaw = Annotated[
+    float, typer.Option("--yaw", help="Degrees; positive: the head turns to the viewer's right.")
+]
+Pitch = Annotated[float, typer.Option("--pitch", help="Degrees; positive: up.")]
+Roll = Annotated[float, typer.Option("--roll", help="Degrees; positive: clockwise as seen.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov, .mkv or .gif.")
+]
+
+
+def animate(
+    *,
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", help="A picture with a face. Default: the bundled portrait."),
+    ] = None,
+    driving: Annotated[
+        Path | None,
+        typer.Option(
+            "--driving",
+            help="A video, a folder of pictures, or a keypoint track (.safetensors). "
+            "Default: the bundled motion.",
+        ),
+    ] = None,
+    output: Output = Path("result.mp4"),
+    model: Model = "lite",
+    device: DeviceOption = None,
+    relative: Annotated[
+        bool,
+        typer.Option(
+            "--relative/--absolute",
+            help="Move the source by the driver's changes, or put its keypoints where the "
+            "driver's are.",
+        ),
+    ] = True,
+    crop: Annotated[
+        bool,
+        typer.Option("--crop/--no-crop", help="Look for the faces, or take whole pictures."),
+    ] = True,
+    paste_back: Annotated[
+        bool,
+        typer.Option(
+            "--paste-back/--no-paste-back",
+            help="Frames of the source's size, or the model's square image.",
+        ),
+    ] = True,
+    face: Annotated[
+        int | None,
+        typer.Option(
+            "--face", min=0, help="Which face of the source; 0 is the largest, and the default."
+        ),
+    ] = None,
+    best_frame: Annotated[
+        str | None,
+        typer.Option(
+            "--best-frame",
+            metavar="auto|first|N",
+            help="The driver's frame from which motion is measured. Default: auto, the one that "
+            "looks most like the source.",
+        ),
+    ] = None,
+    yaw: Yaw = 0.0,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
+    json_file: Json = None,
+) -> None:
+    """Move a portrait as a driving video does; with no options, the bundled ones."""
+    flags = {"--source": source, "--driving": driving, "--output": output, "--model": model}
+    with answering_for_errors(flags):
+        if best_frame is not None and not relative:
+            raise FnevrError("--best-frame has no meaning with --absolute: leave one of them out")
+        if face is not None and not crop:
+            raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
+        reference = _best_frame("auto" if best_frame is None else best_frame)
+        check_json(json_file, output)
+
+        from fnevr.animate import Animator
+        from fnevr.presets import asset
+        from fnevr.progress import progress_bar
+
+        source = source or asset("portrait.jpg")
+        driving = driving or asset("motion.safetensors")
+        animator = Animator.from_pretrained(model, device=device)
+        with progress_bar() as progress:
+            report = animator.animate(
+                source,
+                driving,
+                output,
+                relative=relative,
+                crop=crop,
+                paste_back=paste_back,
+                face=face,
+                best_frame=reference,
+                yaw_deg=yaw,
+                pitch_deg=pitch,
+                roll_deg=roll,
+                progress=progress,
+            )
+        _tell(report, json_file)
+
+
+def reconstruct(
+    clip: Annotated[Path, typer.Argument(help="A video, framed as the model expects.")],
+    output: Output = Path("result.mp4"),
+    model: Model = "lite",
+    device: DeviceOption = None,
+    json_file: Json = None,
+) -> None:
+    """Rebuild a clip from its first frame and its motion, as the paper's protocol does.
+
+    Absolute motion, no crop, no paste-back.
+    """
+    with answering_for_errors({"CLIP": clip, "--output": output, "--model": model}):
+        check_json(json_file, output)
+
+        from fnevr.animate import Animator
+        from fnevr.progress import progress_bar
+
+        animator = Animator.from_pretrained(model, device=device)
+        with progress_bar() as progress:
+            report = animator.reconstruct(clip, output, progress=progress)
+        _tell(report, json_file)
+
+
+def edit(
+    image: Annotated[Path, typer.Argument(help="A picture with a face.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A picture, or with --sweep a video. Default: edited.png or sweep.mp4.",
+        ),
+    ] = None,
+    yaw: Yaw = 0.0,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep",
+            metavar="AXIS=FROM:TO",
+            help="A video that turns from one angle to another and back: yaw=-30:30.",
+        ),
+    ] = None,
+    model: Model = "lite",
+    device: DeviceOption = None,
+    crop: Annotated[
+        bool, typer.Option("--crop/--no-crop", help="Look for the face, or take it all.")
+    ] = True,
+    paste_back: Annotated[
+        bool,
+        typer.Option(
+            "--paste-back/--no-paste-back",
+            help="The picture's size, or the model's square image.",
+        ),
+    ] = True,
+    face: Annotated[
+        int | None, typer.Option("--face", min=0, help="Which face; 0 is the largest.")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Turn the head of a portrait by angles."""
+    output = output or Path("edited.png" if sweep is None else "sweep.mp4")
+    with answering_for_errors({"IMAGE": image, "--output": output, "--model": model}):
+        if face is not None and not crop:
+            raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
+        check_json(json_file, output)
+
+        from fnevr.animate import Animator
+        from fnevr.edit import Sweep
+        from fnevr.progress import progress_bar
+
+        chosen = None if sweep is None else Sweep.parse(sweep)
+        animator = Animator.from_pretrained(model, device=device)
+        with progress_bar() as progress:
+            report = animator.edit(
+                image,
+                output,
+                yaw_deg=yaw,
+                pitch_deg=pitch,
+                roll_deg=roll,
+                sweep=chosen,
+                crop=crop,
+                paste_back=paste_back,
+                face=face,
+                progress=progress,
+            )
+        for warning in report.warnings:
+            typer.echo(f"Warning: {warning}", err=True)
+        if json_file is not None:
+            write_json(json_file, report.model_dump_json(indent=2))
+        typer.echo(f"{report.output}: {report.width} x {report.height}", err=True)
+
+
+def reconstruct3d(
+    image: Annotated[Path, typer.Argument(help="A picture with a face.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The mesh to write: .obj, .ply or .glb.")
+    ] = Path("mesh.obj"),
+    overlay: Annotated[
+        Path | None, typer.Option("--overlay", help="Also draw the mesh over the picture.")
+    ] = None,
+    depth: Annotated[Path | None, typer.Option("--depth", help="Also draw the depth.")] = None,
+    normals: Annotated[
+        Path | None, typer.Option("--normals", help="Also draw the surface's directions.")
+    ] = None,
+    face: Annotated[
+        int | None, typer.Option("--face", min=0, help="Which face; 0 is the largest.")
+    ] = None,
+    deca: Annotated[
+        Path | None,
+        typer.Option("--deca", help="DECA's checkpoint: its encoder instead of fitting."),
+    ] = None,
+    flame: Annotated[
+        Path | None, typer.Option("--flame", help="FLAME's model file, which --deca needs.")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Fit the head model to a face: mesh, shape, expression, pose, camera."""
+    flags = {"IMAGE": image, "--output": output, "--overlay": overlay}
+    more = {"--depth": depth, "--normals": normals, "--deca": deca, "--flame": flame}
+    with answering_for_errors(flags | more):
+        check_json(json_file, output)
+
+        from fnevr.face3d.reconstruction import reconstruct_file
+
+        report = reconstruct_file(
+            image,
+            output,
+            overlay=overlay,
+            depth=depth,
+            normals=normals,
+            face=face,
+            deca=deca,
+            flame=flame,
+        )
+        if json_file is not None:
+            write_json(json_file, report.model_dump_json(indent=2))
+        error = report.error_px
+        met = "" if error is None else f"; landmarks met within {error:.1f} pixels"
+        typer.echo(
+            f"{report.output}: yaw {report.yaw_deg:.0f}, pitch {report.pitch_deg:.0f}, roll "
+            f"{report.roll_deg:.0f} degrees{met}",
+            err=True,
+        )
+
+
+def _best_frame(text: str) -> Literal["auto", "first"] | int:
+    if text == "auto":
+        return "auto"
+    if text == "first":
+        return "first"
+    if text.isdecimal():
+        return int(text)
+    raise FnevrError(f"--best-frame must be auto, first or a frame's number from 0, got '{text}'")
+
+
+def _tell(report: Report, json_file: str | None) -> None:
+    """Write the report, and one line about the result for people."""
+    for warning in report.warnings:
+        typer.echo(f"Warning: {warning}", err=True)
+    if json_file is not None:
+        write_json(json_file, report.model_dump_json(indent=2))
+    typer.echo(
+        f"{report.output}: {report.frames} frames of {report.width} x {report.height} in "
+        f"{report.seconds:.1f} s ({report.frames_per_second:.1f} frames per second)",
+        err=True,
+    )

@@ -1,0 +1,214 @@
+"""Commands on clips and weights: prepare, train, convert, models. Parse, call one function, print.
+
+Nothing slow is imported before a command.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fnevr.commands.options import (
+    INTERRUPTED,
+    DeviceOption,
+    Json,
+    answering_for_errors,
+    fail,
+    write_json,
+)
+
+
+def prepare(
+    videos: Annotated[
+        Path, typer.Argument(metavar="IN", help="A folder of videos, with or without sub-folders.")
+    ],
+    out_dir: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="The prepared folder; taken up if it exists."),
+    ],
+    licence: Annotated[
+        str, typer.Option("--licence", help="Terms of the footage, kept with every clip.")
+    ] = "",
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity",
+            metavar="REGEX",
+            help="Finds who is shown in a video's path: its first group. Default: the first "
+            "sub-folder, or the file's name.",
+        ),
+    ] = None,
+    val_share: Annotated[
+        float,
+        typer.Option("--val-share", min=0, max=1, help="Share of the people for validation."),
+    ] = 0.1,
+    min_seconds: Annotated[
+        float, typer.Option("--min-seconds", min=0.1, help="Leave shorter clips out.")
+    ] = 1.0,
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", min=0.1, help="Divide longer clips.")
+    ] = 10.0,
+    min_face: Annotated[
+        float, typer.Option("--min-face", min=1, help="Leave smaller faces out, in pixels.")
+    ] = 90.0,
+    voxceleb: Annotated[
+        Path | None,
+        typer.Option(
+            "--voxceleb", metavar="LISTS", help="VoxCeleb's text files: who is where, and when."
+        ),
+    ] = None,
+    cropped: Annotated[
+        bool,
+        typer.Option("--cropped", help="IN holds clips.tsv and clips/: cropped already."),
+    ] = False,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
+    shards: Annotated[
+        Path | None,
+        typer.Option("--shards", metavar="DIR", help="Also pack the clips for object stores."),
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Turn videos into clips for training; an interrupted run goes on when it is run again."""
+    flags = {"IN": videos, "OUT": out_dir, "--voxceleb": voxceleb, "--shards": shards}
+    with answering_for_errors(flags):
+        from fnevr.data.prepare import prepare as prepare_videos
+        from fnevr.data.settings import make_settings
+        from fnevr.progress import progress_bar
+
+        settings = make_settings(
+            licence=licence,
+            identity=identity,
+            val_share=val_share,
+            min_seconds=min_seconds,
+            max_seconds=max_seconds,
+            min_face_px=min_face,
+        )
+        try:
+            with progress_bar("videos") as progress:
+                report = prepare_videos(
+                    videos,
+                    out_dir,
+                    settings,
+                    voxceleb=voxceleb,
+                    cropped=cropped,
+                    workers=workers,
+                    progress=progress,
+                )
+        except KeyboardInterrupt:
+            fail(INTERRUPTED, "Interrupted; the same command goes on where this one stopped.")
+        if shards is not None:
+            from fnevr.data.shards import write_shards
+
+            with progress_bar("clips") as progress:
+                write_shards(out_dir, shards, progress=progress)
+        if json_file is not None:
+            write_json(json_file, report.model_dump_json(indent=2))
+        for line in report.lines():
+            typer.echo(line, err=True)
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="A prepared folder of clips.")],
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Checkpoints and logs; taken up if it exists.")
+    ],
+    recipe: Annotated[str, typer.Option("--recipe", help="A recipe's name, or a JSON file.")] = (
+        "full"
+    ),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe; repeatable."),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init",
+            metavar="MODEL",
+            help="Start from a preset or a model folder. Default: from new weights.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            help="What to start anew: lite, base, fomm or a config.json. Default: lite.",
+        ),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Time budget.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Step budget.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Pairs per step, over all processes.")
+    ] = None,
+    device: DeviceOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the recipe as it would be used, and stop.")
+    ] = False,
+) -> None:
+    """Train a model; an interrupted run goes on when the same command is run again.
+
+    `base` and `fomm` need `--recipe reference`.
+
+    Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
+    """
+    with answering_for_errors({"DATA": data, "RUN": run_dir, "--init": init, "--model": model}):
+        from fnevr.train.recipe import choose_recipe
+
+        options = {"minutes": minutes, "steps": steps, "batch_size": batch_size}
+        given = [f"{name}={value}" for name, value in options.items() if value is not None]
+        chosen = choose_recipe(recipe, [*given, *(settings or [])])
+        if dry_run:
+            typer.echo(chosen.model_dump_json(indent=2))
+            return
+
+        from fnevr.train.interrupt import stop_on_signals
+        from fnevr.train.launch import make_trainer, show_run
+
+        with stop_on_signals() as should_stop:
+            trainer = make_trainer(data, run_dir, chosen, init=init, model=model, device=device)
+            is_done = show_run(trainer, should_stop)
+        if trainer.is_main:
+            stopped = f"stopped at step {trainer.step}; the same command goes on"
+            done = f"{run_dir / 'model'}: trained {trainer.step} steps"
+            typer.echo(done if is_done else stopped, err=True)
+        if not is_done:
+            raise typer.Exit(INTERRUPTED)
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="Another project's checkpoint (.pth.tar).")],
+    out_dir: Annotated[Path, typer.Argument(help="Gets config.json and model.safetensors.")],
+) -> None:
+    """Convert the FNeVR authors' checkpoint, or FOMM's, to a folder for --model."""
+    with answering_for_errors({"CHECKPOINT": checkpoint, "OUT_DIR": out_dir}):
+        from fnevr.compat import convert as convert_checkpoint
+
+        model = convert_checkpoint(checkpoint, out_dir)
+        num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        name = type(model).__name__
+        typer.echo(f"{out_dir}: {name}, {num_parameters / 1e6:.3f} M parameters", err=True)
+
+
+def models(json_file: Json = None) -> None:
+    """List the presets, and whether their weights are here."""
+    with answering_for_errors({}):
+        from fnevr.presets import PRESETS, is_installed
+
+        rows = [
+            {
+                "name": preset.name,
+                "summary": preset.summary,
+                "installed": is_installed(preset),
+                "sha256": preset.sha256,
+            }
+            for preset in PRESETS
+        ]
+        if json_file is not None:
+            write_json(json_file, json.dumps(rows, indent=2))
+            return
+        for row in rows:
+            state = "ready" if row["installed"] else "no weights here"
+            typer.echo(f"{row['name']:8} {state:16} {row['summary']}")

@@ -1,0 +1,102 @@
+"""What the commands share: options, exit codes, messages for what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from fnevr.errors import FnevrError
+
+OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
+DEBUG_VARIABLE = "FNEVR_DEBUG"
+ISSUES = "please report it with the output of the same command run with FNEVR_DEBUG=1"
+
+
+class Device(StrEnum):
+    """What a network can run on."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+Model = Annotated[
+    str, typer.Option("--model", help="A preset (see `fnevr models`) or a folder with weights.")
+]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(
+        "--device", help="Default: cuda if there is some, otherwise cpu.", show_default=False
+    ),
+]
+Json = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help='Write a report; "-" is stdout.')
+]
+
+
+@contextmanager
+def answering_for_errors(flags: Mapping[str, object]) -> Iterator[None]:
+    """Turn what goes wrong into a message on stderr and an exit code.
+
+    Args:
+        flags: the options that name files; a message about such a file quotes its option.
+    """
+    try:
+        yield
+    except FnevrError as error:
+        fail(BAD_INPUT, f"Error: {error}{_flag_behind(str(error), flags)}")
+    except KeyboardInterrupt:
+        fail(INTERRUPTED, "Interrupted; nothing was written.")
+    except typer.Exit:
+        raise
+    except MemoryError:
+        fail(OUR_FAULT, "Error: there is not enough memory; use a smaller picture.")
+    except Exception as error:  # noqa: BLE001 - the outermost caller: what is left is our fault
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        what = f"{type(error).__name__}: {error}"
+        fail(OUR_FAULT, f"Internal error, which is our fault: {what}\n{ISSUES}.")
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """Print a message on stderr and leave with an exit code."""
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def _flag_behind(message: str, flags: Mapping[str, object]) -> str:
+    """Name the option that a message about a file is about, unless it does so itself."""
+    if "--" in message:
+        return ""
+    named = [flag for flag, value in flags.items() if value and f"{value}" in message]
+    return f" ({named[0]})" if named else ""
+
+
+def check_json(json_file: str | None, output: Path) -> None:
+    """Say before any work that a report could not be written."""
+    if json_file in (None, "-"):
+        return
+    from fnevr.media.files import check_target
+
+    path = Path(str(json_file))
+    check_target(path)
+    if path.resolve() == output.resolve():
+        raise FnevrError(f"--json and --output are both '{path}'; choose two files")
+
+
+def write_json(target: str, text: str) -> None:
+    """Write a report to a file, or to stdout for "-"."""
+    if target == "-":
+        typer.echo(text)
+        return
+    from fnevr.media.files import atomic_path
+
+    with atomic_path(target) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
