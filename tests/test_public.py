@@ -15,6 +15,7 @@ NAMES = [
     "FnevrError",
     "Keypoints",
     "MediaError",
+    "PoseEditor",
     "Report",
     "__version__",
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fnevr.animate import Animator, Report
+    from fnevr.edit import PoseEditor
     from fnevr.errors import CheckpointError, FaceError, FnevrError, MediaError
     from fnevr.geometry.keypoints import Keypoints
     from fnevr.models.fnevr import FNeVR
@@ -15,6 +16,7 @@ __version__ = "0.1.0"
 
 _HOME_OF_NAME = {
     "Animator": "fnevr.animate",
+    "PoseEditor": "fnevr.edit",
     "Report": "fnevr.animate",
     "CheckpointError": "fnevr.errors",
     "FaceError": "fnevr.errors",
@@ -31,6 +33,7 @@ __all__ = [
     "FnevrError",
     "Keypoints",
     "MediaError",
+    "PoseEditor",
     "Report",
     "__version__",
 ]

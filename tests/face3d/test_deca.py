@@ -76,7 +76,12 @@ def test_numbers_become_a_head_in_the_picture(flame, monkeypatch):
     numbers = torch.randn(1, 236, generator=torch.Generator().manual_seed(1)) * 0.3
     numbers[:, 206:209] = torch.tensor([[8.0, 0.01, 0.02]])
     seen = []
-    monkeypatch.setattr(DecaEncoder, "forward", lambda _, picture: seen.append(picture) or numbers)
+
+    def forward(_, picture):
+        seen.append(picture)
+        return numbers
+
+    monkeypatch.setattr(DecaEncoder, "forward", forward)
     portrait = read_image(asset("portrait.jpg"))
     landmarks = find_face(portrait)
     fit = encoder.fit(portrait, landmarks, model)
@@ -93,7 +98,7 @@ def test_numbers_become_a_head_in_the_picture(flame, monkeypatch):
     in_view = (vertices[:, :2] + torch.tensor([0.01, 0.02])) * 8 * torch.tensor([1.0, -1.0])
     centre = torch.tensor([region.centre_x, region.centre_y])
     torch.testing.assert_close(fit.vertices_px[0, :, :2], centre + in_view * region.size / 2)
-    assert fit.errors_px is None
+    assert fit.errors_px.shape == (1, 0)
 
 
 def test_the_region_is_about_the_face():

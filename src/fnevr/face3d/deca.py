@@ -103,7 +103,8 @@ class DecaEncoder(nn.Module):
         shift_px = centre + scale_px[:, None] * shift * shift.new_tensor([1.0, -1.0])
         camera = WeakPerspective(scale_px, shift_px)
         vertices = model(parameters).vertices
-        return Fit(parameters, camera, vertices, camera.project(vertices), None)
+        no_errors = vertices.new_zeros(1, 0)
+        return Fit(parameters, camera, vertices, camera.project(vertices), no_errors)
 
 
 def face_region(landmarks: Landmarks) -> Region:

@@ -50,15 +50,15 @@ class Fit:
         camera: from the head's frame to pixels.
         vertices: posed, in the head's frame (metres, y up).
         vertices_px: the same in the picture: x, y and depth in pixels, 0 at their mean.
-        errors_px: distance of each landmark to its vertex in the picture; None where the vertices
-            are not the landmarks.
+        errors_px: distance of each landmark to its vertex in the picture; of none (N = 0) where the
+            vertices are not the landmarks.
     """
 
     parameters: HeadParameters
     camera: WeakPerspective
     vertices: Float[Tensor, "B V 3"]
     vertices_px: Float[Tensor, "B V 3"]
-    errors_px: Float[Tensor, "B N"] | None
+    errors_px: Float[Tensor, "B N"]
 
 
 @dataclass(frozen=True)

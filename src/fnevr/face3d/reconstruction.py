@@ -211,5 +211,5 @@ def _report(image: str, output: str, fit: Fit) -> HeadReport:
         roll_deg=roll,
         pixels_per_metre=camera.scale.item(),
         shift_px=camera.shift[0].tolist(),
-        error_px=None if errors is None else errors[0, :NUM_MESH].mean().item(),
+        error_px=errors[0, :NUM_MESH].mean().item() if errors.numel() else None,
     )
