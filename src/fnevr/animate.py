@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -18,41 +17,30 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from fnevr.driving import (
-    BestFrame,
-    Driver,
-    Picture,
-    face_crops,
-    resized,
-    track_batches,
-    video_batches,
-)
+from fnevr.drivers import Drivers
+from fnevr.driving import BestFrame, Driver, Picture
 from fnevr.edit import EditReport, HeadTurn, PoseEditor, Sweep, check_inputs, write_edit
 from fnevr.errors import CheckpointError, MediaError
-from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike, check_target
 from fnevr.media.image import check_image_target, check_rgb, read_image
-from fnevr.media.video import VideoFrame, VideoWriter, check_video_target, open_video
+from fnevr.media.video import VideoWriter, check_video_target, open_video
 from fnevr.models import load_model
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
-from fnevr.motion_log import DrivingBatch
 from fnevr.motion_track import (
     MotionTrack,
     check_motion_name,
     is_motion,
-    load_motion,
     record_motion,
     save_motion,
 )
 from fnevr.presets import DEFAULT, resolve_model
 from fnevr.rendering import Move, Progress, check_device, render
 from fnevr.report import Report, versions
-from fnevr.source import Framing, Source, find_keypoints, prepare
+from fnevr.source import Framing, Source, prepare
 
 # On two CPU cores, batches of 2, 4 and 8 of `lite` took longer per frame than single frames.
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 1, 8
-ARRAY_RATE = Fraction(25)  # frames per second that arrays without time-stamps are taken to have
 
 Output = UInt8[np.ndarray, "h w 3"]
 
@@ -87,6 +75,7 @@ class Animator:
         self.model = model.to(self.device).eval()
         self.name = name
         self.batch_size = batch_size
+        self.drivers = Drivers(self.model, name, self.device, batch_size)
         self._editor = None if editor is None else editor.to(self.device).eval()
 
     @classmethod
@@ -172,7 +161,7 @@ class Animator:
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
         picture = read_image(source)
-        with self._open(driving, crop) as driver:
+        with self.drivers.open(driving, crop) as driver:
             prepared = prepare(self.model, picture, Framing(crop, paste_back, face), self.device)
             choice = best_frame if relative else None
             index, frames = render(self.model, prepared, driver, choice, progress, adjust)
@@ -202,7 +191,7 @@ class Animator:
             raise MediaError(f"'{clip}' is a keypoint track; reconstruct needs a video")
         with open_video(clip) as reader:
             first = next(iter(reader)).rgb
-        with self._open(clip, crop=False) as driver:
+        with self.drivers.open(clip, crop=False) as driver:
             prepared = prepare(self.model, first, Framing(False, False), self.device)
             index, frames = render(self.model, prepared, driver, None, progress)
             num_frames = _write(output, prepared, driver, frames)
@@ -234,8 +223,7 @@ class Animator:
         """
         check_rgb(source_rgb)
         source = prepare(self.model, source_rgb, Framing(crop, paste_back, face), self.device)
-        timed = (_timed(index, rgb) for index, rgb in enumerate(driving_rgb_frames))
-        driver = Driver(self._batches(timed, crop), ARRAY_RATE, None)
+        driver = self.drivers.of_arrays(driving_rgb_frames, crop)
         adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
         return self._lazy_frames(source, driver, best_frame if relative else None, adjust)
 
@@ -332,49 +320,11 @@ class Animator:
         """
         check_motion_name(output)
         check_target(output)
-        with self._open(driving, crop) as driver:
+        with self.drivers.open(driving, crop) as driver:
             keypoints = (batch.keypoints for batch in driver.batches)
             track = record_motion(keypoints, driver.frame_rate, model_name or self.name)
         save_motion(output, track)
         return track
-
-    @contextmanager
-    def _open(self, path: PathLike, crop: bool) -> Iterator[Driver]:
-        """Open a keypoint track or a video as a driver."""
-        if is_motion(path):
-            track = load_motion(path)
-            driver = Driver(self._track_batches(path, track), track.frame_rate, len(track))
-            if track.model != self.name:
-                driver.warnings.append(
-                    f"'{path}' was recorded with the model '{track.model}', not '{self.name}'"
-                )
-            yield driver
-            return
-        with open_video(path) as reader:
-            info = reader.info
-            audio_from = Path(path) if info.has_audio else None
-            batches = self._batches(reader, crop)
-            driver = Driver(batches, info.frame_rate, info.num_frames, audio_from)
-            yield driver
-            if reader.damage:
-                driver.warnings.append(reader.damage)
-
-    def _batches(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[DrivingBatch]:
-        size = self.model.config.image_size
-        square = face_crops(frames, size) if crop else resized(frames, size)
-        return video_batches(square, self._keypoints, self.batch_size)
-
-    def _keypoints(self, pictures: list[Picture]) -> Keypoints:
-        return find_keypoints(self.model, pictures, self.device)
-
-    def _track_batches(self, path: PathLike, track: MotionTrack) -> Iterator[DrivingBatch]:
-        wanted = getattr(self.model.config, "num_keypoints", track.keypoints.num_keypoints)
-        if track.keypoints.num_keypoints != wanted:
-            raise MediaError(
-                f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
-                f"'{self.name}' has {wanted}: record the motion with this model"
-            )
-        return track_batches(track, self.batch_size)
 
     def _adjustment(self, turn: HeadTurn) -> Move | None:
         """Return what turns the driving keypoints further; None where nothing does."""
@@ -432,8 +382,3 @@ def _check_output(output: PathLike, *inputs: PathLike) -> None:
     for path in inputs:
         if Path(path).resolve() == Path(output).resolve():
             raise MediaError(f"'{output}' is an input and the output; choose another output")
-
-
-def _timed(index: int, rgb: Picture) -> VideoFrame:
-    check_rgb(rgb)
-    return VideoFrame(rgb, index / ARRAY_RATE)

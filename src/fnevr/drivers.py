@@ -1,0 +1,101 @@
+"""Drivers of a model: videos, folders of pictures, keypoint tracks and arrays, opened to be read.
+
+Shapes: h1 and w1 of driving pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fnevr.driving import Driver, Picture, face_crops, resized, track_batches, video_batches
+from fnevr.errors import MediaError
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.files import PathLike
+from fnevr.media.image import check_rgb
+from fnevr.media.video import VideoFrame, open_video
+from fnevr.models.portrait import PortraitModel
+from fnevr.motion_log import DrivingBatch
+from fnevr.motion_track import MotionTrack, is_motion, load_motion
+from fnevr.source import find_keypoints
+
+ARRAY_RATE = Fraction(25)  # frames per second that arrays without time-stamps are taken to have
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """Opens what drives a model.
+
+    Attributes:
+        model: finds the keypoints.
+        name: what keypoint tracks of this model say.
+        device: where the model is.
+        batch_size: frames at a time.
+    """
+
+    model: PortraitModel
+    name: str
+    device: str
+    batch_size: int
+
+    @contextmanager
+    def open(self, path: PathLike, crop: bool) -> Iterator[Driver]:
+        """Open a keypoint track, a video or a folder of pictures.
+
+        Args:
+            path: of the driver.
+            crop: look for the face, where there are pictures.
+
+        Raises:
+            MediaError: if it cannot be read, or a track has another number of keypoints.
+        """
+        if is_motion(path):
+            track = load_motion(path)
+            driver = Driver(self._track_batches(path, track), track.frame_rate, len(track))
+            if track.model != self.name:
+                driver.warnings.append(
+                    f"'{path}' was recorded with the model '{track.model}', not '{self.name}'"
+                )
+            yield driver
+            return
+        with open_video(path) as reader:
+            info = reader.info
+            audio_from = Path(path) if info.has_audio else None
+            batches = self._batches(reader, crop)
+            driver = Driver(batches, info.frame_rate, info.num_frames, audio_from)
+            yield driver
+            if reader.damage:
+                driver.warnings.append(reader.damage)
+
+    def of_arrays(self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool) -> Driver:
+        """Take arrays as a driver; they are read as they are asked for."""
+        timed = (_timed(index, rgb) for index, rgb in enumerate(pictures))
+        return Driver(self._batches(timed, crop), ARRAY_RATE, None)
+
+    def _batches(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[DrivingBatch]:
+        size = self.model.config.image_size
+        square = face_crops(frames, size) if crop else resized(frames, size)
+        return video_batches(square, self._keypoints, self.batch_size)
+
+    def _keypoints(self, pictures: list[Picture]) -> Keypoints:
+        return find_keypoints(self.model, pictures, self.device)
+
+    def _track_batches(self, path: PathLike, track: MotionTrack) -> Iterator[DrivingBatch]:
+        wanted = getattr(self.model.config, "num_keypoints", track.keypoints.num_keypoints)
+        if track.keypoints.num_keypoints != wanted:
+            raise MediaError(
+                f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
+                f"'{self.name}' has {wanted}: record the motion with this model"
+            )
+        return track_batches(track, self.batch_size)
+
+
+def _timed(index: int, rgb: Picture) -> VideoFrame:
+    check_rgb(rgb)
+    return VideoFrame(rgb, index / ARRAY_RATE)
