@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from fnevr.config import (
+    DaGANConfig,
     DetectorConfig,
     EncoderConfig,
+    FaceVid2VidConfig,
     FNeVRConfig,
     FOMMConfig,
     HourglassConfig,
@@ -59,3 +61,46 @@ def tiny_fnevr_config():
 def tiny_fomm_config():
     """Every stage of FOMM on 32x32 pixels."""
     return FOMMConfig(**_tiny_stages(), num_bottleneck_blocks=2)
+
+
+def _tiny_face_vid2vid_config(decoder):
+    hourglass = HourglassConfig(width=4, max_width=8, num_levels=2)
+    return FaceVid2VidConfig(
+        image_size=32,
+        num_keypoints=3,
+        detector=DetectorConfig(hourglass=hourglass, downscale=2),
+        plane_width=8,
+        num_planes=2,
+        head_pose_stem_width=4,
+        head_pose_widths=(8, 8),
+        head_pose_blocks=(1, 2),
+        encoder=EncoderConfig(width=4, max_width=16, num_downs=2),
+        volume_width=4,
+        num_volume_blocks=1,
+        compressed_width=2,
+        motion_hourglass=hourglass,
+        decoder=decoder,
+        num_decoder_blocks=1,
+        spade_width=4,
+    )
+
+
+@pytest.fixture
+def tiny_configs(tiny_fnevr_config, tiny_fomm_config):
+    """Every published model on 32x32 pixels (DaGAN: 64x64), by the name of its layout."""
+    dagan = {
+        **_tiny_stages(),
+        "image_size": 64,
+        "depth_encoder_widths": (4, 4, 4, 4, 4),
+        "depth_decoder_widths": (4, 4, 4, 4, 4),
+        "num_decoder_blocks": 1,
+        "spade_width": 4,
+    }
+    return {
+        "fnevr": tiny_fnevr_config,
+        "fomm": tiny_fomm_config,
+        "face-vid2vid": _tiny_face_vid2vid_config("residual"),
+        "face-vid2vid-s": _tiny_face_vid2vid_config("spade"),
+        "dagan": DaGANConfig(**dagan, decoder="residual"),
+        "dagan-spade": DaGANConfig(**dagan, decoder="spade"),
+    }

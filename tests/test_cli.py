@@ -43,7 +43,7 @@ OPTIONS = {
         *("data", "run_dir", "--recipe", "--set", "--init", "--model", "--minutes"),
         *("--steps", "--batch-size", "--device", "--dry-run"),
     ],
-    "convert": ["checkpoint", "out_dir"],
+    "convert": ["checkpoint", "out_dir", "--depth"],
     "models": ["--json"],
 }
 

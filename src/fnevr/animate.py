@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from fnevr.drivers import Drivers
 from fnevr.driving import BestFrame, Driver, Picture
 from fnevr.edit import EditReport, HeadTurn, PoseEditor, Sweep, check_inputs, write_edit
-from fnevr.errors import CheckpointError, MediaError
+from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.media.files import PathLike, check_target
 from fnevr.media.image import check_image_target, check_rgb, read_image
 from fnevr.media.video import VideoWriter, check_video_target, open_video
@@ -160,9 +160,9 @@ class Animator:
         _check_output(output, source, driving)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
-        picture = read_image(source)
-        with self.drivers.open(driving, crop) as driver:
-            prepared = prepare(self.model, picture, Framing(crop, paste_back, face), self.device)
+        framing = Framing(crop, paste_back, face)
+        prepared = prepare(self.model, read_image(source), framing, self.device)
+        with self.drivers.open(driving, crop, prepared.keypoints) as driver:
             choice = best_frame if relative else None
             index, frames = render(self.model, prepared, driver, choice, progress, adjust)
             num_frames = _write(output, prepared, driver, frames)
@@ -191,8 +191,8 @@ class Animator:
             raise MediaError(f"'{clip}' is a keypoint track; reconstruct needs a video")
         with open_video(clip) as reader:
             first = next(iter(reader)).rgb
-        with self.drivers.open(clip, crop=False) as driver:
-            prepared = prepare(self.model, first, Framing(False, False), self.device)
+        prepared = prepare(self.model, first, Framing(False, False), self.device)
+        with self.drivers.open(clip, False, prepared.keypoints) as driver:
             index, frames = render(self.model, prepared, driver, None, progress)
             num_frames = _write(output, prepared, driver, frames)
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
@@ -223,7 +223,7 @@ class Animator:
         """
         check_rgb(source_rgb)
         source = prepare(self.model, source_rgb, Framing(crop, paste_back, face), self.device)
-        driver = self.drivers.of_arrays(driving_rgb_frames, crop)
+        driver = self.drivers.of_arrays(driving_rgb_frames, crop, source.keypoints)
         adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
         return self._lazy_frames(source, driver, best_frame if relative else None, adjust)
 
@@ -320,6 +320,11 @@ class Animator:
         """
         check_motion_name(output)
         check_target(output)
+        if self.model.uses_source_keypoints:
+            raise FnevrError(
+                f"the keypoints of '{self.name}' depend on the source: its motion cannot be "
+                "recorded without one"
+            )
         with self.drivers.open(driving, crop) as driver:
             keypoints = (batch.keypoints for batch in driver.batches)
             track = record_motion(keypoints, driver.frame_rate, model_name or self.name)

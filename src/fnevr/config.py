@@ -7,179 +7,47 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    TypeAdapter,
-    model_validator,
+from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, model_validator
+
+from fnevr.config_stages import (
+    DetectorConfig,
+    EncoderConfig,
+    FrozenConfig,
+    HourglassConfig,
+    MotionConfig,
+    PortraitConfig,
+    ReferenceConfig,
+    RendererConfig,
+    SpadeConfig,
+    Transmittance,
 )
 
-Transmittance = Literal["exclusive", "inclusive"]
-
-
-class FrozenConfig(BaseModel):
-    """What all configurations share: they cannot be changed, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class HourglassConfig(FrozenConfig):
-    """Widths of an hourglass: level i has `min(max_width, width * 2**i)` channels."""
-
-    width: PositiveInt
-    """Channels at the level of the input."""
-
-    max_width: PositiveInt = 1024
-    """Upper bound on the channels of any level."""
-
-    num_levels: PositiveInt = 5
-    """Number of halvings of the resolution."""
-
-
-class DetectorConfig(FrozenConfig):
-    """The keypoint detector."""
-
-    hourglass: HourglassConfig = HourglassConfig(width=32)
-    """The network between image and heatmaps."""
-
-    downscale: PositiveInt = 4
-    """The image is down-sampled by this factor first."""
-
-    temperature: float = Field(default=0.1, gt=0)
-    """Softmax temperature of the heatmaps; lower is sharper."""
-
-
-class MotionConfig(FrozenConfig):
-    """The dense-motion network."""
-
-    hourglass: HourglassConfig = HourglassConfig(width=64)
-    """The network between warped sources and masks."""
-
-    downscale: PositiveInt = 4
-    """The source is down-sampled by this factor first; the flow has that resolution."""
-
-    gaussian_variance: float = Field(default=0.01, gt=0)
-    """Squared width of the Gaussians that mark the keypoints, in [-1, 1] coordinates."""
-
-
-class EncoderConfig(FrozenConfig):
-    """The source encoder: `num_downs` halvings, each doubling the channels."""
-
-    width: PositiveInt = 64
-    """Channels at full resolution."""
-
-    max_width: PositiveInt = 512
-    """Upper bound on the channels."""
-
-    num_downs: PositiveInt = 2
-    """Number of halvings of the resolution."""
-
-    @property
-    def out_width(self) -> int:
-        """Channels of the encoded source."""
-        return min(self.max_width, self.width * 2**self.num_downs)
-
-
-class RendererConfig(FrozenConfig):
-    """Face volume rendering."""
-
-    num_planes: PositiveInt = 8
-    """Samples per ray: depth planes of the volume, front to back."""
-
-    plane_width: PositiveInt = 16
-    """Channels of one plane, for density and for color."""
-
-    num_residual_blocks: PositiveInt = 3
-    """Residual 3D blocks after P_sigma."""
-
-    hidden_width: PositiveInt = 128
-    """Width of the field f_theta; a multiple of 4."""
-
-    auxiliary_width: PositiveInt = 64
-    """Width of the small decoder of the auxiliary image."""
-
-    transmittance: Transmittance = "exclusive"
-    """"exclusive" is the paper's rule (j < i), "inclusive" that of the released code (j <= i)."""
-
-
-class SpadeConfig(FrozenConfig):
-    """The SPADE decoder."""
-
-    widths: tuple[PositiveInt, ...] = Field(default=(128, 32, 32, 32), min_length=1)
-    """Output channels of each SPADE block; as many of the first ones double the resolution as the
-    encoder has halvings."""
-
-    modulation_width: PositiveInt = 128
-    """Channels of the map that modulates all blocks."""
-
-    spade_width: PositiveInt = 128
-    """Hidden channels of one SPADE normalization."""
-
-
-class PortraitConfig(FrozenConfig):
-    """What all portrait-animation models have."""
-
-    architecture: str
-    """Which model class this configures."""
-
-    image_size: PositiveInt = 256
-    """Height and width of the images, in pixels."""
-
-    num_keypoints: PositiveInt = 10
-    """K, the number of keypoints."""
-
-    @property
-    def size_multiple(self) -> int:
-        """What the height and width of an image must be multiples of."""
-        raise NotImplementedError
-
-    @property
-    def num_face_keypoints(self) -> int:
-        """How many of the keypoints, the first ones, tell the size and pose of the face."""
-        return self.num_keypoints
-
-    @model_validator(mode="after")
-    def _image_size_fits(self) -> PortraitConfig:
-        if self.image_size % self.size_multiple:
-            raise ValueError(
-                f"image_size must be a multiple of {self.size_multiple} for these networks, "
-                f"got {self.image_size}"
-            )
-        return self
-
-
-class ReferenceConfig(PortraitConfig):
-    """The stages that the published models share."""
-
-    detector: DetectorConfig = DetectorConfig()
-    """The keypoint detector."""
-
-    encoder: EncoderConfig = EncoderConfig()
-    """The source encoder."""
-
-    motion: MotionConfig = MotionConfig()
-    """The dense-motion network."""
-
-    @property
-    def size_multiple(self) -> int:
-        """What the height and width of an image must be multiples of."""
-        return max(
-            self.detector.downscale * 2**self.detector.hourglass.num_levels,
-            self.motion.downscale * 2**self.motion.hourglass.num_levels,
-            2**self.encoder.num_downs,
-        )
-
-    @model_validator(mode="after")
-    def _heatmaps_have_an_extent(self) -> ReferenceConfig:
-        if self.image_size // self.detector.downscale < 8:
-            raise ValueError(
-                "the detector's unpadded 7x7 heads need image_size / detector.downscale >= 8, got "
-                f"{self.image_size} / {self.detector.downscale}"
-            )
-        return self
+__all__ = [
+    "MODEL_CONFIG",
+    "AnyConfig",
+    "DaGANConfig",
+    "DetectorConfig",
+    "EncoderConfig",
+    "FNeVRConfig",
+    "FOMMConfig",
+    "FaceVid2VidConfig",
+    "FrozenConfig",
+    "HourglassConfig",
+    "LiteConfig",
+    "ModelConfig",
+    "MotionConfig",
+    "PortraitConfig",
+    "ReferenceConfig",
+    "RendererConfig",
+    "SpadeConfig",
+    "Transmittance",
+    "base_config",
+    "dagan_config",
+    "dagan_spade_config",
+    "face_vid2vid_config",
+    "face_vid2vid_s_config",
+    "fomm_config",
+]
 
 
 class FNeVRConfig(ReferenceConfig):
@@ -216,6 +84,135 @@ class FOMMConfig(ReferenceConfig):
 
     num_bottleneck_blocks: PositiveInt = 6
     """Residual blocks between the warp and the up-sampling."""
+
+
+class DaGANConfig(ReferenceConfig):
+    """DaGAN: FOMM's motion from RGB and depth, attention between depth and warped features."""
+
+    architecture: Literal["dagan"] = "dagan"
+    """Which model class this configures."""
+
+    depth_encoder_widths: tuple[PositiveInt, ...] = Field(
+        default=(64, 64, 128, 256, 512), min_length=5, max_length=5
+    )
+    """Channels of the depth network's encoder from half the resolution downwards."""
+
+    depth_decoder_widths: tuple[PositiveInt, ...] = Field(
+        default=(256, 128, 64, 32, 16), min_length=5, max_length=5
+    )
+    """Channels of the depth network's decoder, coarsest first."""
+
+    decoder: Literal["residual", "spade"] = "spade"
+    """The released code has both; "residual" is FOMM's."""
+
+    guide_width: PositiveInt = 4
+    """Channels of the features that modulate the decoder beside the warped picture."""
+
+    num_decoder_blocks: PositiveInt = 3
+    """Blocks of the decoder before the up-sampling."""
+
+    spade_width: PositiveInt = 128
+    """Hidden channels of one SPADE normalization."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What the height and width of an image must be multiples of."""
+        return max(super().size_multiple, 2 ** len(self.depth_encoder_widths))
+
+    @model_validator(mode="after")
+    def _stages_fit_the_image(self) -> DaGANConfig:
+        smallest = 2 * 2 ** len(self.depth_encoder_widths)
+        if self.image_size < smallest:
+            raise ValueError(
+                f"the depth network needs image_size >= {smallest}, got {self.image_size}"
+            )
+        if self.decoder == "spade":
+            _check_two_downs(self.encoder)
+        return self
+
+
+class FaceVid2VidConfig(PortraitConfig):
+    """Face vid2vid: canonical 3D keypoints, head pose and expression, a warped feature volume."""
+
+    architecture: Literal["face-vid2vid"] = "face-vid2vid"
+    """Which model class this configures."""
+
+    num_keypoints: PositiveInt = 15
+    """K, the number of keypoints."""
+
+    detector: DetectorConfig = DetectorConfig()
+    """The detector of canonical keypoints."""
+
+    plane_width: PositiveInt = 1024
+    """Channels of one plane of the detector's volume where it is coarsest."""
+
+    num_planes: int = Field(default=16, ge=2)
+    """Depth planes of all volumes."""
+
+    head_pose_stem_width: PositiveInt = 64
+    """Channels of the head-pose estimator's first convolution."""
+
+    head_pose_widths: tuple[PositiveInt, ...] = (256, 512, 1024, 2048)
+    """Channels of its stages, each a multiple of 4."""
+
+    head_pose_blocks: tuple[PositiveInt, ...] = (3, 4, 6, 3)
+    """Bottlenecks of its stages."""
+
+    num_bins: PositiveInt = 66
+    """Bins of an angle, 3 degrees each, from -99 degrees on."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    """The source encoder, in the image plane."""
+
+    stem_size: PositiveInt = 7
+    """Side of its first kernel."""
+
+    volume_width: PositiveInt = 32
+    """Channels of one plane of the source's feature volume."""
+
+    num_volume_blocks: PositiveInt = 6
+    """Residual 3D blocks on that volume."""
+
+    compressed_width: PositiveInt = 4
+    """Channels of the volume that the motion network warps."""
+
+    motion_hourglass: HourglassConfig = HourglassConfig(width=32)
+    """The 3D network between warped volumes and masks."""
+
+    gaussian_variance: float = Field(default=0.01, gt=0)
+    """Squared width of the Gaussians that mark the keypoints, in [-1, 1] coordinates."""
+
+    decoder: Literal["residual", "spade"] = "residual"
+    """"spade" is Face vid2vid-S."""
+
+    num_decoder_blocks: PositiveInt = 6
+    """Blocks of the decoder before the up-sampling."""
+
+    spade_width: PositiveInt = 128
+    """Hidden channels of one SPADE normalization."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What the height and width of an image must be multiples of."""
+        return max(
+            self.detector.downscale * 2**self.detector.hourglass.num_levels,
+            2 ** (self.encoder.num_downs + self.motion_hourglass.num_levels),
+        )
+
+    @model_validator(mode="after")
+    def _stages_fit_each_other(self) -> FaceVid2VidConfig:
+        if len(self.head_pose_widths) != len(self.head_pose_blocks):
+            raise ValueError(
+                "head_pose_widths and head_pose_blocks must have one number per stage, got "
+                f"{len(self.head_pose_widths)} and {len(self.head_pose_blocks)}"
+            )
+        if any(width % 4 for width in self.head_pose_widths):
+            raise ValueError(
+                f"head_pose_widths must be multiples of 4, got {self.head_pose_widths}"
+            )
+        if self.decoder == "spade":
+            _check_two_downs(self.encoder)
+        return self
 
 
 class LiteConfig(PortraitConfig):
@@ -292,7 +289,7 @@ class LiteConfig(PortraitConfig):
         return self
 
 
-AnyConfig = FNeVRConfig | FOMMConfig | LiteConfig
+AnyConfig = FNeVRConfig | FOMMConfig | FaceVid2VidConfig | DaGANConfig | LiteConfig
 ModelConfig = Annotated[AnyConfig, Field(discriminator="architecture")]
 MODEL_CONFIG: TypeAdapter[AnyConfig] = TypeAdapter(ModelConfig)
 
@@ -309,3 +306,30 @@ def base_config(transmittance: Transmittance = "exclusive") -> FNeVRConfig:
 def fomm_config() -> FOMMConfig:
     """Return the configuration of FOMM's released 256x256 face model (59.8 M parameters)."""
     return FOMMConfig()
+
+
+def face_vid2vid_config() -> FaceVid2VidConfig:
+    """Return the configuration of Face vid2vid's public 256x256 layout (125.3 M parameters)."""
+    return FaceVid2VidConfig()
+
+
+def face_vid2vid_s_config() -> FaceVid2VidConfig:
+    """Return the configuration of Face vid2vid-S's public 256x256 layout (173.2 M parameters)."""
+    return FaceVid2VidConfig(decoder="spade", stem_size=3)
+
+
+def dagan_config() -> DaGANConfig:
+    """Return the configuration of DaGAN's first 256x256 layout (74.6 M parameters)."""
+    return DaGANConfig(decoder="residual", num_decoder_blocks=6)
+
+
+def dagan_spade_config() -> DaGANConfig:
+    """Return the configuration of DaGAN's 256x256 layout with a SPADE decoder (96.0 M)."""
+    return DaGANConfig()
+
+
+def _check_two_downs(encoder: EncoderConfig) -> None:
+    if encoder.num_downs != 2:
+        raise ValueError(
+            f"the SPADE decoder restores two halvings, got encoder.num_downs = {encoder.num_downs}"
+        )

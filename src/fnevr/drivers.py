@@ -23,7 +23,7 @@ from fnevr.media.video import VideoFrame, open_video
 from fnevr.models.portrait import PortraitModel
 from fnevr.motion_log import DrivingBatch
 from fnevr.motion_track import MotionTrack, is_motion, load_motion
-from fnevr.source import find_keypoints
+from fnevr.source import driving_keypoints
 
 ARRAY_RATE = Fraction(25)  # frames per second that arrays without time-stamps are taken to have
 
@@ -45,15 +45,16 @@ class Drivers:
     batch_size: int
 
     @contextmanager
-    def open(self, path: PathLike, crop: bool) -> Iterator[Driver]:
+    def open(self, path: PathLike, crop: bool, source: Keypoints | None = None) -> Iterator[Driver]:
         """Open a keypoint track, a video or a folder of pictures.
 
         Args:
             path: of the driver.
             crop: look for the face, where there are pictures.
+            source: the source's keypoints; None for motion without a source.
 
         Raises:
-            MediaError: if it cannot be read, or a track has another number of keypoints.
+            MediaError: if it cannot be read, or a track has other keypoints than the model.
         """
         if is_motion(path):
             track = load_motion(path)
@@ -67,26 +68,39 @@ class Drivers:
         with open_video(path) as reader:
             info = reader.info
             audio_from = Path(path) if info.has_audio else None
-            batches = self._batches(reader, crop)
+            batches = self._batches(reader, crop, source)
             driver = Driver(batches, info.frame_rate, info.num_frames, audio_from)
             yield driver
             if reader.damage:
                 driver.warnings.append(reader.damage)
 
-    def of_arrays(self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool) -> Driver:
+    def of_arrays(
+        self,
+        pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
+        crop: bool,
+        source: Keypoints | None = None,
+    ) -> Driver:
         """Take arrays as a driver; they are read as they are asked for."""
         timed = (_timed(index, rgb) for index, rgb in enumerate(pictures))
-        return Driver(self._batches(timed, crop), ARRAY_RATE, None)
+        return Driver(self._batches(timed, crop, source), ARRAY_RATE, None)
 
-    def _batches(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[DrivingBatch]:
+    def _batches(
+        self, frames: Iterable[VideoFrame], crop: bool, source: Keypoints | None
+    ) -> Iterator[DrivingBatch]:
         size = self.model.config.image_size
         square = face_crops(frames, size) if crop else resized(frames, size)
-        return video_batches(square, self._keypoints, self.batch_size)
 
-    def _keypoints(self, pictures: list[Picture]) -> Keypoints:
-        return find_keypoints(self.model, pictures, self.device)
+        def find(pictures: list[Picture]) -> Keypoints:
+            return driving_keypoints(self.model, pictures, self.device, source)
+
+        return video_batches(square, find, self.batch_size)
 
     def _track_batches(self, path: PathLike, track: MotionTrack) -> Iterator[DrivingBatch]:
+        if self.model.uses_source_keypoints:
+            raise MediaError(
+                f"'{path}' is a keypoint track, but the keypoints of '{self.name}' depend on the "
+                "source: drive it with a video"
+            )
         wanted = getattr(self.model.config, "num_keypoints", track.keypoints.num_keypoints)
         if track.keypoints.num_keypoints != wanted:
             raise MediaError(

@@ -135,8 +135,8 @@ class Reference:
 
 
 def face_positions(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "N 2"]:
-    """Return the positions of the keypoints on the face (the first ones; None: all)."""
-    return keypoints.positions[0, :num_face].float().cpu().numpy()
+    """Return where in the picture the keypoints on the face are (the first ones; None: all)."""
+    return keypoints.positions[0, :num_face, :2].float().cpu().numpy()
 
 
 def choose_reference(

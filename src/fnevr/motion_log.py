@@ -3,7 +3,7 @@
 Tens of thousands of small tensors would be enough to keep the memory of the video's frames, which
 lie between them, from being used again: the process would grow with the length of the video.
 
-Shapes: B frames at a time, K keypoints.
+Shapes: B frames at a time, K keypoints, M numbers of one keypoint: 6, or 12 in three dimensions.
 """
 
 from __future__ import annotations
@@ -39,15 +39,17 @@ class MotionLog:
     """Batches that were read, frame by frame."""
 
     def __init__(self) -> None:
-        self._blocks: list[Float[np.ndarray, "{FRAMES_PER_BLOCK} K 6"]] = []
+        self._blocks: list[Float[np.ndarray, "{FRAMES_PER_BLOCK} K M"]] = []
         self._times: list[Fraction] = []
         self._batch_size = 1
+        self._num_dims = 2
 
     def __len__(self) -> int:
         return len(self._times)
 
     def append(self, batch: DrivingBatch) -> None:
         """Copy a batch to the end."""
+        self._num_dims = batch.keypoints.positions.shape[-1]
         jacobians = rearrange(batch.keypoints.jacobians, "b k i j -> b k (i j)")
         values = torch.cat([batch.keypoints.positions, jacobians], dim=-1).float().cpu().numpy()
         self._batch_size = max(self._batch_size, len(values))
@@ -63,7 +65,7 @@ class MotionLog:
         return self._keypoints(index, index + 1)
 
     def positions(self) -> Iterator[Float[np.ndarray, "K 2"]]:
-        """Yield the keypoints' positions, frame by frame."""
+        """Yield where in the picture the keypoints are, frame by frame."""
         for index in range(len(self)):
             yield self._values(index)[:, :2]
 
@@ -73,11 +75,13 @@ class MotionLog:
             stop = min(start + self._batch_size, len(self))
             yield DrivingBatch(self._keypoints(start, stop), tuple(self._times[start:stop]))
 
-    def _values(self, index: int) -> Float[np.ndarray, "K 6"]:
+    def _values(self, index: int) -> Float[np.ndarray, "K M"]:
         block, row = divmod(index, FRAMES_PER_BLOCK)
         return self._blocks[block][row]
 
     def _keypoints(self, start: int, stop: int) -> Keypoints:
         values = torch.from_numpy(np.stack([self._values(index) for index in range(start, stop)]))
-        jacobians = rearrange(values[..., 2:], "b k (i j) -> b k i j", i=2)
-        return Keypoints(values[..., :2], jacobians)
+        jacobians = rearrange(
+            values[..., self._num_dims :], "b k (i j) -> b k i j", i=self._num_dims
+        )
+        return Keypoints(values[..., : self._num_dims], jacobians)

@@ -83,9 +83,21 @@ def prepare(model: PortraitModel, picture: Picture, framing: Framing, device: st
 
 
 @torch.inference_mode()
-def find_keypoints(model: PortraitModel, pictures: list[Picture], device: str) -> Keypoints:
-    """Find the keypoints of pictures that have the model's size."""
-    return model.keypoints(to_image_01(pictures, device))
+def driving_keypoints(
+    model: PortraitModel, pictures: list[Picture], device: str, source: Keypoints | None = None
+) -> Keypoints:
+    """Find the keypoints of driving pictures that have the model's size.
+
+    Args:
+        model: finds them.
+        pictures: a batch.
+        device: where the model is.
+        source: the source's keypoints; None for motion without a source.
+    """
+    image_01 = to_image_01(pictures, device)
+    return (
+        model.keypoints(image_01) if source is None else model.driving_keypoints(image_01, source)
+    )
 
 
 @torch.inference_mode()

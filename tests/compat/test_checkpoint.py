@@ -47,9 +47,11 @@ def edited(checkpoint, edit):
     torch.save(parts, checkpoint)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.architecture)
+@pytest.mark.parametrize(
+    "layout", [row for row in LAYOUTS if row.name != "dagan"], ids=lambda layout: layout.name
+)
 def test_table_names_every_tensor_of_the_authors_both_ways(layout):
-    rows = (GOLDEN / f"{layout.architecture}_state_dict.tsv").read_text().splitlines()[1:]
+    rows = (GOLDEN / f"{layout.name}_state_dict.tsv").read_text().splitlines()[1:]
     assert len(rows) > 100
     ours = set()
     for row in rows:
@@ -204,7 +206,7 @@ def test_something_else_than_a_dict(model, checkpoint, content):
 @pytest.mark.parametrize("part", ["generator", "kp_detector"])
 def test_missing_part(model, checkpoint, part):
     edited(checkpoint, lambda parts: parts.pop(part))
-    rejected(checkpoint, model, "not a checkpoint of FNeVR or FOMM")
+    rejected(checkpoint, model, "not a checkpoint of a known model")
 
 
 def test_missing_file_and_folder(model, tmp_path):

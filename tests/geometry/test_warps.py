@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import torch
 
-from fnevr.geometry.grids import coordinate_grid
+from fnevr.geometry.grids import coordinate_grid, coordinate_volume
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.geometry.warps import invert_2x2, local_affine_motions, warp
+from fnevr.geometry.warps import invert_2x2, invert_3x3, local_affine_motions, warp
 
 
 def keypoints(batch_size=2, num_keypoints=3):
@@ -91,3 +91,27 @@ def test_small_grid_is_resized_to_the_image():
     assert warped.shape == image.shape
     centre = image[:, :, 3:5, 3:5].mean(dim=(2, 3), keepdim=True)
     torch.testing.assert_close(warped, centre.expand_as(image))
+
+
+def test_three_dimensional_motions_match_loops():
+    def points():
+        jacobians = torch.eye(3) + 0.3 * torch.randn(2, 3, 3, 3)
+        return Keypoints(torch.rand(2, 3, 3).double() - 0.5, jacobians.double())
+
+    source, driving = points(), points()
+    volume = coordinate_volume(2, 3, 4, like=source.positions)
+    motions = local_affine_motions(source, driving, volume)
+    assert motions.shape == (2, 3, 2, 3, 4, 3)
+    for b in range(2):
+        for k in range(3):
+            affine = source.jacobians[b, k] @ torch.linalg.inv(driving.jacobians[b, k])
+            for cell in ((0, 0, 0), (1, 2, 3), (0, 1, 2)):
+                wanted = source.positions[b, k] + affine @ (volume[cell] - driving.positions[b, k])
+                torch.testing.assert_close(motions[(b, k, *cell)], wanted)
+
+
+def test_inverse_of_three_by_three():
+    matrices = torch.randn(5, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(invert_3x3(matrices), torch.linalg.inv(matrices))
+    assert torch.autograd.gradcheck(invert_3x3, (matrices,))
+    assert invert_3x3(torch.zeros(3, 3)).isfinite().sum() == 0

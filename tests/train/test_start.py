@@ -4,7 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fnevr.train.start import new_model, saved_model, with_new_generator
+from fnevr.errors import FnevrError
+from fnevr.train.start import new_model, saved_model, start_anew, with_new_generator
 
 
 def test_same_seed_gives_the_same_weights_and_leaves_the_random_state(tiny_config, patches):
@@ -75,3 +76,9 @@ def test_a_variant_of_the_motion_is_refused(tiny_model):
         with_new_generator(tiny_model, {"motion_widths": (8, 8)}, seed=0)
     with pytest.raises(ValidationError, match="no_such_field"):
         with_new_generator(tiny_model, {"no_such_field": 1}, seed=0)
+
+
+def test_a_model_without_a_recipe_says_so(tiny_configs, patches):
+    for name in ("dagan", "face-vid2vid"):
+        with pytest.raises(FnevrError, match="lite, base and fomm can be trained"):
+            start_anew(tiny_configs[name], patches, seed=0)

@@ -181,12 +181,18 @@ def train(
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="Another project's checkpoint (.pth.tar).")],
     out_dir: Annotated[Path, typer.Argument(help="Gets config.json and model.safetensors.")],
+    depth: Annotated[
+        Path | None,
+        typer.Option(
+            "--depth", metavar="FOLDER", help="DaGAN's depth network: encoder.pth and depth.pth."
+        ),
+    ] = None,
 ) -> None:
-    """Convert the FNeVR authors' checkpoint, or FOMM's, to a folder for --model."""
-    with answering_for_errors({"CHECKPOINT": checkpoint, "OUT_DIR": out_dir}):
+    """Convert the checkpoint of FNeVR, FOMM, Face vid2vid or DaGAN to a folder for --model."""
+    with answering_for_errors({"CHECKPOINT": checkpoint, "OUT_DIR": out_dir, "--depth": depth}):
         from fnevr.compat import convert as convert_checkpoint
 
-        model = convert_checkpoint(checkpoint, out_dir)
+        model = convert_checkpoint(checkpoint, out_dir, depth=depth)
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
         name = type(model).__name__
         typer.echo(f"{out_dir}: {name}, {num_parameters / 1e6:.3f} M parameters", err=True)

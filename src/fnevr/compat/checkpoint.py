@@ -1,7 +1,8 @@
-"""Read and write the checkpoints of FNeVR's and FOMM's authors.
+"""Read and write the checkpoints of other projects: FNeVR's authors', FOMM's and the baselines'.
 
 Theirs is a `torch.save` of a dict ``part -> state_dict``, beside optimizers and `epoch`, which are
-left out. Files are opened with `weights_only=True`: no code in them runs.
+left out; DaGAN has its depth network in two files of their own. Files are opened with
+`weights_only=True`: no code in them runs.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fnevr.compat.names import LAYOUTS, Layout
-from fnevr.config import AnyConfig, base_config, fomm_config
+from fnevr.config import AnyConfig
 from fnevr.errors import CheckpointError
 from fnevr.models import ARCHITECTURES, PortraitModel
 from fnevr.models.weights import describe_problems, tensor_problems
@@ -42,8 +44,16 @@ _LOAD_ERRORS = (
 )
 
 
+# DaGAN's depth network: part, file, and what in the file is no part of the network.
+_DEPTH_FILES = (("depth_encoder", "encoder.pth"), ("depth_decoder", "depth.pth"))
+_DEPTH_EXTRAS = ("height", "width", "use_stereo", "encoder.fc.")
+
+
 def convert(
-    checkpoint: str | Path, out_dir: str | Path, config: AnyConfig | None = None
+    checkpoint: str | Path,
+    out_dir: str | Path,
+    config: AnyConfig | None = None,
+    depth: str | Path | None = None,
 ) -> PortraitModel:
     """Convert an authors' checkpoint to a weights folder of ours, and return the model.
 
@@ -51,31 +61,37 @@ def convert(
         checkpoint: the file.
         out_dir: gets `config.json` and `model.safetensors`; untouched if anything is wrong.
         config: None takes that of the released 256x256 face models.
+        depth: for DaGAN, the folder with its depth network: encoder.pth and depth.pth.
 
     Raises:
-        CheckpointError: if the file is unsafe, damaged, or does not match the model.
+        CheckpointError: if a file is unsafe, damaged, or does not match the model.
     """
-    model = load_checkpoint(checkpoint, config)
+    model = load_checkpoint(checkpoint, config, depth)
     model.save_pretrained(out_dir)
     return model
 
 
-def load_checkpoint(checkpoint: str | Path, config: AnyConfig | None = None) -> PortraitModel:
+def load_checkpoint(
+    checkpoint: str | Path, config: AnyConfig | None = None, depth: str | Path | None = None
+) -> PortraitModel:
     """Load an authors' checkpoint; which project's, its tensor names tell.
 
     Args:
         checkpoint: the file.
         config: None takes that of the released 256x256 face models. Released FNeVR weights need
             `transmittance="inclusive"`, which that config has.
+        depth: for DaGAN, the folder with its depth network: encoder.pth and depth.pth.
 
     Raises:
-        CheckpointError: if the file is unsafe, damaged, or does not match the model.
+        CheckpointError: if a file is unsafe, damaged, or does not match the model.
     """
     path = Path(checkpoint)
     parts = read_parts(path)
+    if depth is not None:
+        parts |= read_depth(Path(depth))
     layout = _detect(parts, path)
     if config is None:
-        config = base_config("inclusive") if layout.architecture == "fnevr" else fomm_config()
+        config = layout.config()
     if config.architecture != layout.architecture:
         raise CheckpointError(
             f"{path}: is a checkpoint of {layout.architecture!r}, but the config given is for "
@@ -100,19 +116,21 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
     """Write a model as its authors' code reads it: ``part -> state_dict`` and `epoch` 0.
 
     Args:
-        model: FNeVR or FOMM.
+        model: FNeVR or a baseline.
         path: the file; appears only when complete.
 
     Raises:
         CheckpointError: if the model has tensors that the authors' layout has no name for.
     """
-    layout = next((row for row in LAYOUTS if row.architecture == model.architecture), None)
-    if layout is None:
-        known = ", ".join(row.architecture for row in LAYOUTS)
+    weights = model.state_dict()
+    layouts = [row for row in LAYOUTS if row.architecture == model.architecture]
+    if not layouts:
+        known = ", ".join(row.name for row in LAYOUTS)
         raise CheckpointError(
             f"no authors' layout for a model of architecture {model.architecture!r}: have {known}"
         )
-    weights = model.state_dict()
+    # Of a project's layouts, the one that has most of the names.
+    layout = max(layouts, key=lambda row: sum(row.to_theirs(name) is not None for name in weights))
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in layout.parts}
     for ours, (part, name) in _their_names(layout, weights).items():
         parts[part][name] = weights[ours].detach().cpu().clone()
@@ -130,6 +148,30 @@ def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
     Raises:
         CheckpointError: if the file is missing, unsafe or damaged.
     """
+    return {
+        str(part): {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+        for part, state in _load_dict(path).items()
+        if isinstance(state, dict)
+    }
+
+
+def read_depth(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Return the two parts of DaGAN's depth network, from `encoder.pth` and `depth.pth`.
+
+    Raises:
+        CheckpointError: if a file is missing, unsafe or damaged.
+    """
+    return {
+        part: {
+            str(name): tensor
+            for name, tensor in _load_dict(folder / file).items()
+            if not str(name).startswith(_DEPTH_EXTRAS)
+        }
+        for part, file in _DEPTH_FILES
+    }
+
+
+def _load_dict(path: Path) -> dict[object, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
     try:
@@ -151,11 +193,7 @@ def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
         raise CheckpointError(
             f"{path}: holds a {type(loaded).__name__}, wanted a dict of state dicts"
         )
-    return {
-        str(part): {str(name): tensor for name, tensor in state.items()}
-        for part, state in loaded.items()
-        if isinstance(state, dict)
-    }
+    return loaded
 
 
 def _damaged(path: Path, error: Exception) -> str:
@@ -169,11 +207,21 @@ def _detect(parts: dict[str, dict[str, Tensor]], path: Path) -> Layout:
         has_signature = any(
             name.startswith(layout.signature) for name in parts.get("generator", ())
         )
-        if has_signature and all(part in parts for part in layout.parts):
+        if not has_signature:
+            continue
+        missing = [part for part in layout.parts if part not in parts]
+        if not missing:
             return layout
+        if set(missing) == {part for part, _ in _DEPTH_FILES}:
+            files = " and ".join(file for _, file in _DEPTH_FILES)
+            raise CheckpointError(
+                f"{path}: DaGAN keeps its depth network in files of their own: name the folder "
+                f"with {files} by --depth"
+            )
+    known = ", ".join(layout.name for layout in LAYOUTS)
     raise CheckpointError(
-        f"{path}: not a checkpoint of FNeVR or FOMM: wanted the parts 'generator' and "
-        f"'kp_detector' with those models' tensors, got the parts {sorted(parts)}"
+        f"{path}: not a checkpoint of a known model ({known}): wanted the parts 'generator' and "
+        f"'kp_detector' with such a model's tensors, got the parts {sorted(parts)}"
     )
 
 

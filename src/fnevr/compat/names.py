@@ -5,9 +5,27 @@ A tensor's name starts with exactly one prefix of its table; what follows is the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-Row = tuple[str, str, str]
+from fnevr.compat.baseline_names import (
+    DAGAN,
+    DAGAN_SPADE_DECODER,
+    FACE_VID2VID,
+    FACE_VID2VID_DECODER,
+    Row,
+    residual_spade_decoder,
+)
+from fnevr.config import (
+    AnyConfig,
+    base_config,
+    dagan_config,
+    dagan_spade_config,
+    face_vid2vid_config,
+    face_vid2vid_s_config,
+    fomm_config,
+)
 
 DETECTOR: tuple[Row, ...] = (
     ("kp_detector", "predictor.encoder.down_blocks.", "detector.hourglass.down."),
@@ -81,14 +99,21 @@ class Layout:
     """How a project names the tensors of its checkpoints.
 
     Attributes:
-        architecture: our name of the model.
-        signature: a prefix in the generator that only this layout has.
+        name: of the layout.
+        config: makes the configuration of the released model.
+        signature: a prefix in the generator that no layout after this one has.
         rows: the table of names.
     """
 
-    architecture: str
+    name: str
+    config: Callable[[], AnyConfig]
     signature: str
     rows: tuple[Row, ...]
+
+    @property
+    def architecture(self) -> str:
+        """Our name of the model class."""
+        return self.config().architecture
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -111,6 +136,35 @@ class Layout:
 
 
 LAYOUTS: tuple[Layout, ...] = (
-    Layout("fnevr", "Render_model.", (*DETECTOR, *MOTION, *ENCODER, *RENDERER, *SPADE_DECODER)),
-    Layout("fomm", "bottleneck.", (*DETECTOR, *MOTION, *ENCODER, *RESIDUAL_DECODER)),
+    Layout(
+        "fnevr",
+        partial(base_config, "inclusive"),
+        "Render_model.",
+        (*DETECTOR, *MOTION, *ENCODER, *RENDERER, *SPADE_DECODER),
+    ),
+    Layout(
+        "dagan-spade",
+        dagan_spade_config,
+        "decoder.compress.",
+        (*DETECTOR, *MOTION, *ENCODER, *DAGAN, *DAGAN_SPADE_DECODER),
+    ),
+    Layout(
+        "dagan",
+        dagan_config,
+        "src_first.",
+        (*DETECTOR, *MOTION, *ENCODER, *DAGAN, *RESIDUAL_DECODER),
+    ),
+    Layout(
+        "face-vid2vid-s",
+        face_vid2vid_s_config,
+        "decoder.G_middle_",
+        (*FACE_VID2VID, *residual_spade_decoder("decoder.", num_middle_blocks=6)),
+    ),
+    Layout(
+        "face-vid2vid",
+        face_vid2vid_config,
+        "resblocks_3d.",
+        (*FACE_VID2VID, *FACE_VID2VID_DECODER),
+    ),
+    Layout("fomm", fomm_config, "bottleneck.", (*DETECTOR, *MOTION, *ENCODER, *RESIDUAL_DECODER)),
 )

@@ -157,7 +157,7 @@ def model_predictor(model: PortraitModel, clip: Clip) -> Predictor:
 
     @torch.inference_mode()
     def predict(driving: UInt8[np.ndarray, "B H W 3"]) -> torch.Tensor:
-        keypoints = model.keypoints(to_tensor(driving))
+        keypoints = model.driving_keypoints(to_tensor(driving), source)
         return model.generate(source_01, source, keypoints, source_features=features).image
 
     return predict

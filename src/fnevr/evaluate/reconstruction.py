@@ -66,7 +66,7 @@ def score_clip(
     indices = np.arange(stride, len(clip.frames), stride)
     for start in range(0, len(indices), batch_size):
         target_01 = _pictures(clip, indices[start : start + batch_size], device)
-        driving = model.keypoints(target_01)
+        driving = model.driving_keypoints(target_01, source)
         generated = model.generate(source_01, source, driving, source_features=features)
         predictions = (source_01.expand_as(target_01), generated.image)
         scores.append(torch.stack([psnr(image.clamp(0, 1), target_01) for image in predictions]))

@@ -1,6 +1,7 @@
 """Keypoints with local affine frames, the motion representation of FOMM and FNeVR.
 
-Shapes: B batch, K keypoints. Coordinates are in [-1, 1], x first (`docs/conventions.md`).
+Shapes: B batch, K keypoints, N dimensions: 2, or 3 for Face vid2vid, whose third is depth.
+Coordinates are in [-1, 1], x first (`docs/conventions.md`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class Keypoints:
         jacobians: ``J_k``, the affine map from the reference frame to the image around ``p_k``.
     """
 
-    positions: Float[Tensor, "B K 2"]
-    jacobians: Float[Tensor, "B K 2 2"]
+    positions: Float[Tensor, "B K N"]
+    jacobians: Float[Tensor, "B K N N"]
 
     @property
     def batch_size(self) -> int:

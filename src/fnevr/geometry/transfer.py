@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from fnevr.errors import FaceError
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.geometry.warps import invert_2x2
+from fnevr.geometry.warps import invert
 
 Points = Float[np.ndarray, "N 2"]
 SMALLEST_AREA = 1e-8  # of a hull, in the square of [-1, 1] with area 4
@@ -37,7 +37,7 @@ def transfer_relative(
         The source's keypoints in each of the driving frames.
     """
     positions = source.positions + scale * (driving.positions - reference.positions)
-    change = driving.jacobians @ invert_2x2(reference.jacobians)
+    change = driving.jacobians @ invert(reference.jacobians)
     return Keypoints(positions=positions, jacobians=change @ source.jacobians)
 
 

@@ -1,6 +1,7 @@
 """Backward warps: where each pixel of the driving view looks in the source.
 
-Shapes: B batch, K keypoints, H and W pixels, C channels. Coordinates are in [-1, 1], x first.
+Shapes: B batch, K keypoints, H and W pixels, C channels, N dimensions (2 or 3). Coordinates are in
+[-1, 1], x first.
 """
 
 from __future__ import annotations
@@ -27,9 +28,24 @@ def invert_2x2(matrices: Float[Tensor, "*batch 2 2"]) -> Float[Tensor, "*batch 2
     return adjugate / (a * d - b * c)[..., None, None]
 
 
+def invert_3x3(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Invert 3x3 matrices: the columns of the inverse are cross products of the rows.
+
+    A singular matrix gives infinities, not an error.
+    """
+    a, b, c = matrices.unbind(dim=-2)
+    columns = torch.stack((b.cross(c, dim=-1), c.cross(a, dim=-1), a.cross(b, dim=-1)), dim=-1)
+    return columns / (a * columns[..., 0]).sum(dim=-1)[..., None, None]
+
+
+def invert(matrices: Float[Tensor, "*batch N N"]) -> Float[Tensor, "*batch N N"]:
+    """Invert the Jacobians of keypoints in 2 or 3 dimensions."""
+    return invert_2x2(matrices) if matrices.shape[-1] == 2 else invert_3x3(matrices)
+
+
 def local_affine_motions(
-    source: Keypoints, driving: Keypoints, grid: Float[Tensor, "H W 2"]
-) -> Float[Tensor, "B K H W 2"]:
+    source: Keypoints, driving: Keypoints, grid: Float[Tensor, "*space N"]
+) -> Float[Tensor, "B K *space N"]:
     """Return ``T_k(z) = p_S + J_S J_D^-1 (z - p_D)`` for every keypoint and pixel (FOMM, Eq. 4).
 
     Args:
@@ -41,10 +57,12 @@ def local_affine_motions(
         For each pixel ``z`` of the driving view, the place in the source it came from if it moved
         with keypoint ``k``.
     """
-    offsets = grid - driving.positions[:, :, None, None, :]
-    affine = source.jacobians @ invert_2x2(driving.jacobians)
-    moved = einsum(affine, offsets, "b k i j, b k h w j -> b k h w i")
-    return moved + source.positions[:, :, None, None, :]
+    # B K 1 1 N, or with one more 1 in three dimensions.
+    index = (slice(None), slice(None), *[None] * (grid.ndim - 1))
+    offsets = grid - driving.positions[index]
+    affine = source.jacobians @ invert(driving.jacobians)
+    moved = einsum(affine, offsets, "b k i j, b k ... j -> b k ... i")
+    return moved + source.positions[index]
 
 
 def warp(

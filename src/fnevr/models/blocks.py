@@ -14,31 +14,44 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Resample = Literal["none", "up", "down"]
+Ndim = Literal[2, 3]
 
 
 class ConvBlock(nn.Module):
-    """Convolution, batch normalization, ReLU; optionally doubled before or halved after."""
+    """Convolution, batch normalization, ReLU; optionally doubled before or halved after.
+
+    In 3D only height and width are doubled or halved.
+    """
 
     def __init__(
-        self, in_width: int, out_width: int, kernel_size: int = 3, resample: Resample = "none"
+        self,
+        in_width: int,
+        out_width: int,
+        kernel_size: int = 3,
+        resample: Resample = "none",
+        ndim: Ndim = 2,
     ) -> None:
         super().__init__()
-        self.resample = resample
-        self.conv = nn.Conv2d(in_width, out_width, kernel_size, padding=kernel_size // 2)
-        self.norm = nn.BatchNorm2d(out_width)
+        self.resample, self.ndim = resample, ndim
+        conv, norm = (nn.Conv2d, nn.BatchNorm2d) if ndim == 2 else (nn.Conv3d, nn.BatchNorm3d)
+        self.conv = conv(in_width, out_width, kernel_size, padding=kernel_size // 2)
+        self.norm = norm(out_width)
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
+    def forward(self, x: Float[Tensor, "B C *space"]) -> Float[Tensor, "B C2 *space2"]:
         """Return the activated features, >= 0."""
         if self.resample == "up":
-            x = F.interpolate(x, scale_factor=2, mode="nearest")
+            factor = (2.0, 2.0) if self.ndim == 2 else (1.0, 2.0, 2.0)
+            x = F.interpolate(x, scale_factor=factor, mode="nearest")
         x = F.relu(self.norm(self.conv(x)))
-        return F.avg_pool2d(x, kernel_size=2) if self.resample == "down" else x
+        if self.resample != "down":
+            return x
+        return F.avg_pool2d(x, 2) if self.ndim == 2 else F.avg_pool3d(x, (1, 2, 2))
 
 
 class ResidualBlock(nn.Module):
     """Pre-activation residual block, in 2D or 3D."""
 
-    def __init__(self, width: int, ndim: Literal[2, 3] = 2) -> None:
+    def __init__(self, width: int, ndim: Ndim = 2) -> None:
         super().__init__()
         conv, norm = (nn.Conv2d, nn.BatchNorm2d) if ndim == 2 else (nn.Conv3d, nn.BatchNorm3d)
         self.norm1 = norm(width)
@@ -58,11 +71,18 @@ class Hourglass(nn.Module):
     The input's height and width must be multiples of ``2**num_levels``.
     """
 
-    def __init__(self, in_width: int, width: int, max_width: int, num_levels: int) -> None:
+    def __init__(
+        self, in_width: int, width: int, max_width: int, num_levels: int, ndim: Ndim = 2
+    ) -> None:
         super().__init__()
         widths = [min(max_width, width * 2**level) for level in range(num_levels + 1)]
         self.down = nn.ModuleList(
-            ConvBlock(in_width if level == 0 else widths[level], widths[level + 1], resample="down")
+            ConvBlock(
+                in_width if level == 0 else widths[level],
+                widths[level + 1],
+                resample="down",
+                ndim=ndim,
+            )
             for level in range(num_levels)
         )
         # Below its first block the way up sees the skip connection beside its own features.
@@ -71,12 +91,13 @@ class Hourglass(nn.Module):
                 widths[level + 1] * (1 if level == num_levels - 1 else 2),
                 widths[level],
                 resample="up",
+                ndim=ndim,
             )
             for level in reversed(range(num_levels))
         )
         self.out_width = widths[0] + in_width
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
+    def forward(self, x: Float[Tensor, "B C *space"]) -> Float[Tensor, "B C2 *space"]:
         """Return features at the resolution of `x`."""
         skips = []
         for block in self.down:
@@ -123,16 +144,23 @@ class AntiAliasDownsample(nn.Module):
 class Encoder(nn.Module):
     """Source image to source features; computed once per source."""
 
-    def __init__(self, width: int, max_width: int, num_downs: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        max_width: int,
+        num_downs: int,
+        in_channels: int = 3,
+        stem_size: int = 7,
+    ) -> None:
         super().__init__()
         widths = [min(max_width, width * 2**level) for level in range(num_downs + 1)]
-        self.stem = ConvBlock(3, widths[0], kernel_size=7)
+        self.stem = ConvBlock(in_channels, widths[0], kernel_size=stem_size)
         self.down = nn.ModuleList(
             ConvBlock(widths[level], widths[level + 1], resample="down")
             for level in range(num_downs)
         )
 
-    def forward(self, image_01: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+    def forward(self, image_01: Float[Tensor, "B C1 H W"]) -> Float[Tensor, "B C h w"]:
         """Return features at ``1 / 2**num_downs`` of the resolution."""
         x = self.stem(image_01)
         for block in self.down:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from fnevr.geometry.grids import keypoint_gaussians
+from fnevr.geometry.grids import coordinate_grid, keypoint_gaussians
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.blocks import AntiAliasDownsample
 
@@ -163,9 +163,8 @@ class MultiScaleDiscriminator(nn.Module):
                     f"{network.min_side}. Use larger pictures or fewer blocks"
                 )
             if keypoints is not None:
-                heatmaps = keypoint_gaussians(
-                    keypoints.positions, height, width, self.gaussian_variance
-                )
+                grid = coordinate_grid(height, width, like=x)
+                heatmaps = keypoint_gaussians(keypoints.positions, grid, self.gaussian_variance)
                 x = torch.cat((x, heatmaps), dim=1)
             judgements.append(network(x))
         return judgements

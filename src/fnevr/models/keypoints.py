@@ -1,6 +1,6 @@
 """The keypoint detector of FOMM and FNeVR, trained without keypoint labels.
 
-Shapes: B batch, K keypoints, H and W pixels.
+Shapes: B batch, K keypoints, H and W pixels, C channels: RGB, and for DaGAN depth.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ class KeypointDetector(nn.Module):
         num_levels: int,
         downscale: int,
         temperature: float,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         self.temperature = temperature
-        self.downsample = AntiAliasDownsample(3, downscale)
-        self.hourglass = Hourglass(3, width, max_width, num_levels)
+        self.downsample = AntiAliasDownsample(in_channels, downscale)
+        self.hourglass = Hourglass(in_channels, width, max_width, num_levels)
         self.heatmap = nn.Conv2d(self.hourglass.out_width, num_keypoints, 7)
         self.jacobian = nn.Conv2d(self.hourglass.out_width, 4 * num_keypoints, 7)
         # Training starts from the identity at every pixel.
         nn.init.zeros_(self.jacobian.weight)
         self.jacobian.bias = nn.Parameter(torch.eye(2).flatten().repeat(num_keypoints))
 
-    def forward(self, image_01: Float[Tensor, "B 3 H W"]) -> Keypoints:
+    def forward(self, image_01: Float[Tensor, "B C H W"]) -> Keypoints:
         """Return ``p_k = sum_z M_k(z) z`` and ``J_k = sum_z M_k(z) J_k(z)`` (FOMM, section 3.1)."""
         features = self.hourglass(self.downsample(image_01))
         logits = self.heatmap(features) / self.temperature

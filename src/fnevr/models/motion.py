@@ -98,8 +98,8 @@ class DenseMotion(nn.Module):
         self, source: Keypoints, driving: Keypoints, image: Float[Tensor, "B 3 h w"]
     ) -> Float[Tensor, "B K1 h w"]:
         """Return the Gaussians at the driving keypoints minus those at the source's; 0 at k = 0."""
-        height, width = image.shape[-2:]
+        grid = coordinate_grid(image.shape[-2], image.shape[-1], like=image)
         difference = keypoint_gaussians(
-            driving.positions, height, width, self.gaussian_variance
-        ) - keypoint_gaussians(source.positions, height, width, self.gaussian_variance)
+            driving.positions, grid, self.gaussian_variance
+        ) - keypoint_gaussians(source.positions, grid, self.gaussian_variance)
         return F.pad(difference, (0, 0, 0, 0, 1, 0))

@@ -31,7 +31,7 @@ class Generated:
     Attributes:
         image: the result, in [0, 1].
         occlusion: 1 where the source shows what is needed, at the resolution of the flow.
-        masks: weight of the background and of each keypoint's motion.
+        masks: weight of the background and of each keypoint's motion, in 2D or 3D.
         flow: where each pixel looks in the source, in [-1, 1].
         warped: the source image under the flow.
         rendered: the auxiliary image of the renderer; None for models without one.
@@ -40,7 +40,7 @@ class Generated:
 
     image: Float[Tensor, "B 3 H W"]
     occlusion: Float[Tensor, "B 1 h w"]
-    masks: Float[Tensor, "B K1 h w"]
+    masks: Float[Tensor, "B K1 *space"]
     flow: Float[Tensor, "B h w 2"]
     warped: Float[Tensor, "B 3 H W"]
     rendered: Float[Tensor, "B 3 H W"] | None = None
@@ -51,6 +51,7 @@ class PortraitModel(nn.Module):
     """Base of all models: detector, encoder and motion are modules that subclasses make."""
 
     architecture: ClassVar[str]
+    uses_source_keypoints: ClassVar[bool] = False
     detector: nn.Module
     encoder: nn.Module
     motion: nn.Module
@@ -68,7 +69,25 @@ class PortraitModel(nn.Module):
         self.check_image(image_01)
         return self.detector(image_01)
 
-    def encode(self, source_01: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+    def driving_keypoints(
+        self, driving_01: Float[Tensor, "B 3 H W"], source: Keypoints
+    ) -> Keypoints:
+        """Detect where each driving image puts the keypoints of a source.
+
+        That is what the image alone tells, except in models that turn the source's own keypoints
+        (`uses_source_keypoints`).
+
+        Args:
+            driving_01: the driving images.
+            source: the keypoints of the source, batch 1 or B.
+
+        Raises:
+            ValueError: if the images have a size that the networks cannot take.
+        """
+        del source
+        return self.keypoints(driving_01)
+
+    def encode(self, source_01: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C *space"]:
         """Return what `generate` needs of a source that does not depend on the driver.
 
         Raises:
@@ -82,7 +101,7 @@ class PortraitModel(nn.Module):
         source_01: Float[Tensor, "S 3 H W"],
         source_keypoints: Keypoints,
         driving_keypoints: Keypoints,
-        source_features: Float[Tensor, "S C h w"] | None = None,
+        source_features: Float[Tensor, "S C *space"] | None = None,
     ) -> Generated:
         """Draw the source as the driving keypoints have it.
 
@@ -101,7 +120,8 @@ class PortraitModel(nn.Module):
         self, source_01: Float[Tensor, "B 3 H W"], driving_01: Float[Tensor, "B 3 H W"]
     ) -> Generated:
         """Draw each source in the pose and expression of its driving image."""
-        return self.generate(source_01, self.keypoints(source_01), self.keypoints(driving_01))
+        source = self.keypoints(source_01)
+        return self.generate(source_01, source, self.driving_keypoints(driving_01, source))
 
     def check_image(self, image_01: Tensor) -> None:
         """Raise a ValueError unless this is a batch of RGB images of a size the networks take."""
@@ -123,7 +143,7 @@ class PortraitModel(nn.Module):
     ) -> tuple[Tensor, Keypoints, Tensor]:
         """Return the three source arguments of `generate`, one for each driving frame."""
         self.check_image(source_01)
-        features = self.encoder(source_01) if source_features is None else source_features
+        features = self.encode(source_01) if source_features is None else source_features
         batch_size = driving_keypoints.batch_size
         for name, size in (("source_01", len(source_01)), ("source_features", len(features))):
             if size not in (1, batch_size):
@@ -134,7 +154,7 @@ class PortraitModel(nn.Module):
         return (
             source_01.expand(batch_size, -1, -1, -1),
             source_keypoints.expand(batch_size),
-            features.expand(batch_size, -1, -1, -1),
+            features.expand(batch_size, *[-1] * (features.ndim - 1)),
         )
 
     def save_pretrained(self, folder: str | Path, *, half_precision: bool = False) -> None:
@@ -181,7 +201,7 @@ class PortraitModel(nn.Module):
 class ReferenceModel(PortraitModel):
     """Base of the published models: the detector, encoder and dense motion that FOMM introduced."""
 
-    def __init__(self, config: ReferenceConfig) -> None:
+    def __init__(self, config: ReferenceConfig, detector_channels: int = 3) -> None:
         super().__init__(config)
         self.detector = KeypointDetector(
             config.num_keypoints,
@@ -190,6 +210,7 @@ class ReferenceModel(PortraitModel):
             config.detector.hourglass.num_levels,
             config.detector.downscale,
             config.detector.temperature,
+            detector_channels,
         )
         self.encoder = Encoder(
             config.encoder.width, config.encoder.max_width, config.encoder.num_downs

@@ -25,7 +25,7 @@ from fnevr.geometry.rotations import head_rotations, rotation_matrices
 from fnevr.losses.pose_edit import pose_edit_distance
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
-from fnevr.source import find_keypoints
+from fnevr.source import driving_keypoints
 
 LAMBDA1, LAMBDA2 = 4.0, 1.0
 POSE_WEIGHT, REST_WEIGHT = 1.0, 0.05
@@ -77,7 +77,7 @@ def measure_frames(
     for number, clip in enumerate(clips):
         chosen = clip.tracked[::stride]
         keypoints = [
-            find_keypoints(model, [clip.frames[int(index)]], str(device)).to("cpu")
+            driving_keypoints(model, [clip.frames[int(index)]], str(device)).to("cpu")
             for index in chosen
         ]
         landmarks = torch.from_numpy(clip.landmarks[chosen]).float()

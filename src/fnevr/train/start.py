@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from fnevr.config import AnyConfig, FNeVRConfig, LiteConfig
+from fnevr.config import AnyConfig, FNeVRConfig, FOMMConfig, LiteConfig
+from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.models import FOMM, FNeVR, PortraitModel, load_model
 from fnevr.models.lite import FNeVRLite
@@ -29,10 +30,16 @@ def start_anew(config: AnyConfig, patches: FacePatches, seed: int) -> PortraitMo
     """Make a model with new weights; that of `lite` starts as the geometric warp.
 
     Raises:
+        FnevrError: if there is no recipe for such a model.
         ValueError: if the config does not fit the patches (`lite`).
     """
     if isinstance(config, LiteConfig):
         return new_model(config, patches, seed)
+    if not isinstance(config, FNeVRConfig | FOMMConfig):
+        raise FnevrError(
+            f"no recipe trains a model of architecture {config.architecture!r}: lite, base and "
+            "fomm can be trained"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return FNeVR(config) if isinstance(config, FNeVRConfig) else FOMM(config)
