@@ -2,7 +2,7 @@
 
     python scripts/make_variant.py lite RUNS/no_volume/start --set volume_rendering=false
     fnevr train DATA RUNS/no_volume --init RUNS/no_volume/start --steps 3000
-    python scripts/compare_models.py ... --model no_volume=RUNS/no_volume/model
+    fnevr evaluate ... --model no_volume=RUNS/no_volume/model
 
 Variants of one seed and one number of steps see the same pairs, so their scores compare.
 """

@@ -4,6 +4,7 @@ from fnevr.errors import CheckpointError
 from fnevr.models import load_model
 from fnevr.presets import (
     DEFAULT,
+    MODELS_VARIABLE,
     PRESETS,
     WEIGHTS_NAME,
     Preset,
@@ -11,13 +12,22 @@ from fnevr.presets import (
     file_sha256,
     is_installed,
     resolve_model,
+    user_models,
 )
 
 SHIPPED = [preset for preset in PRESETS if is_installed(preset)]
 
 
 def test_the_names_are_an_inventory():
-    assert [preset.name for preset in PRESETS] == ["lite", "base"]
+    assert [preset.name for preset in PRESETS] == [
+        "lite",
+        "base",
+        "fomm",
+        "face-vid2vid",
+        "face-vid2vid-s",
+        "dagan",
+        "dagan-spade",
+    ]
     assert DEFAULT == "lite"
 
 
@@ -28,9 +38,26 @@ def test_shipped_weights_are_those_of_the_table(preset):
     assert load_model(preset.folder).config.image_size == 256
 
 
-def test_base_says_how_to_get_weights():
-    with pytest.raises(CheckpointError, match="fnevr convert CHECKPOINT FOLDER"):
-        resolve_model("base")
+@pytest.mark.parametrize("name", ["base", "fomm", "face-vid2vid-s", "dagan"])
+def test_models_without_weights_say_how_to_get_them(name, tmp_path, monkeypatch):
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    with pytest.raises(CheckpointError, match="fnevr convert CHECKPOINT FOLDER") as caught:
+        resolve_model(name)
+    if name != "base":
+        assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_converted_model_goes_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    assert not is_installed(next(preset for preset in PRESETS if preset.name == "fomm"))
+    folder = tmp_path / "fomm"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    assert resolve_model("fomm") == folder
+    monkeypatch.delenv(MODELS_VARIABLE)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_models() == tmp_path / ".local" / "share" / "fnevr" / "models"
 
 
 def test_a_folder_with_both_files_is_a_model(tmp_path):
@@ -42,7 +69,9 @@ def test_a_folder_with_both_files_is_a_model(tmp_path):
 
 
 def test_what_is_no_model_says_so(tmp_path):
-    with pytest.raises(CheckpointError, match=r"neither a preset \(lite, base\) nor a folder"):
+    with pytest.raises(
+        CheckpointError, match=r"neither a preset \(lite, base, fomm, .*\) nor a folder"
+    ):
         resolve_model("huge")
     (tmp_path / "vox.pth.tar").write_text("x")
     with pytest.raises(CheckpointError, match="is a file; a model is a folder"):

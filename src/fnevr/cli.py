@@ -11,6 +11,7 @@ import sys
 
 import typer
 
+from fnevr.commands.evaluation import complexity, evaluate
 from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d
 from fnevr.commands.models import convert, models, prepare, train
 
@@ -21,7 +22,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (animate, reconstruct, edit, reconstruct3d, prepare, train, convert, models):
+for command in (
+    *(animate, reconstruct, edit, reconstruct3d),
+    *(prepare, train, convert, models),
+    *(evaluate, complexity),
+):
     app.command()(command)
 
 

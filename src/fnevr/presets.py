@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,13 @@ from fnevr.errors import CheckpointError
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 ASSETS = Path(str(files("fnevr"))) / "assets"
+
+
+MODELS_VARIABLE = "FNEVR_MODELS"
+CONVERT = (
+    "no weights ship for it: convert the authors' checkpoint with `fnevr convert CHECKPOINT "
+    "FOLDER` and use `--model FOLDER`; converted to '{folder}' it goes by its name"
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,8 @@ class Preset:
 
     @property
     def folder(self) -> Path:
-        """Where the configuration and the weights lie."""
-        return ASSETS / "models" / self.name
+        """Where the configuration and the weights lie: in the package, or among the user's."""
+        return (user_models() if self.sha256 is None else ASSETS / "models") / self.name
 
 
 PRESETS = (
@@ -43,13 +51,12 @@ PRESETS = (
         sha256="99e4f1f509b1fa8a21a77a5ffa4b64960e2ec7ae06a1b9a78c9b354c4c469512",
         how_to_get="its weights are not in this installation; install fnevr again",
     ),
-    Preset(
-        name="base",
-        summary="the paper's network, exactly; brings no weights",
-        sha256=None,
-        how_to_get="no weights ship for it: convert the authors' checkpoint with "
-        "`fnevr convert CHECKPOINT FOLDER`, then use `--model FOLDER`",
-    ),
+    Preset("base", "the paper's network, exactly; brings no weights", None, CONVERT),
+    Preset("fomm", "First Order Motion Model (baseline); brings no weights", None, CONVERT),
+    Preset("face-vid2vid", "Face vid2vid (baseline); brings no weights", None, CONVERT),
+    Preset("face-vid2vid-s", "Face vid2vid-S (baseline); brings no weights", None, CONVERT),
+    Preset("dagan", "DaGAN (baseline); brings no weights", None, CONVERT),
+    Preset("dagan-spade", "DaGAN, SPADE decoder (baseline); brings no weights", None, CONVERT),
 )
 DEFAULT = PRESETS[0].name
 
@@ -86,6 +93,12 @@ def resolve_model(name_or_folder: str | Path) -> Path:
     return folder
 
 
+def user_models() -> Path:
+    """Return the folder of converted models that go by their names: $FNEVR_MODELS, or its place."""
+    named = os.environ.get(MODELS_VARIABLE)
+    return Path(named) if named else Path.home() / ".local" / "share" / "fnevr" / "models"
+
+
 def asset(name: str) -> Path:
     """Return a file that ships with the package.
 
@@ -111,7 +124,8 @@ def file_sha256(path: Path) -> str:
 
 def _preset_folder(preset: Preset) -> Path:
     if not is_installed(preset) or not (preset.folder / CONFIG_NAME).is_file():
-        raise CheckpointError(f"the model '{preset.name}' cannot be used: {preset.how_to_get}")
+        how = preset.how_to_get.format(folder=preset.folder)
+        raise CheckpointError(f"the model '{preset.name}' cannot be used: {how}")
     if preset.sha256 is not None and file_sha256(preset.folder / WEIGHTS_NAME) != preset.sha256:
         raise CheckpointError(
             f"the weights of '{preset.name}' in '{preset.folder}' are damaged (wrong sha256); "

@@ -78,8 +78,8 @@ def prepare(model: PortraitModel, picture: Picture, framing: Framing, device: st
         width = height = size
 
     image_01 = to_image_01([view], device)
-    keypoints = model.keypoints(image_01)
-    return Source(image_01, keypoints, model.encode(image_01), finish, width, height)
+    keypoints, features = model.read_source(image_01)
+    return Source(image_01, keypoints, features, finish, width, height)
 
 
 @torch.inference_mode()

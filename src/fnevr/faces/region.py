@@ -42,6 +42,22 @@ class Region:
         return np.concatenate([xy, points[:, 2:] * scale], axis=1).astype(np.float32)
 
 
+def aligned_region(template: Float[np.ndarray, "N 2"], points: Float[np.ndarray, "N 2"]) -> Region:
+    """Return the square that the similarity best taking the template to the points cuts out.
+
+    Least squares in complex numbers: z' = a z + b.
+
+    Args:
+        template: where the points are in the cut-out, as shares of its side.
+        points: where they are in the picture, in pixels.
+    """
+    source, target = (side.astype(np.float64) @ np.array([1, 1j]) for side in (template, points))
+    centred = source - source.mean()
+    a = (centred.conj() * (target - target.mean())).sum() / (abs(centred) ** 2).sum()
+    centre = target.mean() + a * ((0.5 + 0.5j) - source.mean())
+    return Region(float(centre.real), float(centre.imag), float(abs(a)), float(np.angle(a)))
+
+
 def cut_out(
     rgb: UInt8[np.ndarray, "H W 3"], region: Region, side: int, border: Border
 ) -> UInt8[np.ndarray, "S S 3"]:

@@ -96,6 +96,16 @@ class PortraitModel(nn.Module):
         self.check_image(source_01)
         return self.encoder(source_01)
 
+    def read_source(
+        self, source_01: Float[Tensor, "B 3 H W"]
+    ) -> tuple[Keypoints, Float[Tensor, "B C *space"]]:
+        """Return `keypoints` and `encode` of a source, sharing what both need.
+
+        Raises:
+            ValueError: if the images have a size that the networks cannot take.
+        """
+        return self.keypoints(source_01), self.encode(source_01)
+
     def generate(
         self,
         source_01: Float[Tensor, "S 3 H W"],

@@ -150,6 +150,14 @@ class DaGAN(ReferenceModel):
         depth_01 = self.depth(source_01) if depth_01 is None else depth_01
         return torch.cat((self.encoder(source_01), self.depth_encoder(depth_01)), dim=1)
 
+    def read_source(
+        self, source_01: Float[Tensor, "B 3 H W"]
+    ) -> tuple[Keypoints, Float[Tensor, "B C h w"]]:
+        """Return the keypoints and features of a source; its depth is estimated once."""
+        self.check_image(source_01)
+        depth_01 = self.depth(source_01)
+        return self.keypoints(source_01, depth_01), self.encode(source_01, depth_01)
+
     def generate(
         self,
         source_01: Float[Tensor, "S 3 H W"],

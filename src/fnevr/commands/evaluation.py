@@ -1,0 +1,132 @@
+"""Commands that measure: evaluate, complexity. Parse, call one function, print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fnevr.commands.options import (
+    DeviceOption,
+    Json,
+    answering_for_errors,
+    write_json,
+)
+
+
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            help="Clips: a prepared folder, one with clips.tsv and clips/, or any videos framed as "
+            "the models expect.",
+        ),
+    ],
+    model: Annotated[
+        list[str],
+        typer.Option(
+            "--model",
+            metavar="[NAME=]MODEL",
+            help="A preset or a folder with weights; repeatable. The others are compared with the "
+            "first.",
+        ),
+    ],
+    report: Annotated[
+        Path,
+        typer.Option("--report", help="Gets report.html, scores.json, scores.csv and scores/."),
+    ],
+    split: Annotated[
+        Literal["train", "val", "all"], typer.Option("--split", help="Which clips of the data.")
+    ] = "val",
+    protocol: Annotated[
+        Literal["same-identity", "cross-identity"],
+        typer.Option("--protocol", help="What is generated from what."),
+    ] = "same-identity",
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs",
+            help="For cross-identity: a CSV file with the columns source and driver. Default: one "
+            "driver drawn for each clip.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of drawn pairs and of intervals.")] = 0,
+    every: Annotated[
+        int,
+        typer.Option("--every", help="Identity, LPIPS and FID look at every n-th frame."),
+    ] = 5,
+    workers: Annotated[int, typer.Option("--workers", help="Processes.")] = 2,
+    alexnet: Annotated[
+        Path | None, typer.Option("--alexnet", help="For LPIPS: torchvision's AlexNet weights.")
+    ] = None,
+    inception: Annotated[
+        Path | None, typer.Option("--inception", help="For FID: inception-2015-12-05.pt.")
+    ] = None,
+    arcface: Annotated[
+        Path | None, typer.Option("--arcface", help="For CSIM: ArcFace's w600k_r50.onnx.")
+    ] = None,
+) -> None:
+    """Measure models on clips: tables, intervals, worst and median clips, in one page.
+
+    What is interrupted goes on when the same command is run again.
+    """
+    with answering_for_errors({"--data": data, "--report": report, "--pairs": pairs}):
+        from fnevr.evaluate.networks import NetworkFiles
+        from fnevr.evaluate.report import PAGE, table_text, write_report
+        from fnevr.evaluate.runner import EvaluationSettings, run_evaluation
+        from fnevr.progress import progress_bar
+
+        settings = EvaluationSettings(
+            protocol=protocol,
+            every=every,
+            seed=seed,
+            pairs_file=pairs,
+            files=NetworkFiles(alexnet, inception, arcface),
+        )
+        with progress_bar("clips") as progress:
+            evaluation = run_evaluation(
+                data,
+                model,
+                report,
+                split=None if split == "all" else split,
+                settings=settings,
+                workers=workers,
+                progress=progress,
+            )
+        typer.echo(table_text(write_report(evaluation, report)))
+        for name, reason in evaluation.missing.items():
+            typer.echo(f"not measured: {name}: {reason.splitlines()[0]}", err=True)
+        typer.echo(f"{report / PAGE}", err=True)
+
+
+def complexity(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="A model by name; repeatable. Default: all of them."),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=0, help="Timed frames per model; 0 times none.")
+    ] = 3,
+    device: DeviceOption = None,
+    json_file: Json = None,
+) -> None:
+    """Count parameters and multiply-adds, time a frame, and set the paper's figures beside.
+
+    Weights are not needed.
+    """
+    with answering_for_errors({}):
+        from dataclasses import asdict
+
+        from fnevr.evaluate.complexity import NAMES, complexity_table, measure_complexity
+        from fnevr.rendering import check_device
+
+        where = check_device(device or "cpu")
+        rows = [measure_complexity(name, repeats=repeats, device=where) for name in model or NAMES]
+        if json_file is None:
+            typer.echo(complexity_table(rows))
+            return
+        listed = [asdict(row) | {"both_gmacs": row.both_gmacs} for row in rows]
+        write_json(json_file, json.dumps(listed, indent=2))

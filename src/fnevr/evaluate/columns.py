@@ -1,0 +1,150 @@
+"""The columns of a report: what each number is, where it comes from, which way is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from fnevr.evaluate.openness import correlation
+from fnevr.evaluate.scorer import ClipScores
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of a report.
+
+    Attributes:
+        name: in JSON and CSV.
+        label: in tables.
+        better: which way.
+        digits: after the point.
+        about: definition, network and source, printed under the tables.
+        is_distance_of_sets: whether it is computed over all frames at once, not clip by clip.
+    """
+
+    name: str
+    label: str
+    better: Better
+    digits: int
+    about: str
+    is_distance_of_sets: bool = False
+
+
+MESH = "MediaPipe's face mesh (468 points; ours runs the same networks by ONNX Runtime)"
+COLUMNS = (
+    Column(
+        "l1", "L1", "lower", 4, "Mean absolute error over pixels and channels, values in [0, 1]."
+    ),
+    Column("psnr", "PSNR, dB", "higher", 2, "10 log10(1 / MSE) of each frame, values in [0, 1]."),
+    Column(
+        "ssim",
+        "SSIM",
+        "higher",
+        4,
+        "Wang et al. 2004: Gaussian window 11 x 11, deviation 1.5, per channel (torchmetrics).",
+    ),
+    Column("lpips", "LPIPS", "lower", 4, "Zhang et al. 2018, version 0.1 on AlexNet."),
+    Column(
+        "lpips-efficientnet",
+        "lpips-efficientnet",
+        "lower",
+        4,
+        "LPIPS's formula on EfficientNet-lite0 without learned heads. Not LPIPS: other numbers.",
+    ),
+    Column(
+        "akd-mediapipe",
+        "akd-mediapipe, px",
+        "lower",
+        3,
+        f"AKD's formula, the mean of |dx| + |dy| in pixels at 256, on {MESH}. The literature's "
+        "AKD is on 68 points of another detector: the figures do not compare.",
+    ),
+    Column(
+        "aed-dlib",
+        "aed-dlib",
+        "lower",
+        4,
+        "AED's formula, the mean Euclidean distance of identity embeddings, on dlib's ResNet. The "
+        "literature's AED is on OpenFace: the figures do not compare.",
+    ),
+    Column("aed", "aed-arcface", "lower", 4, "The same on ArcFace (w600k_r50)."),
+    Column("csim", "CSIM", "higher", 4, "Cosine similarity of ArcFace embeddings (w600k_r50)."),
+    Column("csim-dlib", "csim-dlib", "higher", 4, "Cosine similarity of dlib's embeddings."),
+    Column(
+        "fid",
+        "FID",
+        "lower",
+        2,
+        "Heusel et al. 2017, Inception of 2015-12-05 (TorchScript), over all looked-at frames.",
+        is_distance_of_sets=True,
+    ),
+    Column(
+        "fid-efficientnet",
+        "fid-efficientnet",
+        "lower",
+        3,
+        "The same distance on the 1280 pooled features of EfficientNet-lite0. Not FID.",
+        is_distance_of_sets=True,
+    ),
+    Column(
+        "pose_error",
+        "head pose, deg",
+        "lower",
+        2,
+        f"Angle between the turn of the generated head from the source and that of the driver from "
+        f"its reference frame, by {MESH}.",
+    ),
+    Column(
+        "mouth",
+        "mouth",
+        "higher",
+        3,
+        "Correlation over a clip of the mouth's opening (gap over width) with the driver's.",
+    ),
+    Column(
+        "eyes",
+        "eyes",
+        "higher",
+        3,
+        "Correlation over a clip of the eyes' aspect ratio (Soukupova and Cech 2016) with the "
+        "driver's.",
+    ),
+    Column(
+        "jitter",
+        "jitter, px",
+        "lower",
+        3,
+        "Mean length of the second difference in time of the landmarks' error, in pixels at 256: "
+        "trembling that the driver does not have.",
+    ),
+    Column("lost", "lost", "lower", 0, "Frames with a face in the driver and none in the output."),
+)
+BY_NAME = {column.name: column for column in COLUMNS}
+
+
+def clip_value(scores: ClipScores, column: Column) -> float:
+    """Return a clip's value of a column; NaN where nothing is known.
+
+    The mean over the frames in which it is known, or a correlation or a count over frames.
+    """
+    if column.name == "lost":
+        real, generated = (np.array(scores.values[key]) for key in ("driver_mouth", "mouth"))
+        return float((np.isfinite(real) & ~np.isfinite(generated)).sum())
+    values = np.array(scores.values.get(column.name, []), dtype=float)
+    if column.name in ("mouth", "eyes"):
+        return correlation(values, np.array(scores.values[f"driver_{column.name}"]))
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def columns_of(scores: ClipScores) -> list[Column]:
+    """Return the columns that these scores have, in the order of the table."""
+    return [
+        column
+        for column in COLUMNS
+        if column.name in scores.values or column.name in scores.features or column.name == "lost"
+    ]

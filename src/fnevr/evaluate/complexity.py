@@ -1,0 +1,194 @@
+"""Parameters, multiply-adds and speed of every model, counted the same way for all.
+
+Multiply-adds are those of convolutions and matrix products, counted by torch's own counter on
+tensors without data; normalizations, activations and warps are left out, as in the field. They are
+counted for one source and one driving frame, in the parts that an animation repeats or not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fnevr.config import (
+    AnyConfig,
+    base_config,
+    dagan_config,
+    dagan_spade_config,
+    face_vid2vid_config,
+    face_vid2vid_s_config,
+    fomm_config,
+)
+from fnevr.errors import FnevrError
+from fnevr.evaluate.published import published_tables
+from fnevr.models import ARCHITECTURES
+from fnevr.models.portrait import PortraitModel
+from fnevr.models.weights import CONFIG_NAME, parse_config
+from fnevr.presets import PRESETS
+
+CONFIGS: dict[str, Callable[[], AnyConfig]] = {
+    "base": base_config,
+    "fomm": fomm_config,
+    "face-vid2vid": face_vid2vid_config,
+    "face-vid2vid-s": face_vid2vid_s_config,
+    "dagan": dagan_config,
+    "dagan-spade": dagan_spade_config,
+}
+NAMES = ("lite", *CONFIGS)
+PUBLISHED_AS = {
+    "base": "FNeVR",
+    "face-vid2vid": "Face vid2vid",
+    "face-vid2vid-s": "Face vid2vid-S",
+    "dagan": "DaGAN",
+}
+GIGA, MEGA = 1e9, 1e6
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What a model costs at one size.
+
+    Attributes:
+        name: of the model.
+        side: height and width, in pixels.
+        parameters_m: in millions.
+        source_gmacs: once per source: its keypoints and features, in 1e9 multiply-adds.
+        frame_gmacs: per driving frame: its keypoints, and the picture from cached features.
+        fps: frames per second of the latter on this machine; None where it was not measured.
+        published: parameters, multiply-adds and frames per second in FNeVR's paper, if there.
+    """
+
+    name: str
+    side: int
+    parameters_m: float
+    source_gmacs: float
+    frame_gmacs: float
+    fps: float | None
+    published: dict[str, float] | None
+
+    @property
+    def both_gmacs(self) -> float:
+        """Everything that one picture and one driving frame need: what the paper's table counts."""
+        return self.source_gmacs + self.frame_gmacs
+
+
+def measure_complexity(
+    name: str, *, repeats: int = 3, device: torch.device | str = "cpu"
+) -> Complexity:
+    """Count a model's parameters and multiply-adds at its own size, and time it.
+
+    Args:
+        name: one of `NAMES`; weights are not needed.
+        repeats: how often a frame is timed after a first one (the median counts); 0 for never.
+        device: where it is timed.
+
+    Raises:
+        FnevrError: if there is no such model.
+    """
+    config = config_of(name)
+    with torch.device("meta"):
+        model = ARCHITECTURES[config.architecture](config).eval()
+    image = torch.zeros(1, 3, config.image_size, config.image_size, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as for_source:
+        keypoints, features = model.read_source(image)
+    with torch.no_grad(), FlopCounterMode(display=False) as for_frame:
+        driving = model.driving_keypoints(image, keypoints)
+        model.generate(image, keypoints, driving, source_features=features)
+    return Complexity(
+        name=name,
+        side=config.image_size,
+        parameters_m=sum(parameter.numel() for parameter in model.parameters()) / MEGA,
+        source_gmacs=for_source.get_total_flops() / 2 / GIGA,
+        frame_gmacs=for_frame.get_total_flops() / 2 / GIGA,
+        fps=_frames_per_second(config, repeats, device) if repeats else None,
+        published=_published(name),
+    )
+
+
+def config_of(name: str) -> AnyConfig:
+    """Return the configuration of a model by name.
+
+    Raises:
+        FnevrError: if there is no such model.
+    """
+    if name in CONFIGS:
+        return CONFIGS[name]()
+    preset = next((preset for preset in PRESETS if preset.name == name), None)
+    if name not in NAMES or preset is None:
+        raise FnevrError(f"there is no model '{name}': have {', '.join(NAMES)}")
+    return parse_config(preset.folder / CONFIG_NAME)
+
+
+def complexity_table(rows: list[Complexity]) -> str:
+    """Return a table in Markdown, the paper's figures beside ours."""
+    header = [
+        "model",
+        "parameters, M",
+        "paper",
+        "once per source, GMAC",
+        "per frame, GMAC",
+        "both, GMAC",
+        "paper",
+        "difference",
+        "frames/s here",
+        "paper",
+    ]
+    lines = [_line(header), _line(["---", *["---:"] * (len(header) - 1)])]
+    for row in rows:
+        paper = row.published or {}
+        theirs = paper.get("gmacs")
+        lines.append(
+            _line(
+                [
+                    row.name,
+                    f"{row.parameters_m:.3f}",
+                    _given(paper.get("parameters_m")),
+                    f"{row.source_gmacs:.2f}",
+                    f"{row.frame_gmacs:.2f}",
+                    f"{row.both_gmacs:.2f}",
+                    _given(theirs),
+                    "" if theirs is None else f"{100 * (row.both_gmacs / theirs - 1):+.2f} %",
+                    "" if row.fps is None else f"{row.fps:.2f}",
+                    _given(paper.get("fps")),
+                ]
+            )
+        )
+    return "\n".join(lines)
+
+
+@torch.inference_mode()
+def _frames_per_second(config: AnyConfig, repeats: int, device: torch.device | str) -> float:
+    model: PortraitModel = ARCHITECTURES[config.architecture](config).eval().to(device)
+    image = torch.rand(1, 3, config.image_size, config.image_size, device=device)
+    keypoints, features = model.read_source(image)
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        driving = model.driving_keypoints(image, keypoints)
+        model.generate(image, keypoints, driving, source_features=features)
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return 1 / median(seconds[1:])
+
+
+def _published(name: str) -> dict[str, float] | None:
+    for table in published_tables("complexity"):
+        row = table.rows.get(PUBLISHED_AS.get(name, ""))
+        if row is not None:
+            pairs = zip(table.columns, row, strict=True)
+            return {column: value for column, value in pairs if value is not None}
+    return None
+
+
+def _given(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,80 @@
+"""Pictures for a report: frames side by side, and scores over time."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from fnevr.errors import FnevrError
+from fnevr.evaluate.columns import BY_NAME
+from fnevr.evaluate.runner import STILL, Evaluation, predictor_of
+
+TILE, NUM_FRAMES, JPEG_QUALITY = 128, 7, 88
+PLOTTED = ("psnr", "akd-mediapipe", "pose_error", "mouth")
+FIGURE_INCHES = (10.5, 2.2)
+
+
+def sheet(
+    evaluation: Evaluation,
+    source: UInt8[np.ndarray, "T H W 3"],
+    driver: UInt8[np.ndarray, "U H W 3"],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draw the driver's frames, the source at their left, and below them those of each model."""
+    chosen = np.linspace(1, len(driver) - 1, NUM_FRAMES).round().astype(int)
+    driving = driver[chosen]
+    blank = np.full_like(source[0], 255)
+    rows = [[source[0], *driving]]
+    for model in evaluation.models:
+        if model.name == STILL:
+            continue
+        predict = predictor_of(model, source[0], driver[0], evaluation.settings.protocol)
+        image_01 = predict(driving).clamp(0, 1)
+        rows.append([blank, *(image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy()])
+    return np.concatenate([np.concatenate([_small(rgb) for rgb in row], axis=1) for row in rows])
+
+
+def to_jpeg_base64(rgb: UInt8[np.ndarray, "h w 3"]) -> str:
+    """Encode a picture for a page."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def scores_over_time(evaluation: Evaluation, pair: str) -> str:
+    """Plot some columns of one clip, one line per model, as a base64 SVG.
+
+    Raises:
+        FnevrError: if matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise FnevrError("the report's plots need matplotlib: pip install 'fnevr[eval]'") from error
+    scores = {name: by_pair[pair] for name, by_pair in evaluation.scores.items()}
+    some = next(iter(scores.values())).values
+    names = [name for name in PLOTTED if name in some]
+    figure = Figure(figsize=FIGURE_INCHES, layout="constrained")
+    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+        for model, one in scores.items():
+            is_still = model == STILL
+            if is_still and name == "mouth":
+                continue
+            axes.plot(one.values[name], label=model, lw=1, color="0.7" if is_still else None)
+        if name == "mouth":
+            axes.plot(some["driver_mouth"], label="driver", lw=1, color="black", ls=":")
+        axes.set_title("mouth opening" if name == "mouth" else BY_NAME[name].label, fontsize=8)
+        axes.set_xlabel("frame", fontsize=7)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=6, frameon=False)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return base64.b64encode(buffer.getvalue().encode()).decode()
+
+
+def _small(rgb: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    return np.array(Image.fromarray(rgb).resize((TILE, TILE), Image.Resampling.LANCZOS))

@@ -1,0 +1,142 @@
+"""What is generated from what: the protocols of the field.
+
+same-identity: frame 0 of a clip is the source, its later frames are driven by absolute motion and
+are what should come out. Frame 0 itself is not scored: repeating it would score infinity.
+
+cross-identity: frame 0 of one person's clip is driven by another's clip, by relative motion from
+the driver's frame 0 (FOMM, Eq. 8), as the papers do. There is no truth to compare with: identity is
+compared with the source, features with the real frames of the source's clip.
+
+Shapes: B frames at a time, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from fnevr.driving import face_positions
+from fnevr.errors import FaceError, FnevrError
+from fnevr.evaluate.clips import EvaluationClip
+from fnevr.evaluate.scorer import Predictor, to_tensor
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.transfer import movement_scale, transfer_relative
+from fnevr.models.portrait import PortraitModel
+
+Protocol = Literal["same-identity", "cross-identity"]
+Picture = UInt8[np.ndarray, "H W 3"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source and a driver, by the names of their clips."""
+
+    source: str
+    driver: str
+
+    @property
+    def name(self) -> str:
+        """What its scores are filed under."""
+        return self.source if self.source == self.driver else f"{self.source}--{self.driver}"
+
+
+def make_pairs(
+    clips: list[EvaluationClip], protocol: Protocol, pairs_file: Path | None, seed: int
+) -> list[Pair]:
+    """Say what is generated from what.
+
+    Args:
+        clips: those there are.
+        protocol: see above.
+        pairs_file: for cross-identity, a CSV file with the columns source and driver; None draws
+            for each clip one driver of another identity.
+        seed: of the draw.
+
+    Raises:
+        FnevrError: if the file cannot be used, or a clip has no partner.
+    """
+    if protocol == "same-identity":
+        if pairs_file is not None:
+            raise FnevrError("--pairs is for --protocol cross-identity")
+        return [Pair(clip.name, clip.name) for clip in clips]
+    if pairs_file is not None:
+        return _read_pairs(pairs_file, {clip.name for clip in clips})
+    rng, pairs = np.random.default_rng(seed), []
+    for clip in clips:
+        others = [
+            other.name
+            for other in clips
+            if other.name != clip.name and (other.identity != clip.identity or not clip.identity)
+        ]
+        if not others:
+            raise FnevrError(f"no clip shows anybody but '{clip.identity}': nothing to drive with")
+        pairs.append(Pair(clip.name, others[int(rng.integers(len(others)))]))
+    return pairs
+
+
+def still_predictor(source: Picture) -> Predictor:
+    """Repeat the source."""
+    source_01 = to_tensor(source[None])
+    return lambda driving: source_01.expand(len(driving), -1, -1, -1)
+
+
+def model_predictor(
+    model: PortraitModel, source: Picture, reference: Picture, protocol: Protocol
+) -> Predictor:
+    """Animate the source.
+
+    Args:
+        model: what is evaluated.
+        source: the picture.
+        reference: the driver's frame that corresponds to it.
+        protocol: absolute motion for same-identity, relative motion for cross-identity.
+
+    Raises:
+        FaceError: if relative motion finds no face to measure.
+    """
+    with torch.inference_mode():
+        source_01 = to_tensor(source[None])
+        keypoints, features = model.read_source(source_01)
+        start = model.driving_keypoints(to_tensor(reference[None]), keypoints)
+        scale = 1.0 if protocol == "same-identity" else _scale(model, keypoints, start)
+
+    @torch.inference_mode()
+    def predict(driving: UInt8[np.ndarray, "B H W 3"]) -> torch.Tensor:
+        moved = model.driving_keypoints(to_tensor(driving), keypoints)
+        if protocol == "cross-identity":
+            moved = transfer_relative(keypoints, moved, start, scale)
+        return model.generate(source_01, keypoints, moved, source_features=features).image
+
+    return predict
+
+
+def _scale(model: PortraitModel, source: Keypoints, reference: Keypoints) -> float:
+    num_face = model.config.num_face_keypoints
+    try:
+        return movement_scale(face_positions(source, num_face), face_positions(reference, num_face))
+    except FaceError:
+        return 1.0  # an untrained detector may put all keypoints in one place
+
+
+def _read_pairs(path: Path, known: set[str]) -> list[Pair]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FnevrError(f"cannot read '{path}': {error}") from error
+    if not rows or not {"source", "driver"} <= set(rows[0]):
+        raise FnevrError(f"'{path}' needs the columns source and driver, and rows")
+    pairs = []
+    for row in rows:
+        pair = Pair(Path(row["source"]).stem, Path(row["driver"]).stem)
+        missing = [name for name in (pair.source, pair.driver) if name not in known]
+        if missing:
+            raise FnevrError(f"'{path}' names {missing[0]!r}, which is no clip of the data")
+        pairs.append(pair)
+    return pairs

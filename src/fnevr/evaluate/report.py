@@ -1,0 +1,226 @@
+"""An evaluation as files: a page to look at, JSON and CSV to go on with.
+
+The page is one file: tables, frames and plots are inside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from fnevr.errors import FnevrError
+from fnevr.evaluate.clips import find_clips
+from fnevr.evaluate.columns import BY_NAME, Column
+from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
+from fnevr.evaluate.published import PUBLISHED, published_tables
+from fnevr.evaluate.runner import STILL, Evaluation
+from fnevr.evaluate.summary import Cell, Summary, summarize_evaluation
+from fnevr.media.files import atomic_path
+from fnevr.presets import asset
+from fnevr.report import versions
+
+PAGE, SCORES, TABLE = "report.html", "scores.json", "scores.csv"
+NUM_WORST, NUM_MEDIAN = 3, 2
+PROTOCOLS = {
+    "same-identity": "Same-identity reconstruction: frame 0 of each clip is the source, its later "
+    "frames are driven by absolute motion and scored before any video encoding; mean over frames, "
+    "then over clips. Frame 0 itself is not scored: repeating it would score infinity.",
+    "cross-identity": "Cross-identity reenactment: frame 0 of each source clip is driven by "
+    "another person's clip, by relative motion from that clip's frame 0. There is no truth to "
+    "compare with: identity is compared with the source picture, Fréchet features with the real "
+    "frames of the source's clip, pose and openings with the driver.",
+}
+
+
+def write_report(evaluation: Evaluation, out: Path) -> Summary:
+    """Write `report.html`, `scores.json` and `scores.csv`.
+
+    Raises:
+        FnevrError: if an extra is missing, or a file cannot be written.
+    """
+    summary = summarize_evaluation(evaluation)
+    out.mkdir(parents=True, exist_ok=True)
+    texts = {
+        SCORES: _json(evaluation, summary),
+        TABLE: _csv(evaluation, summary),
+        PAGE: _page(evaluation, summary),
+    }
+    for name, text in texts.items():
+        with atomic_path(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return summary
+
+
+def table_text(summary: Summary) -> str:
+    """Return the table of models for a terminal."""
+    labels = [f"{column.label}" for column in summary.columns]
+    width = max(len(name) for name in summary.cells)
+    lines = [" " * width + "  " + "  ".join(labels)]
+    for name, cells in summary.cells.items():
+        numbers = (
+            _number(cells[column.name].mean, column).rjust(len(column.label))
+            for column in summary.columns
+        )
+        lines.append(name.ljust(width) + "  " + "  ".join(numbers))
+    return "\n".join(lines)
+
+
+def _json(evaluation: Evaluation, summary: Summary) -> str:
+    pairs = [pair.name for pair in evaluation.pairs]
+    settings = asdict(evaluation.settings)
+    page = {
+        "data": str(evaluation.data),
+        "split": evaluation.split,
+        "settings": {key: value for key, value in settings.items() if key != "files"},
+        "networks": {key: str(value) for key, value in settings["files"].items() if value},
+        "missing": evaluation.missing,
+        "versions": versions(),
+        "columns": [asdict(column) for column in summary.columns],
+        "compared_with": summary.first,
+        "models": [
+            {
+                "name": model.name,
+                "weights_sha256": None if model.folder is None else model.key,
+                "cells": {
+                    name: {key: _finite(value) for key, value in asdict(cell).items()}
+                    for name, cell in summary.cells[model.name].items()
+                },
+                "clips": {
+                    pair: {
+                        name: _finite(values[index])
+                        for name, values in summary.clips[model.name].items()
+                    }
+                    for index, pair in enumerate(pairs)
+                },
+            }
+            for model in evaluation.models
+        ],
+    }
+    return json.dumps(page, indent=1, default=str, allow_nan=False) + "\n"
+
+
+def _csv(evaluation: Evaluation, summary: Summary) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = list(summary.clips[summary.first])
+    writer.writerow(["clip", "source", "driver", "model", *names])
+    for index, pair in enumerate(evaluation.pairs):
+        for model in evaluation.models:
+            values = (summary.clips[model.name][name][index] for name in names)
+            cells = ("" if math.isnan(value) else f"{value:.8g}" for value in values)
+            writer.writerow([pair.name, pair.source, pair.driver, model.name, *cells])
+    return buffer.getvalue()
+
+
+def _page(evaluation: Evaluation, summary: Summary) -> str:
+    try:
+        from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise FnevrError("the report needs jinja2: pip install 'fnevr[eval]'") from error
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string(asset("report.html.j2").read_text(encoding="utf-8"))
+    is_same = evaluation.settings.protocol == "same-identity"
+    ranking = BY_NAME["psnr" if is_same else "pose_error"]
+    names = [model.name for model in evaluation.models if model.name != STILL]
+    by_clip = [column for column in summary.columns if not column.is_distance_of_sets]
+    made = versions()
+    return template.render(
+        title=f"Evaluation: {', '.join(names)}",
+        facts=[
+            f"data {evaluation.data}",
+            f"split {evaluation.split or 'all'}",
+            f"{len(evaluation.pairs)} {'clips' if is_same else 'pairs'}",
+            f"{evaluation.side} x {evaluation.side} pixels",
+            f"seed {evaluation.settings.seed}",
+        ],
+        protocol=PROTOCOLS[evaluation.settings.protocol],
+        columns=summary.columns,
+        models=[_row(summary, model.name) for model in evaluation.models],
+        num_clips=len(evaluation.pairs),
+        unit="clips" if is_same else "pairs",
+        first=summary.first,
+        published=published_tables(evaluation.settings.protocol),
+        published_source=json.loads(asset(PUBLISHED).read_text(encoding="utf-8"))["source"],
+        ranking=f"{ranking.label} of {summary.first}",
+        clips=_shown(evaluation, summary, ranking),
+        clip_columns=by_clip,
+        by_clip=[
+            {
+                "clip": pair.name,
+                "model": model.name,
+                "numbers": [
+                    _number(summary.clips[model.name][column.name][index], column)
+                    for column in by_clip
+                ],
+            }
+            for index, pair in enumerate(evaluation.pairs)
+            for model in evaluation.models
+        ],
+        every=evaluation.settings.every,
+        missing=evaluation.missing,
+        versions=", ".join(f"{name} {version}" for name, version in made.items()),
+    )
+
+
+def _row(summary: Summary, name: str) -> dict[str, object]:
+    cells = []
+    for column in summary.columns:
+        cell = summary.cells[name][column.name]
+        others = [row[column.name].mean for other, row in summary.cells.items() if other != STILL]
+        best = (max if column.better == "higher" else min)(others)
+        is_best = name != STILL and len(others) > 1 and cell.mean == best
+        cells.append(
+            {
+                "text": _number(cell.mean, column),
+                "interval": _interval(cell, column),
+                "p": "" if math.isnan(cell.p_value) else f"p = {cell.p_value:.3f}",
+                "is_best": is_best,
+            }
+        )
+    return {"name": name, "cells": cells}
+
+
+def _shown(evaluation: Evaluation, summary: Summary, ranking: Column) -> list[dict[str, str]]:
+    """Choose the first model's worst and median clips, and draw them."""
+    values = np.array(summary.clips[summary.first][ranking.name])
+    worst_first = values if ranking.better == "higher" else -values
+    order = np.argsort(np.where(np.isnan(worst_first), -np.inf, worst_first))
+    middle = max((len(order) - NUM_MEDIAN) // 2, 0)
+    chosen = [("worst", index) for index in order[:NUM_WORST]]
+    median = order[middle : middle + NUM_MEDIAN]
+    chosen += [("median", index) for index in median if index not in order[:NUM_WORST]]
+    clips = {clip.name: clip for clip in find_clips(evaluation.data, evaluation.split)}
+    shown = []
+    for kind, index in chosen:
+        pair = evaluation.pairs[index]
+        source = clips[pair.source].load(evaluation.side)
+        is_same = pair.source == pair.driver
+        driver = source if is_same else clips[pair.driver].load(evaluation.side)
+        shown.append(
+            {
+                "title": f"{pair.name} ({kind}: {_number(float(values[index]), ranking)})",
+                "sheet": to_jpeg_base64(sheet(evaluation, source, driver)),
+                "plot": scores_over_time(evaluation, pair.name),
+            }
+        )
+    return shown
+
+
+def _interval(cell: Cell, column: Column) -> str:
+    if math.isnan(cell.low):
+        return ""
+    return f"{_number(cell.low, column)} to {_number(cell.high, column)}"
+
+
+def _number(value: float, column: Column) -> str:
+    return "" if math.isnan(value) else f"{value:.{column.digits}f}"
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,301 @@
+"""Evaluate models on clips: parallel, resumable clip by clip, the same numbers every time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fnevr.data.manifest import Split
+from fnevr.errors import FnevrError, MediaError
+from fnevr.evaluate.clips import EvaluationClip, find_clips
+from fnevr.evaluate.networks import NetworkFiles, Networks, load_networks
+from fnevr.evaluate.protocols import (
+    Pair,
+    Protocol,
+    make_pairs,
+    model_predictor,
+    still_predictor,
+)
+from fnevr.evaluate.scorer import ClipScorer, ClipScores
+from fnevr.evaluate.store import ScoreStore, settings_key
+from fnevr.media.files import atomic_path
+from fnevr.models import load_model
+from fnevr.models.weights import WEIGHTS_NAME, read_config
+from fnevr.presets import file_sha256, resolve_model
+
+STILL, REAL = "still", "real"
+STAGE = "scoring clips"
+FORMAT = 1  # of the stored scores; to be raised when a definition changes
+
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What the scores depend on, besides models and clips.
+
+    Attributes:
+        protocol: what is generated from what.
+        every: identity, LPIPS and Frechet features look at every n-th frame.
+        seed: of the draw of pairs, and of the intervals.
+        pairs_file: for cross-identity, a CSV file with the columns source and driver.
+        files: where the standard networks lie.
+
+    Raises:
+        FnevrError: if `every` is not positive.
+    """
+
+    protocol: Protocol = "same-identity"
+    every: int = 5
+    seed: int = 0
+    pairs_file: Path | None = None
+    files: NetworkFiles = field(default_factory=NetworkFiles)
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise FnevrError(f"--every must be at least 1, got {self.every}")
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A model under evaluation.
+
+    Attributes:
+        name: in the tables.
+        folder: its weights; None for repeating the source.
+        key: the first 12 digits of the weights' SHA-256.
+    """
+
+    name: str
+    folder: Path | None
+    key: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All scores, and what is needed to say what they are.
+
+    Attributes:
+        data: the folder of clips.
+        split: of it.
+        settings: what the scores depend on.
+        models: in the order of the tables, repeating the source first.
+        pairs: what was generated from what.
+        scores: by model, then by pair.
+        real: the features of the real frames, by pair.
+        missing: metrics that could not be had, with the reason.
+        side: of all pictures, in pixels.
+    """
+
+    data: Path
+    split: Split | None
+    settings: EvaluationSettings
+    models: list[EvaluatedModel]
+    pairs: list[Pair]
+    scores: dict[str, dict[str, ClipScores]]
+    real: dict[str, ClipScores]
+    missing: dict[str, str]
+    side: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    pair: Pair
+    source: EvaluationClip
+    driver: EvaluationClip
+    models: tuple[EvaluatedModel, ...]
+    side: int
+    settings: EvaluationSettings
+    store: Path
+
+
+def run_evaluation(
+    data: Path,
+    models: list[str],
+    out: Path,
+    *,
+    split: Split | None = "val",
+    settings: EvaluationSettings | None = None,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score models and the repeated source on clips; what is in `out` already is not done again.
+
+    Args:
+        data: see `fnevr.evaluate.clips`.
+        models: presets, folders with weights, or NAME=PRESET_OR_FOLDER.
+        out: gets `scores/`, one file per model and clip.
+        split: which clips; None takes all.
+        settings: what is measured, and how; None takes the defaults.
+        workers: processes, with one thread each; 1 works in this process.
+        progress: is told after every clip.
+
+    Raises:
+        FnevrError: if a model, a clip or a network cannot be used.
+    """
+    settings = settings or EvaluationSettings()
+    if workers < 1:
+        raise FnevrError(f"--workers must be at least 1, got {workers}")
+    chosen = choose_models(models)
+    side = _common_side(chosen)
+    clips = {clip.name: clip for clip in find_clips(data, split)}
+    pairs = make_pairs(list(clips.values()), settings.protocol, settings.pairs_file, settings.seed)
+    networks = load_networks(settings.files)
+    store = ScoreStore(out / "scores" / _settings_folder(out, settings, networks, side))
+    jobs = [
+        _Job(
+            pair,
+            clips[pair.source],
+            clips[pair.driver],
+            tuple(model for model in chosen if not store.has(model.key, pair.name)),
+            side,
+            settings,
+            store.folder,
+        )
+        for pair in pairs
+    ]
+    jobs = [job for job in jobs if job.models or not store.has(REAL, job.pair.name)]
+    _run(jobs, workers, len(pairs), progress)
+    return Evaluation(
+        data=data,
+        split=split,
+        settings=settings,
+        models=chosen,
+        pairs=pairs,
+        scores={
+            model.name: {pair.name: store.read(model.key, pair.name) for pair in pairs}
+            for model in chosen
+        },
+        real={pair.name: store.read(REAL, pair.name) for pair in pairs},
+        missing=networks.missing,
+        side=side,
+    )
+
+
+def choose_models(models: list[str]) -> list[EvaluatedModel]:
+    """Resolve names and folders; repeating the source comes first.
+
+    Raises:
+        FnevrError: if there is none, one cannot be used, or two have one name.
+    """
+    if not models:
+        raise FnevrError("no model to evaluate: name one by --model")
+    chosen = [EvaluatedModel(STILL, None, STILL)]
+    for text in models:
+        name, _, folder = text.rpartition("=")
+        name = name or Path(folder).name
+        if name in {model.name for model in chosen}:
+            raise FnevrError(f"two models are called '{name}': tell them apart by NAME={folder}")
+        path = resolve_model(folder)
+        chosen.append(EvaluatedModel(name, path, file_sha256(path / WEIGHTS_NAME)[:12]))
+    return chosen
+
+
+def predictor_of(
+    model: EvaluatedModel, source: np.ndarray, reference: np.ndarray, protocol: Protocol
+) -> Callable[[np.ndarray], torch.Tensor]:
+    """Return what draws a model's pictures."""
+    if model.folder is None:
+        return still_predictor(source)
+    return model_predictor(load_model(model.folder), source, reference, protocol)
+
+
+def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) -> None:
+    done = total - len(jobs)
+    if progress is not None:
+        progress(STAGE, done, total)
+    for job in jobs if workers == 1 else ():
+        _score(job)
+        done += 1
+        if progress is not None:
+            progress(STAGE, done, total)
+    if not jobs or workers == 1:
+        return
+    # Spawned, because a forked process hangs in torch once the parent has used its threads.
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_score, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                done += 1
+                if progress is not None:
+                    progress(STAGE, done, total)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _score(job: _Job) -> None:
+    """Score one pair by every model that has no stored scores, on one thread."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the numbers must not depend on the machine's cores
+    try:
+        _score_on_this_thread(job)
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _score_on_this_thread(job: _Job) -> None:
+    networks, store = _networks(job.settings.files), ScoreStore(job.store)
+    source = job.source.load(job.side)
+    is_same = job.settings.protocol == "same-identity"
+    driver = source if is_same else job.driver.load(job.side)
+    if len(driver) < 2:
+        raise MediaError(f"the clip '{job.driver.name}' has one frame: nothing to score after it")
+    scorer = ClipScorer(
+        source[0],
+        driver[0],
+        driver[1:],
+        networks,
+        is_target=is_same,
+        every=job.settings.every,
+    )
+    if not store.has(REAL, job.pair.name):
+        real = driver[1:] if is_same else source
+        store.write(REAL, job.pair.name, ClipScores({}, scorer.features(real)))
+    for model in job.models:
+        predict = predictor_of(model, source[0], driver[0], job.settings.protocol)
+        store.write(model.key, job.pair.name, scorer.score(predict))
+
+
+@lru_cache(maxsize=1)
+def _networks(files: NetworkFiles) -> Networks:
+    return load_networks(files)
+
+
+def _common_side(models: list[EvaluatedModel]) -> int:
+    sides = {
+        model.name: read_config(model.folder).image_size
+        for model in models
+        if model.folder is not None
+    }
+    if len(set(sides.values())) > 1:
+        listing = ", ".join(f"{name} {side}" for name, side in sides.items())
+        raise FnevrError(f"the models' pictures differ in size ({listing}): evaluate them apart")
+    return next(iter(sides.values()))
+
+
+def _settings_folder(out: Path, settings: EvaluationSettings, networks: Networks, side: int) -> str:
+    """Name a folder for what the scores depend on, and write that down in it."""
+    facts: dict[str, object] = {
+        "format": FORMAT,
+        "protocol": settings.protocol,
+        "every": settings.every,
+        "networks": networks.names,
+        "side": side,
+        "files": {name: str(path) for name, path in asdict(settings.files).items() if path},
+    }
+    name = f"{settings.protocol}-{settings_key(facts)}"
+    folder = out / "scores" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "settings.json") as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return name

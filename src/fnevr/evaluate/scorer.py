@@ -1,0 +1,190 @@
+"""Scores of generated frames: pictures, landmarks, identity, pose, openings, jitter.
+
+Where no face is found in a generated frame, its face scores are NaN: they are left out of the means
+and counted. Where none is found in the driving frame, nothing about faces is scored.
+
+Shapes: T frames, B at a time, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from fnevr.evaluate.csim import cosine_similarity
+from fnevr.evaluate.head_pose import head_turn, pose_error_deg
+from fnevr.evaluate.identity import identity_distance
+from fnevr.evaluate.jitter import jitter
+from fnevr.evaluate.landmark_distance import landmark_distance
+from fnevr.evaluate.networks import Networks
+from fnevr.evaluate.openness import eye_opening, mouth_opening
+from fnevr.faces.landmarks import NUM_LANDMARKS, Landmarks
+from fnevr.faces.tracker import FaceTracker
+
+BATCH_SIZE = 8
+Video = UInt8[np.ndarray, "T H W 3"]
+
+# Takes driving frames, uint8 (B, H, W, 3), in order; returns pictures in [0, 1].
+Predictor = Callable[[UInt8[np.ndarray, "B H W 3"]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """One predictor on one clip.
+
+    Attributes:
+        values: by column, a number per frame; NaN is unknown.
+        features: by Frechet distance, those of the generated frames that were looked at.
+    """
+
+    values: dict[str, list[float]]
+    features: dict[str, Float[np.ndarray, "N F"]]
+
+
+@dataclass(frozen=True)
+class _Face:
+    landmarks: Landmarks | None
+    embeddings: dict[str, np.ndarray]
+
+
+class ClipScorer:
+    """Scores predictors that show a source as a driver moves; the real frames are measured once."""
+
+    def __init__(
+        self,
+        source: UInt8[np.ndarray, "H W 3"],
+        reference: UInt8[np.ndarray, "H W 3"],
+        driving: Video,
+        networks: Networks,
+        *,
+        is_target: bool,
+        every: int,
+    ) -> None:
+        """Measure the real frames.
+
+        Args:
+            source: the picture that is animated.
+            reference: the driver's frame that corresponds to it.
+            driving: the driver's frames that are scored.
+            networks: what to measure with.
+            is_target: whether the driving frames are what the generated ones should be.
+            every: identity, LPIPS and Frechet features look at every n-th frame.
+
+        Raises:
+            ValueError: if there are no driving frames.
+        """
+        if not len(driving):
+            raise ValueError("no frames to score after the source")
+        self.driving, self.networks, self.every = driving, networks, every
+        self.is_target, self.side = is_target, driving.shape[1]
+        self.start = self._measure(source[None])[0]
+        self.reference = self._measure(reference[None])[0]
+        self.real = self._measure(driving)
+
+    def score(self, predict: Predictor) -> ClipScores:
+        """Predict every driving frame and score it."""
+        values: dict[str, list[float]] = {}
+        if self.is_target:
+            values |= {name: [] for name in self.networks.pictures}
+        generated: list[UInt8[np.ndarray, "H W 3"]] = []
+        for start in range(0, len(self.driving), BATCH_SIZE):
+            batch = self.driving[start : start + BATCH_SIZE]
+            image_01 = predict(batch).clamp(0, 1)
+            if self.is_target:
+                self._score_pictures(values, image_01, to_tensor(batch), start)
+            generated += list((image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy())
+        video = np.stack(generated)
+        faces = self._measure(video)
+        rows = [self._compare(*pair) for pair in zip(faces, self.real, strict=True)]
+        values |= {name: [row[name] for row in rows] for name in rows[0]}
+        values["jitter"] = jitter(_stacked(faces), _stacked(self.real), self.side).tolist()
+        return ClipScores(values, self.features(video))
+
+    @torch.inference_mode()
+    def features(self, video: Video) -> dict[str, np.ndarray]:
+        """Return the pooled features of every n-th frame, by Frechet distance."""
+        found = {}
+        for name, pool in self.networks.features.items():
+            chosen = torch.from_numpy(video[:: self.every]).permute(0, 3, 1, 2)
+            pooled = [pool(part) for part in chosen.split(BATCH_SIZE)]
+            found[name] = torch.cat(pooled).float().numpy()
+        return found
+
+    @torch.inference_mode()
+    def _score_pictures(
+        self,
+        values: dict[str, list[float]],
+        image_01: torch.Tensor,
+        target_01: torch.Tensor,
+        start: int,
+    ) -> None:
+        wanted = [i for i in range(len(image_01)) if (start + i) % self.every == 0]
+        for name, metric in self.networks.pictures.items():
+            if not name.startswith("lpips"):
+                values[name] += metric(image_01, target_01).tolist()
+                continue
+            scores = np.full(len(image_01), np.nan)
+            if wanted:
+                scores[wanted] = metric(image_01[wanted], target_01[wanted]).numpy()
+            values[name] += scores.tolist()
+
+    def _measure(self, frames: Video) -> list[_Face]:
+        tracker, faces = FaceTracker(num_threads=1), []
+        for index, rgb in enumerate(frames):
+            track = tracker.update(rgb)
+            if track is None or track.status == "held":
+                faces.append(_Face(None, {}))
+                continue
+            embeddings = {}
+            if index % self.every == 0:
+                embeddings = {
+                    name: embedder.embed(rgb, track.landmarks)
+                    for name, embedder in self.networks.embedders.items()
+                }
+            faces.append(_Face(track.landmarks, embeddings))
+        return faces
+
+    def _compare(self, face: _Face, real: _Face) -> dict[str, float]:
+        scores = dict.fromkeys(self._columns(), float("nan"))
+        if real.landmarks is not None:
+            scores["driver_mouth"] = mouth_opening(real.landmarks)
+            scores["driver_eyes"] = eye_opening(real.landmarks)
+        if face.landmarks is None:
+            return scores
+        scores["mouth"], scores["eyes"] = mouth_opening(face.landmarks), eye_opening(face.landmarks)
+        wanted = real if self.is_target else self.start
+        for name, embedding in face.embeddings.items():
+            if name in wanted.embeddings:
+                target = wanted.embeddings[name]
+                scores[f"csim{name}"] = cosine_similarity(embedding, target)
+                scores[f"aed{name}"] = identity_distance(embedding, target)
+        if real.landmarks is None:
+            return scores
+        if self.is_target:
+            scores["akd-mediapipe"] = landmark_distance(face.landmarks, real.landmarks, self.side)
+        if self.start.landmarks is not None and self.reference.landmarks is not None:
+            scores["pose_error"] = pose_error_deg(
+                head_turn(self.start.landmarks, face.landmarks),
+                head_turn(self.reference.landmarks, real.landmarks),
+            )
+        return scores
+
+    def _columns(self) -> list[str]:
+        identity = [f"{kind}{name}" for kind in ("aed", "csim") for name in self.networks.embedders]
+        target = ["akd-mediapipe"] if self.is_target else []
+        return [*target, *identity, "pose_error", "mouth", "eyes", "driver_mouth", "driver_eyes"]
+
+
+def to_tensor(frames: UInt8[np.ndarray, "B H W 3"]) -> Float[torch.Tensor, "B 3 H W"]:
+    """Turn frames into pictures in [0, 1]."""
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+
+
+def _stacked(faces: list[_Face]) -> Float[np.ndarray, "T 478 3"]:
+    """Stack the landmarks of all frames, NaN where there is no face."""
+    unknown = np.full((NUM_LANDMARKS, 3), np.nan, np.float32)
+    return np.stack([unknown if face.landmarks is None else face.landmarks for face in faces])

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fnevr.cli import app
+from fnevr.errors import FnevrError, MediaError
+from fnevr.evaluate import runner
+from fnevr.evaluate.clips import find_clips
+from fnevr.evaluate.l1 import l1
+from fnevr.evaluate.networks import Networks
+from fnevr.evaluate.psnr import psnr
+from fnevr.evaluate.published import published_tables
+from fnevr.evaluate.report import table_text, write_report
+from fnevr.evaluate.runner import EvaluationSettings, choose_models, run_evaluation
+from fnevr.evaluate.scorer import ClipScorer
+from fnevr.evaluate.summary import summarize_evaluation
+from fnevr.media.video import VideoWriter
+
+
+def simple_networks(_files):
+    """No network but the face mesh: quick, and there on every machine."""
+    found = Networks(pictures={"l1": l1, "psnr": psnr}, missing={"fid": "not <here>"})
+    found.features["fid-efficientnet"] = lambda images: images.float().mean(dim=3).flatten(1)[:, :9]
+    return found
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(runner, "load_networks", simple_networks)
+    runner._networks.cache_clear()
+    yield
+    runner._networks.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def data(walk, tmp_path_factory):
+    """Two people in a table of cropped clips: one wanders to the right, one to the left."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "clips").mkdir()
+    rows = ["name\tsplit\tidentity\tmotion"]
+    for name, frames in (("right", walk), ("left", walk[:, :, ::-1])):
+        with VideoWriter(folder / "clips" / f"{name}.mp4", 256, 256, Fraction(25), None) as writer:
+            for rgb in frames:
+                writer.write(np.ascontiguousarray(rgb))
+        rows.append(f"{name}.mp4\tval\t{name}\t0.1")
+    rows.append("other.mp4\ttrain\tother\t0.1")
+    (folder / "clips.tsv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def evaluated(data, tiny_model_folder, out, **settings):
+    models = [f"tiny={tiny_model_folder}", "lite"]
+    return run_evaluation(data, models, out, settings=EvaluationSettings(**settings), workers=1)
+
+
+def test_clips_of_a_table_of_a_folder_and_of_nothing(data, tmp_path):
+    clips = find_clips(data, "val")
+    assert [(clip.name, clip.identity) for clip in clips] == [("right", "right"), ("left", "left")]
+    assert clips[0].load(64).shape == (7, 64, 64, 3)
+    assert len(find_clips(data, None)) == 3
+    plain = find_clips(data / "clips", "val")
+    assert sorted(clip.name.partition("-")[0] for clip in plain) == ["left", "right"]
+    (tmp_path / "clips.tsv").write_text("name\tsplit\tidentity\tmotion\na\ttrain\ta\t0\n")
+    with pytest.raises(MediaError, match="no clips of the split"):
+        find_clips(tmp_path, "val")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_crash_at_a_clip_resumes_and_the_numbers_are_the_same(
+    data, tiny_model_folder, tmp_path, monkeypatch
+):
+    whole = evaluated(data, tiny_model_folder, tmp_path / "whole")
+
+    scored, score = [], ClipScorer.score
+
+    def counting(self, predict):
+        scored.append(self)
+        if len(scored) == 5:  # in the middle of the second clip
+            raise RuntimeError("crash")
+        return score(self, predict)
+
+    monkeypatch.setattr(ClipScorer, "score", counting)
+    with pytest.raises(RuntimeError, match="crash"):
+        evaluated(data, tiny_model_folder, tmp_path / "broken")
+    resumed = evaluated(data, tiny_model_folder, tmp_path / "broken")
+    assert len(scored) == 5 + 2  # what was left, no more
+
+    first, second = (summarize_evaluation(one) for one in (whole, resumed))
+    assert repr(first.cells) == repr(second.cells)
+    texts = [
+        (tmp_path / name / "scores.json", write_report(one, tmp_path / name))
+        for name, one in (("whole", whole), ("broken", resumed))
+    ]
+    assert len({path.read_text() for path, _ in texts}) == 1
+    assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_report_says_what_was_measured(data, tiny_model_folder, tmp_path):
+    found = evaluated(data, tiny_model_folder, tmp_path)
+    summary = write_report(found, tmp_path)
+    assert [model.name for model in found.models] == ["still", "tiny", "lite"]
+    assert summary.first == "tiny"
+
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    lite = next(model for model in scores["models"] if model["name"] == "lite")
+    clips = [clip["psnr"] for clip in lite["clips"].values()]
+    assert lite["cells"]["psnr"]["mean"] == pytest.approx(sum(clips) / 2)
+    assert lite["cells"]["psnr"]["low"] <= lite["cells"]["psnr"]["mean"]
+    assert 0 < lite["cells"]["psnr"]["p_value"] <= 1
+    assert lite["cells"]["fid-efficientnet"]["mean"] > 0
+    assert scores["settings"]["seed"] == 0
+    assert scores["versions"]["torch"] == torch.__version__
+
+    rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert [(row["clip"], row["model"]) for row in rows] == [
+        (clip, model) for clip in ("right", "left") for model in ("still", "tiny", "lite")
+    ]
+    assert float(rows[2]["psnr"]) == pytest.approx(clips[0])
+
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == page.count("data:image/svg+xml;base64,") == 2
+    assert "http" not in page.replace("http://www.w3.org", "")  # nothing to load
+    assert "not &lt;here&gt;" in page
+    assert "0.0804" in page  # FNeVR's LPIPS, as published
+    assert f"{summary.cells['lite']['psnr'].mean:.2f}" in page
+    assert f"{summary.cells['lite']['psnr'].mean:.2f}" in table_text(summary)
+
+
+@pytest.mark.usefixtures("quick")
+def test_cross_identity_is_drawn_with_a_seed_and_has_no_truth(data, tiny_model_folder, tmp_path):
+    found = evaluated(data, tiny_model_folder, tmp_path, protocol="cross-identity")
+    summary = write_report(found, tmp_path)
+    assert [pair.name for pair in found.pairs] == ["right--left", "left--right"]
+    names = [column.name for column in summary.columns]
+    assert "psnr" not in names
+    assert {"fid-efficientnet", "pose_error", "jitter", "lost"} <= set(names)
+    assert "right--left" in (tmp_path / "report.html").read_text()
+    # lite turns the head with the driver; an untrained model does not. Both frames sit still here.
+    assert math.isfinite(summary.cells["lite"]["pose_error"].mean)
+
+
+@pytest.mark.usefixtures("quick")
+def test_other_settings_do_not_take_up_each_others_scores(data, tiny_model_folder, tmp_path):
+    for every in (1, 3):
+        found = evaluated(data, tiny_model_folder, tmp_path, every=every)
+        rows = found.scores["lite"]["right"].features["fid-efficientnet"]
+        assert len(rows) == math.ceil(6 / every)
+    assert len(list((tmp_path / "scores").iterdir())) == 2
+
+
+def test_two_processes_give_the_same_numbers(data, tiny_model_folder, tmp_path):
+    """With the real networks, as the command line has it."""
+    (first, second) = (
+        run_evaluation(data, [str(tiny_model_folder)], tmp_path / str(workers), workers=workers)
+        for workers in (1, 2)
+    )
+    assert repr(summarize_evaluation(first)) == repr(summarize_evaluation(second))
+
+
+def test_the_command_writes_a_report(data, tiny_model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "load_networks", simple_networks)
+    runner._networks.cache_clear()
+    command = ["evaluate", "--data", str(data), "--model", f"tiny={tiny_model_folder}"]
+    result = CliRunner().invoke(app, [*command, "--report", str(tmp_path), "--workers", "1"])
+    runner._networks.cache_clear()
+    assert result.exit_code == 0, result.output
+    assert "tiny" in result.stdout
+    assert "not measured: fid" in result.stderr
+    assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.usefixtures("quick")
+def test_inputs_that_cannot_be_used_say_so(data, tiny_model_folder, tmp_path):
+    with pytest.raises(FnevrError, match="--every must be at least 1, got 0"):
+        EvaluationSettings(every=0)
+    with pytest.raises(FnevrError, match="--workers must be at least 1"):
+        run_evaluation(data, ["lite"], tmp_path, workers=0)
+    with pytest.raises(FnevrError, match="no model to evaluate"):
+        choose_models([])
+    with pytest.raises(FnevrError, match="two models are called 'lite'"):
+        choose_models(["lite", f"lite={tiny_model_folder}"])
+    with pytest.raises(FnevrError, match="no such folder"):
+        run_evaluation(tmp_path / "none", ["lite"], tmp_path, workers=1)
+    other = tmp_path / "other"
+    shutil.copytree(tiny_model_folder, other)
+    config = json.loads((other / "config.json").read_text()) | {"image_size": 128}
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(FnevrError, match=r"differ in size \(lite 256, other 128\)"):
+        run_evaluation(data, ["lite", str(other)], tmp_path, workers=1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_clip_of_one_frame_says_so(walk, tiny_model_folder, tmp_path):
+    with VideoWriter(tmp_path / "one.mp4", 256, 256, Fraction(25), None) as writer:
+        writer.write(walk[0])
+    with pytest.raises(MediaError, match="has one frame"):
+        run_evaluation(tmp_path, [str(tiny_model_folder)], tmp_path / "out", workers=1)
+
+
+def test_published_numbers_are_the_papers():
+    (quality,) = published_tables("same-identity")
+    row = dict(zip(quality.columns, quality.rows["FNeVR"], strict=True))
+    assert (row["psnr"], row["fid"]) == (24.292, 8.443)
+    (cost,) = published_tables("complexity")
+    assert set(cost.rows) == {"Face vid2vid", "Face vid2vid-S", "DaGAN", "FNeVR"}
