@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from fnevr.cli import app
-from fnevr.errors import FnevrError, MediaError
+from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.evaluate import runner
 from fnevr.evaluate.clips import find_clips
 from fnevr.evaluate.l1 import l1
@@ -147,6 +147,19 @@ def test_cross_identity_is_drawn_with_a_seed_and_has_no_truth(data, tiny_model_f
     assert "right--left" in (tmp_path / "report.html").read_text()
     # lite turns the head with the driver; an untrained model does not. Both frames sit still here.
     assert math.isfinite(summary.cells["lite"]["pose_error"].mean)
+
+
+@pytest.mark.usefixtures("quick")
+def test_pose_editing_turns_the_head_by_about_what_was_asked(data, tiny_model_folder, tmp_path):
+    settings = EvaluationSettings(protocol="pose-editing")
+    found = run_evaluation(data, ["lite"], tmp_path, settings=settings, workers=1)
+    summary = write_report(found, tmp_path)
+    still, lite = (summary.cells[name]["pose_error"].mean for name in ("still", "lite"))
+    assert still == pytest.approx((2 * (10 + 20 + 30) + 4 * (10 + 20)) / 14, abs=1e-3)
+    assert lite < still / 3
+    assert summary.cells["lite"]["lost"].mean == 0
+    with pytest.raises(CheckpointError, match="has no pose editor"):
+        run_evaluation(data, [str(tiny_model_folder)], tmp_path, settings=settings, workers=1)
 
 
 @pytest.mark.usefixtures("quick")

@@ -42,7 +42,7 @@ def evaluate(
         Literal["train", "val", "all"], typer.Option("--split", help="Which clips of the data.")
     ] = "val",
     protocol: Annotated[
-        Literal["same-identity", "cross-identity"],
+        Literal["same-identity", "cross-identity", "pose-editing"],
         typer.Option("--protocol", help="What is generated from what."),
     ] = "same-identity",
     pairs: Annotated[

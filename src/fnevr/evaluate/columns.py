@@ -52,7 +52,7 @@ COLUMNS = (
         "lpips-efficientnet",
         "lpips-efficientnet",
         "lower",
-        4,
+        5,
         "LPIPS's formula on EfficientNet-lite0 without learned heads. Not LPIPS: other numbers.",
     ),
     Column(
@@ -95,8 +95,8 @@ COLUMNS = (
         "head pose, deg",
         "lower",
         2,
-        f"Angle between the turn of the generated head from the source and that of the driver from "
-        f"its reference frame, by {MESH}.",
+        "Angle between the turn of the head from source to output and the turn wanted: the "
+        f"driver's from its reference frame, or the edit's. By {MESH}.",
     ),
     Column(
         "mouth",
@@ -121,7 +121,13 @@ COLUMNS = (
         "Mean length of the second difference in time of the landmarks' error, in pixels at 256: "
         "trembling that the driver does not have.",
     ),
-    Column("lost", "lost", "lower", 0, "Frames with a face in the driver and none in the output."),
+    Column(
+        "lost",
+        "lost",
+        "lower",
+        0,
+        "Outputs without a face where there should be one; a sum, not a mean.",
+    ),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
 
@@ -131,6 +137,8 @@ def clip_value(scores: ClipScores, column: Column) -> float:
 
     The mean over the frames in which it is known, or a correlation or a count over frames.
     """
+    if column.name == "lost" and "lost" in scores.values:
+        return float(np.sum(scores.values["lost"]))
     if column.name == "lost":
         real, generated = (np.array(scores.values[key]) for key in ("driver_mouth", "mouth"))
         return float((np.isfinite(real) & ~np.isfinite(generated)).sum())

@@ -7,13 +7,15 @@ import io
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fnevr.errors import FnevrError
 from fnevr.evaluate.columns import BY_NAME
-from fnevr.evaluate.runner import STILL, Evaluation, predictor_of
+from fnevr.evaluate.pose_editing import TURNS_DEG
+from fnevr.evaluate.runner import STILL, Evaluation, predictor_of, turner_of
 
 TILE, NUM_FRAMES, JPEG_QUALITY = 128, 7, 88
+SHOWN_TURNS = [0, 2, 3, 5, 6, 9, 13]  # yaw -30, -10, 10, 30, pitch -20 and 20, roll 20
 PLOTTED = ("psnr", "akd-mediapipe", "pose_error", "mouth")
 FIGURE_INCHES = (10.5, 2.2)
 
@@ -23,17 +25,38 @@ def sheet(
     source: UInt8[np.ndarray, "T H W 3"],
     driver: UInt8[np.ndarray, "U H W 3"],
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw the driver's frames, the source at their left, and below them those of each model."""
+    """Draw the driver's frames, the source at their left, and below them those of each model.
+
+    For pose editing there is no driver: the source at the left of the turned heads.
+    """
+    if evaluation.settings.protocol == "pose-editing":
+        return _turned_sheet(evaluation, source[0])
     chosen = np.linspace(1, len(driver) - 1, NUM_FRAMES).round().astype(int)
     driving = driver[chosen]
-    blank = np.full_like(source[0], 255)
     rows = [[source[0], *driving]]
     for model in evaluation.models:
         if model.name == STILL:
             continue
         predict = predictor_of(model, source[0], driver[0], evaluation.settings.protocol)
         image_01 = predict(driving).clamp(0, 1)
-        rows.append([blank, *(image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy()])
+        rows.append(
+            [
+                _label(model.name, len(source[0])),
+                *(image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy(),
+            ]
+        )
+    return np.concatenate([np.concatenate([_small(rgb) for rgb in row], axis=1) for row in rows])
+
+
+def _turned_sheet(
+    evaluation: Evaluation, source: UInt8[np.ndarray, "H W 3"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    rows = []
+    for model in evaluation.models:
+        if model.name == STILL:
+            continue
+        image_01 = turner_of(model, source)(TURNS_DEG[SHOWN_TURNS]).clamp(0, 1)
+        rows.append([source, *(image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy()])
     return np.concatenate([np.concatenate([_small(rgb) for rgb in row], axis=1) for row in rows])
 
 
@@ -57,6 +80,7 @@ def scores_over_time(evaluation: Evaluation, pair: str) -> str:
     scores = {name: by_pair[pair] for name, by_pair in evaluation.scores.items()}
     some = next(iter(scores.values())).values
     names = [name for name in PLOTTED if name in some]
+    unit = "turn" if evaluation.settings.protocol == "pose-editing" else "frame"
     figure = Figure(figsize=FIGURE_INCHES, layout="constrained")
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
         for model, one in scores.items():
@@ -67,13 +91,23 @@ def scores_over_time(evaluation: Evaluation, pair: str) -> str:
         if name == "mouth":
             axes.plot(some["driver_mouth"], label="driver", lw=1, color="black", ls=":")
         axes.set_title("mouth opening" if name == "mouth" else BY_NAME[name].label, fontsize=8)
-        axes.set_xlabel("frame", fontsize=7)
+        axes.set_xlabel(unit, fontsize=7)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=6, frameon=False)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     return base64.b64encode(buffer.getvalue().encode()).decode()
+
+
+def _label(text: str, side: int) -> UInt8[np.ndarray, "H W 3"]:
+    """Write a model's name on a white tile."""
+    image = Image.new("RGB", (side, side), "white")
+    size = min(side / 10, 1.7 * side / max(len(text), 1))
+    ImageDraw.Draw(image).text(
+        (side / 2, side / 2), text, fill="black", anchor="mm", font_size=size
+    )
+    return np.asarray(image)
 
 
 def _small(rgb: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -7,6 +7,8 @@ cross-identity: frame 0 of one person's clip is driven by another's clip, by rel
 the driver's frame 0 (FOMM, Eq. 8), as the papers do. There is no truth to compare with: identity is
 compared with the source, features with the real frames of the source's clip.
 
+pose-editing: frame 0 is turned by known angles (`fnevr.evaluate.pose_editing`).
+
 Shapes: B frames at a time, H and W pixels.
 """
 
@@ -29,7 +31,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
 from fnevr.models.portrait import PortraitModel
 
-Protocol = Literal["same-identity", "cross-identity"]
+Protocol = Literal["same-identity", "cross-identity", "pose-editing"]
 Picture = UInt8[np.ndarray, "H W 3"]
 
 
@@ -61,7 +63,7 @@ def make_pairs(
     Raises:
         FnevrError: if the file cannot be used, or a clip has no partner.
     """
-    if protocol == "same-identity":
+    if protocol != "cross-identity":
         if pairs_file is not None:
             raise FnevrError("--pairs is for --protocol cross-identity")
         return [Pair(clip.name, clip.name) for clip in clips]

@@ -27,6 +27,11 @@ from fnevr.report import versions
 
 PAGE, SCORES, TABLE = "report.html", "scores.json", "scores.csv"
 NUM_WORST, NUM_MEDIAN = 3, 2
+LEGENDS = (
+    "In each sheet the first row is the driver (the source at its left), then one row per model.",
+    "In each sheet one row per model: the source, yaw of -30, -10, 10 and 30, pitch of -20 and 20, "
+    "roll of 20 degrees.",
+)
 PROTOCOLS = {
     "same-identity": "Same-identity reconstruction: frame 0 of each clip is the source, its later "
     "frames are driven by absolute motion and scored before any video encoding; mean over frames, "
@@ -35,6 +40,10 @@ PROTOCOLS = {
     "another person's clip, by relative motion from that clip's frame 0. There is no truth to "
     "compare with: identity is compared with the source picture, Fréchet features with the real "
     "frames of the source's clip, pose and openings with the driver.",
+    "pose-editing": "Pose editing: the head in frame 0 of each clip is turned about one axis at a "
+    "time, by yaw of 10, 20 and 30 and by pitch and roll of 10 and 20 degrees to either side. The "
+    "turn is measured between source and output; identity is compared with the source. Repeating "
+    "the source (still) errs by the angle that was asked for.",
 }
 
 
@@ -59,16 +68,18 @@ def write_report(evaluation: Evaluation, out: Path) -> Summary:
 
 def table_text(summary: Summary) -> str:
     """Return the table of models for a terminal."""
-    labels = [f"{column.label}" for column in summary.columns]
-    width = max(len(name) for name in summary.cells)
-    lines = [" " * width + "  " + "  ".join(labels)]
+    rows = [["", *(column.label for column in summary.columns)]]
     for name, cells in summary.cells.items():
-        numbers = (
-            _number(cells[column.name].mean, column).rjust(len(column.label))
-            for column in summary.columns
+        numbers = (_number(cells[column.name].mean, column) for column in summary.columns)
+        rows.append([name, *numbers])
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        lines.append(name.ljust(width) + "  " + "  ".join(numbers))
-    return "\n".join(lines)
+        for row in rows
+    )
 
 
 def _json(evaluation: Evaluation, summary: Summary) -> str:
@@ -125,8 +136,8 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
         raise FnevrError("the report needs jinja2: pip install 'fnevr[eval]'") from error
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(asset("report.html.j2").read_text(encoding="utf-8"))
-    is_same = evaluation.settings.protocol == "same-identity"
-    ranking = BY_NAME["psnr" if is_same else "pose_error"]
+    is_same = evaluation.settings.protocol != "cross-identity"
+    ranking = BY_NAME["psnr" if evaluation.settings.protocol == "same-identity" else "pose_error"]
     names = [model.name for model in evaluation.models if model.name != STILL]
     by_clip = [column for column in summary.columns if not column.is_distance_of_sets]
     made = versions()
@@ -148,6 +159,7 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
         published=published_tables(evaluation.settings.protocol),
         published_source=json.loads(asset(PUBLISHED).read_text(encoding="utf-8"))["source"],
         ranking=f"{ranking.label} of {summary.first}",
+        sheet_legend=LEGENDS[evaluation.settings.protocol == "pose-editing"],
         clips=_shown(evaluation, summary, ranking),
         clip_columns=by_clip,
         by_clip=[
@@ -179,7 +191,7 @@ def _row(summary: Summary, name: str) -> dict[str, object]:
             {
                 "text": _number(cell.mean, column),
                 "interval": _interval(cell, column),
-                "p": "" if math.isnan(cell.p_value) else f"p = {cell.p_value:.3f}",
+                "p": _p_value(cell),
                 "is_best": is_best,
             }
         )
@@ -216,6 +228,12 @@ def _interval(cell: Cell, column: Column) -> str:
     if math.isnan(cell.low):
         return ""
     return f"{_number(cell.low, column)} to {_number(cell.high, column)}"
+
+
+def _p_value(cell: Cell) -> str:
+    if math.isnan(cell.p_value):
+        return ""
+    return "p < 0.001" if cell.p_value < 0.001 else f"p = {cell.p_value:.3f}"
 
 
 def _number(value: float, column: Column) -> str:

@@ -17,6 +17,7 @@ from fnevr.data.manifest import Split
 from fnevr.errors import FnevrError, MediaError
 from fnevr.evaluate.clips import EvaluationClip, find_clips
 from fnevr.evaluate.networks import NetworkFiles, Networks, load_networks
+from fnevr.evaluate.pose_editing import Turner, TurnScorer, model_turner
 from fnevr.evaluate.protocols import (
     Pair,
     Protocol,
@@ -24,10 +25,11 @@ from fnevr.evaluate.protocols import (
     model_predictor,
     still_predictor,
 )
-from fnevr.evaluate.scorer import ClipScorer, ClipScores
+from fnevr.evaluate.scorer import ClipScorer, ClipScores, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
 from fnevr.media.files import atomic_path
 from fnevr.models import load_model
+from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
 from fnevr.models.weights import WEIGHTS_NAME, read_config
 from fnevr.presets import file_sha256, resolve_model
 
@@ -208,6 +210,19 @@ def predictor_of(
     return model_predictor(load_model(model.folder), source, reference, protocol)
 
 
+def turner_of(model: EvaluatedModel, source: np.ndarray) -> Turner:
+    """Return what turns a head.
+
+    Raises:
+        CheckpointError: if the model has no pose editor.
+    """
+    if model.folder is None:
+        return lambda angles: to_tensor(source[None]).expand(len(angles), -1, -1, -1)
+    has_editor = (model.folder / EDITOR_NAME).is_file()
+    editor = LightweightPoseEditor.from_pretrained(model.folder) if has_editor else None
+    return model_turner(load_model(model.folder), editor, model.name, source)
+
+
 def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) -> None:
     done = total - len(jobs)
     if progress is not None:
@@ -245,6 +260,9 @@ def _score(job: _Job) -> None:
 
 def _score_on_this_thread(job: _Job) -> None:
     networks, store = _networks(job.settings.files), ScoreStore(job.store)
+    if job.settings.protocol == "pose-editing":
+        _score_turns(job, networks, store)
+        return
     source = job.source.load(job.side)
     is_same = job.settings.protocol == "same-identity"
     driver = source if is_same else job.driver.load(job.side)
@@ -260,10 +278,19 @@ def _score_on_this_thread(job: _Job) -> None:
     )
     if not store.has(REAL, job.pair.name):
         real = driver[1:] if is_same else source
-        store.write(REAL, job.pair.name, ClipScores({}, scorer.features(real)))
+        store.write(REAL, job.pair.name, ClipScores({}, scorer.meter.features(real)))
     for model in job.models:
         predict = predictor_of(model, source[0], driver[0], job.settings.protocol)
         store.write(model.key, job.pair.name, scorer.score(predict))
+
+
+def _score_turns(job: _Job, networks: Networks, store: ScoreStore) -> None:
+    source = job.source.load(job.side)[0]
+    scorer = TurnScorer(source, networks)
+    for model in job.models:
+        store.write(model.key, job.pair.name, scorer.score(turner_of(model, source)))
+    if not store.has(REAL, job.pair.name):
+        store.write(REAL, job.pair.name, ClipScores({}, {}))
 
 
 @lru_cache(maxsize=1)

@@ -46,9 +46,56 @@ class ClipScores:
 
 
 @dataclass(frozen=True)
-class _Face:
+class MeasuredFace:
+    """What was found in one frame.
+
+    Attributes:
+        landmarks: in pixels; None where there is no face.
+        embeddings: by the names of the embedders; empty in frames that are not looked at.
+    """
+
     landmarks: Landmarks | None
     embeddings: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class FaceMeter:
+    """Measures the faces and features of frames.
+
+    Attributes:
+        networks: what to measure with.
+        every: embeddings and features are of every n-th frame.
+    """
+
+    networks: Networks
+    every: int
+
+    def faces(self, frames: Video) -> list[MeasuredFace]:
+        """Follow the face through consecutive frames."""
+        tracker, faces = FaceTracker(num_threads=1), []
+        for index, rgb in enumerate(frames):
+            track = tracker.update(rgb)
+            if track is None or track.status == "held":
+                faces.append(MeasuredFace(None, {}))
+                continue
+            embeddings = {}
+            if index % self.every == 0:
+                embeddings = {
+                    name: embedder.embed(rgb, track.landmarks)
+                    for name, embedder in self.networks.embedders.items()
+                }
+            faces.append(MeasuredFace(track.landmarks, embeddings))
+        return faces
+
+    @torch.inference_mode()
+    def features(self, video: Video) -> dict[str, np.ndarray]:
+        """Return the pooled features of every n-th frame, by Frechet distance."""
+        found = {}
+        for name, pool in self.networks.features.items():
+            chosen = torch.from_numpy(video[:: self.every]).permute(0, 3, 1, 2)
+            pooled = [pool(part) for part in chosen.split(BATCH_SIZE)]
+            found[name] = torch.cat(pooled).float().numpy()
+        return found
 
 
 class ClipScorer:
@@ -81,9 +128,10 @@ class ClipScorer:
             raise ValueError("no frames to score after the source")
         self.driving, self.networks, self.every = driving, networks, every
         self.is_target, self.side = is_target, driving.shape[1]
-        self.start = self._measure(source[None])[0]
-        self.reference = self._measure(reference[None])[0]
-        self.real = self._measure(driving)
+        self.meter = FaceMeter(networks, every)
+        self.start = self.meter.faces(source[None])[0]
+        self.reference = self.meter.faces(reference[None])[0]
+        self.real = self.meter.faces(driving)
 
     def score(self, predict: Predictor) -> ClipScores:
         """Predict every driving frame and score it."""
@@ -98,21 +146,11 @@ class ClipScorer:
                 self._score_pictures(values, image_01, to_tensor(batch), start)
             generated += list((image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy())
         video = np.stack(generated)
-        faces = self._measure(video)
+        faces = self.meter.faces(video)
         rows = [self._compare(*pair) for pair in zip(faces, self.real, strict=True)]
         values |= {name: [row[name] for row in rows] for name in rows[0]}
         values["jitter"] = jitter(_stacked(faces), _stacked(self.real), self.side).tolist()
-        return ClipScores(values, self.features(video))
-
-    @torch.inference_mode()
-    def features(self, video: Video) -> dict[str, np.ndarray]:
-        """Return the pooled features of every n-th frame, by Frechet distance."""
-        found = {}
-        for name, pool in self.networks.features.items():
-            chosen = torch.from_numpy(video[:: self.every]).permute(0, 3, 1, 2)
-            pooled = [pool(part) for part in chosen.split(BATCH_SIZE)]
-            found[name] = torch.cat(pooled).float().numpy()
-        return found
+        return ClipScores(values, self.meter.features(video))
 
     @torch.inference_mode()
     def _score_pictures(
@@ -132,23 +170,7 @@ class ClipScorer:
                 scores[wanted] = metric(image_01[wanted], target_01[wanted]).numpy()
             values[name] += scores.tolist()
 
-    def _measure(self, frames: Video) -> list[_Face]:
-        tracker, faces = FaceTracker(num_threads=1), []
-        for index, rgb in enumerate(frames):
-            track = tracker.update(rgb)
-            if track is None or track.status == "held":
-                faces.append(_Face(None, {}))
-                continue
-            embeddings = {}
-            if index % self.every == 0:
-                embeddings = {
-                    name: embedder.embed(rgb, track.landmarks)
-                    for name, embedder in self.networks.embedders.items()
-                }
-            faces.append(_Face(track.landmarks, embeddings))
-        return faces
-
-    def _compare(self, face: _Face, real: _Face) -> dict[str, float]:
+    def _compare(self, face: MeasuredFace, real: MeasuredFace) -> dict[str, float]:
         scores = dict.fromkeys(self._columns(), float("nan"))
         if real.landmarks is not None:
             scores["driver_mouth"] = mouth_opening(real.landmarks)
@@ -184,7 +206,7 @@ def to_tensor(frames: UInt8[np.ndarray, "B H W 3"]) -> Float[torch.Tensor, "B 3 
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
 
 
-def _stacked(faces: list[_Face]) -> Float[np.ndarray, "T 478 3"]:
+def _stacked(faces: list[MeasuredFace]) -> Float[np.ndarray, "T 478 3"]:
     """Stack the landmarks of all frames, NaN where there is no face."""
     unknown = np.full((NUM_LANDMARKS, 3), np.nan, np.float32)
     return np.stack([unknown if face.landmarks is None else face.landmarks for face in faces])

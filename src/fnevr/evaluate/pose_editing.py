@@ -1,0 +1,98 @@
+"""Pose editing, measured: a head is turned by known angles, and the output says by how much it was.
+
+Shapes: B turns at a time, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from fnevr.errors import CheckpointError
+from fnevr.evaluate.csim import cosine_similarity
+from fnevr.evaluate.head_pose import head_turn, pose_error_deg
+from fnevr.evaluate.identity import identity_distance
+from fnevr.evaluate.networks import Networks
+from fnevr.evaluate.scorer import ClipScores, FaceMeter, MeasuredFace, to_tensor
+from fnevr.geometry.rotations import head_rotations
+from fnevr.models.portrait import PortraitModel
+from fnevr.models.pose_editor import LightweightPoseEditor
+
+# Yaw, pitch and roll of each turn, in degrees: one axis at a time.
+TURNS_DEG = np.array(
+    [
+        *([yaw, 0, 0] for yaw in (-30, -20, -10, 10, 20, 30)),
+        *([0, pitch, 0] for pitch in (-20, -10, 10, 20)),
+        *([0, 0, roll] for roll in (-20, -10, 10, 20)),
+    ],
+    dtype=np.float32,
+)
+
+# Heads have y up and z towards the viewer, landmarks y down and z away.
+FLIP = np.diag([1.0, -1.0, -1.0])
+
+# Takes angles in degrees, (B, 3); returns pictures in [0, 1].
+Turner = Callable[[Float[np.ndarray, "B 3"]], Tensor]
+
+
+def model_turner(
+    model: PortraitModel,
+    editor: LightweightPoseEditor | None,
+    name: str,
+    source: UInt8[np.ndarray, "H W 3"],
+) -> Turner:
+    """Turn the head of a picture by a model's pose editor.
+
+    Raises:
+        CheckpointError: if the model has none.
+    """
+    if editor is None:
+        raise CheckpointError(f"the model '{name}' has no pose editor: it cannot be evaluated so")
+    source_01 = to_tensor(source[None])
+    with torch.inference_mode():
+        keypoints, features = model.read_source(source_01)
+
+    @torch.inference_mode()
+    def turn(angles_deg: Float[np.ndarray, "B 3"]) -> Tensor:
+        angles = torch.from_numpy(angles_deg)
+        moved = editor.turned(keypoints.expand(len(angles)), angles)
+        return model.generate(source_01, keypoints, moved, source_features=features).image
+
+    return turn
+
+
+class TurnScorer:
+    """Scores predictors that turn one head; the source is measured once."""
+
+    def __init__(self, source: UInt8[np.ndarray, "H W 3"], networks: Networks) -> None:
+        """Measure the source."""
+        self.meter = FaceMeter(networks, every=1)
+        self.start = self.meter.faces(source[None])[0]
+
+    def score(self, turn: Turner) -> ClipScores:
+        """Turn the head by all of `TURNS_DEG` and score what comes out, one value per turn."""
+        rows = []
+        for angles in TURNS_DEG:
+            image_01 = turn(angles[None]).clamp(0, 1)
+            rgb = (image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy()
+            rows.append(self._compare(self.meter.faces(rgb)[0], angles))
+        return ClipScores({name: [row[name] for row in rows] for name in rows[0]}, {})
+
+    def _compare(self, face: MeasuredFace, angles_deg: np.ndarray) -> dict[str, float]:
+        kinds = [f"{kind}{name}" for kind in ("aed", "csim") for name in self.start.embeddings]
+        scores = dict.fromkeys([*kinds, "pose_error"], float("nan"))
+        if self.start.landmarks is None:
+            return scores | {"lost": 0.0}
+        if face.landmarks is None:
+            return scores | {"lost": 1.0}
+        for name, target in self.start.embeddings.items():
+            scores[f"aed{name}"] = identity_distance(face.embeddings[name], target)
+            scores[f"csim{name}"] = cosine_similarity(face.embeddings[name], target)
+        asked = FLIP @ head_rotations(torch.from_numpy(angles_deg)).double().numpy() @ FLIP
+        found = head_turn(self.start.landmarks, face.landmarks)
+        scores["pose_error"] = pose_error_deg(found, asked)
+        return scores | {"lost": 0.0}
