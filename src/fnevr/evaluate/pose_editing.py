@@ -18,7 +18,9 @@ from fnevr.evaluate.head_pose import head_turn, pose_error_deg
 from fnevr.evaluate.identity import identity_distance
 from fnevr.evaluate.networks import Networks
 from fnevr.evaluate.scorer import ClipScores, FaceMeter, MeasuredFace, to_tensor
-from fnevr.geometry.rotations import head_rotations
+from fnevr.face3d.fitting import fit_landmarks
+from fnevr.face3d.head_model import HeadModel
+from fnevr.geometry.rotations import head_angles_deg, head_rotations, rotation_matrices
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 
@@ -72,6 +74,11 @@ class TurnScorer:
         """Measure the source."""
         self.meter = FaceMeter(networks, every=1)
         self.start = self.meter.faces(source[None])[0]
+        self.own_deg = torch.zeros(3)
+        if self.start.landmarks is not None:
+            landmarks = torch.tensor(self.start.landmarks, dtype=torch.float32)
+            fit = fit_landmarks(HeadModel.packaged(), landmarks[None])
+            self.own_deg = head_angles_deg(rotation_matrices(fit.parameters.pose[0, 0]))
 
     def score(self, turn: Turner) -> ClipScores:
         """Turn the head by all of `TURNS_DEG` and score what comes out, one value per turn."""
@@ -92,7 +99,10 @@ class TurnScorer:
         for name, target in self.start.embeddings.items():
             scores[f"aed{name}"] = identity_distance(face.embeddings[name], target)
             scores[f"csim{name}"] = cosine_similarity(face.embeddings[name], target)
-        asked = FLIP @ head_rotations(torch.from_numpy(angles_deg)).double().numpy() @ FLIP
+        # An edit adds its angles to the head's own.
+        after = head_rotations(self.own_deg + torch.from_numpy(angles_deg))
+        turn = (after @ head_rotations(self.own_deg).T).double().numpy()
+        asked = FLIP @ turn @ FLIP
         found = head_turn(self.start.landmarks, face.landmarks)
         scores["pose_error"] = pose_error_deg(found, asked)
         return scores | {"lost": 0.0}
