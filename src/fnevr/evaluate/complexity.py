@@ -15,15 +15,8 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fnevr.config import (
-    AnyConfig,
-    base_config,
-    dagan_config,
-    dagan_spade_config,
-    face_vid2vid_config,
-    face_vid2vid_s_config,
-    fomm_config,
-)
+from fnevr.compat.names import LAYOUTS
+from fnevr.config import AnyConfig, base_config
 from fnevr.errors import FnevrError
 from fnevr.evaluate.published import published_tables
 from fnevr.models import ARCHITECTURES
@@ -33,13 +26,9 @@ from fnevr.presets import PRESETS
 
 CONFIGS: dict[str, Callable[[], AnyConfig]] = {
     "base": base_config,
-    "fomm": fomm_config,
-    "face-vid2vid": face_vid2vid_config,
-    "face-vid2vid-s": face_vid2vid_s_config,
-    "dagan": dagan_config,
-    "dagan-spade": dagan_spade_config,
+    **{layout.name: layout.config for layout in LAYOUTS if layout.name != "fnevr"},
 }
-NAMES = ("lite", *CONFIGS)
+NAMES = tuple(preset.name for preset in PRESETS)
 PUBLISHED_AS = {
     "base": "FNeVR",
     "face-vid2vid": "Face vid2vid",
