@@ -128,5 +128,4 @@ def complexity(
         if json_file is None:
             typer.echo(complexity_table(rows))
             return
-        listed = [asdict(row) | {"both_gmacs": row.both_gmacs} for row in rows]
-        write_json(json_file, json.dumps(listed, indent=2))
+        write_json(json_file, json.dumps([asdict(row) for row in rows], indent=2))
