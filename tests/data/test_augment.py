@@ -15,6 +15,7 @@ from fnevr.data.augment import (
     hue_matrix,
     move,
     recolour,
+    stretch_matrix,
 )
 from fnevr.geometry.flow import centre_grid
 from fnevr.geometry.patches import FacePatches
@@ -53,16 +54,28 @@ def draws(count=2000):
     return [Augmentation.draw(rng) for _ in range(count)]
 
 
+def test_a_stretch_is_along_an_axis_and_inverted_across_it():
+    np.testing.assert_array_equal(stretch_matrix(0.0, 0.0), np.eye(2))
+    np.testing.assert_allclose(stretch_matrix(0.1, 0.0), np.diag([np.exp(0.1), np.exp(-0.1)]))
+    diagonal = np.array([1.0, 1.0])
+    np.testing.assert_allclose(stretch_matrix(0.0, 0.1) @ diagonal, np.exp(0.1) * diagonal)
+    assert np.linalg.det(stretch_matrix(0.3, -0.2)) == pytest.approx(1)
+
+
 def test_draws_are_as_likely_and_as_large_as_promised():
     drawn = draws()
     flipped = np.mean([one.is_flipped for one in drawn])
     moved = [one.matrix for one in drawn if one.matrix is not None]
     assert flipped == pytest.approx(FLIP_SHARE, abs=0.04)
     assert len(moved) / len(drawn) == pytest.approx(MOVE_SHARE, abs=0.04)
-    angles = [np.arctan2(matrix[1, 0], matrix[0, 0]) for matrix in moved]
+    # Of the rotation in the polar decomposition.
+    angles = [np.arctan2(m[1, 0] - m[0, 1], m[0, 0] + m[1, 1]) for m in moved]
     scales = [np.linalg.det(matrix) ** 0.5 for matrix in moved]
     assert np.std(angles) == pytest.approx(0.15, rel=0.1)
     assert np.std(np.log(scales)) == pytest.approx(0.13, rel=0.1)
+    longest, shortest = np.linalg.svd(np.stack(moved), compute_uv=False).T
+    stretches = np.log(longest / shortest) / 2
+    assert np.mean(stretches**2) == pytest.approx(2 * 0.07**2, rel=0.15)
     contrast = [one.contrast for one in drawn]
     assert (min(contrast), max(contrast)) == pytest.approx((1 - CONTRAST, 1 + CONTRAST), abs=2e-3)
     assert np.std([one.brightness for one in drawn]) == pytest.approx(0.05, rel=0.1)

@@ -45,11 +45,11 @@ def test_dagan_differs_by_one_pass_of_its_depth_network():
     assert found.plain_gmacs - depth == pytest.approx(found.published["gmacs"], rel=0.01)
 
 
-def test_folding_saves_a_quarter_of_base():
+def test_folding_saves_a_third_of_base():
     found = measure_complexity("base", repeats=0)
-    assert found.source_gmacs + found.frame_gmacs == pytest.approx(95.3, abs=0.1)
+    assert found.source_gmacs + found.frame_gmacs == pytest.approx(83.6, abs=0.1)
     lite = measure_complexity("lite", repeats=0)
-    assert lite.plain_gmacs == pytest.approx(lite.source_gmacs + lite.frame_gmacs)
+    assert lite.source_gmacs + lite.frame_gmacs < 0.95 * lite.plain_gmacs
 
 
 def test_lite_is_timed():

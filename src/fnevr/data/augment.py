@@ -21,6 +21,7 @@ from fnevr.geometry.warps import invert_2x2
 
 FLIP_SHARE, MOVE_SHARE = 0.5, 0.6
 ANGLE, LOG_SCALE, SHIFT = 0.15, 0.13, 0.08  # deviations: 9 degrees, 13 %, 4 % of the side
+LOG_STRETCH = 0.07  # deviation; along any axis and, inverted, across it: faces of other shapes
 LOG_GAIN, LOG_CHANNEL_GAIN, BRIGHTNESS = 0.13, 0.09, 0.05  # deviations
 CONTRAST, SATURATION = 0.1, 0.25  # ranges
 HUE = 0.02  # range, in turns; the released configuration's 0.1 makes some faces green or violet
@@ -56,18 +57,31 @@ class Augmentation:
         is_flipped, is_moved = rng.random(2) < (FLIP_SHARE, MOVE_SHARE)
         angle, log_scale = rng.normal(0, (ANGLE, LOG_SCALE))
         cosine, sine = np.cos(angle) * np.exp(log_scale), np.sin(angle) * np.exp(log_scale)
+        matrix = np.array([[cosine, -sine], [sine, cosine]])
+        matrix = matrix @ stretch_matrix(*rng.normal(0, LOG_STRETCH, 2))
         shift = rng.normal(0, SHIFT, 2)
         gain = np.exp(rng.normal(0, LOG_GAIN) + rng.normal(0, LOG_CHANNEL_GAIN, 3))
         saturation = 1 + rng.uniform(-SATURATION, SATURATION)
         hue = hue_matrix(rng.uniform(-max_hue, max_hue), saturation)
         return cls(
             bool(is_flipped),
-            np.array([[cosine, -sine], [sine, cosine]]) if is_moved else None,
+            matrix if is_moved else None,
             shift,
             gain[:, None] * hue,
             float(1 + rng.uniform(-CONTRAST, CONTRAST)),
             float(rng.normal(0, BRIGHTNESS)),
         )
+
+
+def stretch_matrix(upright: float, diagonal: float) -> Float[np.ndarray, "2 2"]:
+    """Return the symmetric matrix of determinant 1 that stretches along one axis.
+
+    It is the exponential of ``[[upright, diagonal], [diagonal, -upright]]``: by
+    ``exp(sqrt(upright^2 + diagonal^2))`` along its axis, and by the inverse across it.
+    """
+    size = float(np.hypot(upright, diagonal))
+    ratio = np.sinh(size) / size if size else 1.0
+    return np.cosh(size) * np.eye(2) + ratio * np.array([[upright, diagonal], [diagonal, -upright]])
 
 
 def hue_matrix(turns: float, saturation: float) -> Float[np.ndarray, "3 3"]:
@@ -111,7 +125,7 @@ def move(
     matrix: Float[np.ndarray, "2 2"],
     shift: Float[np.ndarray, " 2"],
 ) -> tuple[Float[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
-    """Rotate, scale and shift a pair: pixel z shows what was at A z + t."""
+    """Rotate, scale, stretch and shift a pair: pixel z shows what was at A z + t."""
     a = torch.from_numpy(matrix).float().expand(2, 2, 2)
     t = torch.from_numpy(shift).float().expand(2, 2)
     points = torch.einsum("bij,bnj->bni", invert_2x2(a), points - t[:, None])

@@ -23,6 +23,7 @@ from fnevr.models import ARCHITECTURES
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.weights import CONFIG_NAME, parse_config
 from fnevr.presets import PRESETS
+from fnevr.runtime.folding import fold
 
 CONFIGS: dict[str, Callable[[], AnyConfig]] = {
     "base": base_config,
@@ -49,7 +50,7 @@ class Complexity:
         source_gmacs: once per source: its keypoints and features, in 1e9 multiply-adds.
         frame_gmacs: per driving frame: its keypoints, and the picture from cached features.
         plain_gmacs: both together for one pair, every layer as the network defines it; that is what
-            the paper's table counts. What is run may fold some (`fnevr.models.folding`).
+            the paper's table counts. What is run is folded (`fnevr.runtime.folding`).
         fps: frames per second of the latter on this machine; None where it was not measured.
         published: parameters, multiply-adds and frames per second in FNeVR's paper, if there.
     """
@@ -81,16 +82,14 @@ def measure_complexity(
     with torch.device("meta"):
         model = ARCHITECTURES[config.architecture](config).eval()
     image = torch.zeros(1, 3, config.image_size, config.image_size, device="meta")
-    for_source, for_frame = _gmacs(model, image)
-    # In training all layers are what they are called.
-    plain = sum(_gmacs(model.train(), image))
+    for_source, for_frame = _gmacs(fold(model), image)
     return Complexity(
         name=name,
         side=config.image_size,
         parameters_m=sum(parameter.numel() for parameter in model.parameters()) / MEGA,
         source_gmacs=for_source,
         frame_gmacs=for_frame,
-        plain_gmacs=plain,
+        plain_gmacs=_plain_gmacs(model, image),
         fps=_frames_per_second(config, repeats, device) if repeats else None,
         published=_published(name),
     )
@@ -154,21 +153,32 @@ def _gmacs(model: PortraitModel, image: torch.Tensor) -> tuple[float, float]:
         keypoints, features = model.read_source(image)
     with FlopCounterMode(display=False) as for_frame:
         driving = model.driving_keypoints(image, keypoints)
-        model.generate(image, keypoints, driving, source_features=features)
+        model.draw(image, keypoints, driving, source_features=features)
     source, frame = (counter.get_total_flops() / 2 / GIGA for counter in (for_source, for_frame))
     return source, frame
 
 
+@torch.no_grad()
+def _plain_gmacs(model: PortraitModel, image: torch.Tensor) -> float:
+    """Count one pair through every layer as the network defines it."""
+    with FlopCounterMode(display=False) as counter:
+        keypoints, features = model.read_source(image)
+        driving = model.driving_keypoints(image, keypoints)
+        model.generate(image, keypoints, driving, source_features=features)
+    return counter.get_total_flops() / 2 / GIGA
+
+
 @torch.inference_mode()
 def _frames_per_second(config: AnyConfig, repeats: int, device: torch.device | str) -> float:
-    model: PortraitModel = ARCHITECTURES[config.architecture](config).eval().to(device)
+    plain: PortraitModel = ARCHITECTURES[config.architecture](config).eval().to(device)
+    model = fold(plain)
     image = torch.rand(1, 3, config.image_size, config.image_size, device=device)
     keypoints, features = model.read_source(image)
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
         driving = model.driving_keypoints(image, keypoints)
-        model.generate(image, keypoints, driving, source_features=features)
+        model.draw(image, keypoints, driving, source_features=features)
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fnevr.models.folding import upsampled_conv
+EPSILON = 1e-5
 
 
 class Spade(nn.Module):
@@ -25,23 +25,10 @@ class Spade(nn.Module):
         self, x: Float[Tensor, "B C H W"], modulation: Float[Tensor, "B M h w"]
     ) -> Float[Tensor, "B C H W"]:
         """Normalize `x` under a map of any resolution, resized to that of `x`."""
-        hidden = F.relu(self._shared_at(modulation, x.shape[-2], x.shape[-1]))
-        return F.instance_norm(x, eps=1e-5) * (1 + self.gamma(hidden)) + self.beta(hidden)
-
-    def _shared_at(
-        self, modulation: Float[Tensor, "B M h w"], height: int, width: int
-    ) -> Float[Tensor, "B C H W"]:
-        """Resize the map and convolve it; folded into one step where the model is only used."""
-        if modulation.shape[-2:] == (height, width):
-            return self.shared(modulation)
-        factor = height // modulation.shape[-2]
-        is_whole = (height, width) == (
-            factor * modulation.shape[-2],
-            factor * modulation.shape[-1],
-        )
-        if is_whole and factor >= 2 and not self.training:
-            return upsampled_conv(modulation, self.shared.weight, self.shared.bias, factor)
-        return self.shared(F.interpolate(modulation, size=(height, width), mode="nearest"))
+        if modulation.shape[-2:] != x.shape[-2:]:
+            modulation = F.interpolate(modulation, size=x.shape[-2:], mode="nearest")
+        hidden = F.relu(self.shared(modulation))
+        return F.instance_norm(x, eps=EPSILON) * (1 + self.gamma(hidden)) + self.beta(hidden)
 
 
 class SpadeBlock(nn.Module):

@@ -76,6 +76,22 @@ class FNeVR(ReferenceModel):
             density_features=rendering.density_features,
         )
 
+    def draw(
+        self,
+        source_01: Float[Tensor, "S 3 H W"],
+        source_keypoints: Keypoints,
+        driving_keypoints: Keypoints,
+        source_features: Float[Tensor, "S C h w"] | None = None,
+    ) -> Float[Tensor, "B 3 H W"]:
+        """Return the image of `generate`, without the auxiliary image and the warped source."""
+        source_01, source_keypoints, features = self.match_batches(
+            source_01, source_keypoints, driving_keypoints, source_features
+        )
+        motion = self.motion(source_01, source_keypoints, driving_keypoints)
+        warped_features = motion.warp_features(features)
+        rendered, _ = self.renderer.features(warped_features)
+        return self.decoder(torch.cat((warped_features, rendered), dim=1))
+
     @classmethod
     def from_pretrained(  # type: ignore[override]  # one public name loads both sizes
         cls, folder: str | Path, device: torch.device | str = "cpu"

@@ -126,6 +126,16 @@ class PortraitModel(nn.Module):
         """
         raise NotImplementedError
 
+    def draw(
+        self,
+        source_01: Float[Tensor, "S 3 H W"],
+        source_keypoints: Keypoints,
+        driving_keypoints: Keypoints,
+        source_features: Float[Tensor, "S C *space"] | None = None,
+    ) -> Float[Tensor, "B 3 H W"]:
+        """Return the image of `generate` alone; models skip what only training looks at."""
+        return self.generate(source_01, source_keypoints, driving_keypoints, source_features).image
+
     def forward(
         self, source_01: Float[Tensor, "B 3 H W"], driving_01: Float[Tensor, "B 3 H W"]
     ) -> Generated:

@@ -76,7 +76,7 @@ def ray_weights(
         absorbed = absorbed - density
     elif transmittance != "inclusive":
         raise ValueError(f"transmittance must be 'exclusive' or 'inclusive', got {transmittance!r}")
-    return torch.exp(-absorbed) * -torch.expm1(-density)
+    return torch.exp(-absorbed) * (1 - torch.exp(-density))
 
 
 class DensityVolume(nn.Module):
@@ -147,6 +147,20 @@ class RadianceField(nn.Module):
             emitted = F.relu(layer(emitted))
         return last(emitted), density
 
+    def render(
+        self,
+        density_features: Float[Tensor, "B C D H W"],
+        color_features: Float[Tensor, "B C D H W"],
+        transmittance: Transmittance,
+    ) -> Float[Tensor, "B C2 H W"]:
+        """Return the rendered features ``F_r`` of two volumes, in (0, 1) (FNeVR, Eq. 6)."""
+        samples = "b c d h w -> b h w d c"
+        emitted, density = self(
+            rearrange(density_features, samples), rearrange(color_features, samples)
+        )
+        blended, _ = composite(emitted, density, transmittance=transmittance)
+        return rearrange(blended, "b h w c -> b c h w").sigmoid()
+
 
 class AuxiliaryDecoder(nn.Module):
     """Draw an image from the rendered features alone, which gives the renderer a loss of its own.
@@ -192,15 +206,16 @@ class FaceVolumeRenderer(nn.Module):
         self.field = RadianceField(plane_width, hidden_width, feature_width)
         self.auxiliary = AuxiliaryDecoder(feature_width, auxiliary_width, num_ups)
 
-    def forward(self, warped: Float[Tensor, "B C H W"]) -> Rendering:
-        """Return the rendered features, the auxiliary image and the density volume."""
+    def features(
+        self, warped: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C3 D H W"]]:
+        """Return the rendered features and the density volume."""
         density_features = self.density_volume(warped)
         color_features = self.color_volume(warped)
+        rendered = self.field.render(density_features, color_features, self.transmittance)
+        return rendered, density_features
 
-        samples = "b c d h w -> b h w d c"
-        emitted, density = self.field(
-            rearrange(density_features, samples), rearrange(color_features, samples)
-        )
-        blended, _ = composite(emitted, density, transmittance=self.transmittance)
-        features = rearrange(blended, "b h w c -> b c h w").sigmoid()
-        return Rendering(features, self.auxiliary(features), density_features)
+    def forward(self, warped: Float[Tensor, "B C H W"]) -> Rendering:
+        """Return the rendered features, the auxiliary image and the density volume."""
+        rendered, density_features = self.features(warped)
+        return Rendering(rendered, self.auxiliary(rendered), density_features)

@@ -117,6 +117,29 @@ class FNeVRLite(PortraitModel):
             source_01, features, self.motion(source_01, source_keypoints, driving_keypoints)
         )
 
+    def draw(
+        self,
+        source_01: Float[Tensor, "S 3 H W"],
+        source_keypoints: Keypoints,
+        driving_keypoints: Keypoints,
+        source_features: Float[Tensor, "S C h w"] | None = None,
+    ) -> Float[Tensor, "B 3 H W"]:
+        """Return the image of `generate`, without the auxiliary picture."""
+        source_01, source_keypoints, features = self.match_batches(
+            source_01, source_keypoints, driving_keypoints, source_features
+        )
+        motion = self.motion(source_01, source_keypoints, driving_keypoints)
+        cell_grid = flow_to_grid(motion.flow, *features.shape[-2:])
+        warped_features = sample(features, cell_grid) * motion.occlusion
+        seen = [warped_features, motion.context]
+        if self.renderer is not None:
+            seen.insert(1, self.renderer.features(warped_features)[0])
+        decoded, mask = self.decoder(torch.cat(seen, dim=1))
+        if not self.config.composite:
+            return decoded
+        warped = sample(source_01, flow_to_grid(motion.flow, *source_01.shape[-2:]))
+        return mask * warped + (1 - mask) * decoded
+
     def render(
         self,
         source_01: Float[Tensor, "B 3 H W"],

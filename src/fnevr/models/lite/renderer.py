@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fnevr.models.volume import ColorVolume, DensityVolume, RadianceField, Rendering, composite
+from fnevr.models.volume import ColorVolume, DensityVolume, RadianceField, Rendering
 
 
 class LiteRenderer(nn.Module):
@@ -20,15 +19,17 @@ class LiteRenderer(nn.Module):
         self.field = RadianceField(plane_width, hidden_width, width)
         self.auxiliary = nn.Conv2d(width, 48, kernel_size=3, padding=1)
 
-    def forward(self, warped: Float[Tensor, "B C h w"]) -> Rendering:
-        """Return rendered features, the auxiliary picture (four times the size) and the volume."""
+    def features(
+        self, warped: Float[Tensor, "B C h w"]
+    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C3 D h w"]]:
+        """Return the rendered features and the density volume."""
         density_features = self.density_volume(warped)
         color_features = self.color_volume(warped)
-        samples = "b c d h w -> b h w d c"
-        emitted, density = self.field(
-            rearrange(density_features, samples), rearrange(color_features, samples)
-        )
-        blended, _ = composite(emitted, density, transmittance="exclusive")
-        features = rearrange(blended, "b h w c -> b c h w").sigmoid()
-        picture = F.pixel_shuffle(self.auxiliary(features), upscale_factor=4).sigmoid()
-        return Rendering(features, picture, density_features)
+        rendered = self.field.render(density_features, color_features, "exclusive")
+        return rendered, density_features
+
+    def forward(self, warped: Float[Tensor, "B C h w"]) -> Rendering:
+        """Return rendered features, the auxiliary picture (four times the size) and the volume."""
+        rendered, density_features = self.features(warped)
+        picture = F.pixel_shuffle(self.auxiliary(rendered), upscale_factor=4).sigmoid()
+        return Rendering(rendered, picture, density_features)

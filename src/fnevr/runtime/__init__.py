@@ -1,0 +1,1 @@
+"""How models run: folded for use, and on which engine."""
