@@ -45,7 +45,7 @@ def _tiny_stages():
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_fnevr_config():
     """Every stage of FNeVR on 32x32 pixels."""
     return FNeVRConfig(
@@ -57,7 +57,7 @@ def tiny_fnevr_config():
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_fomm_config():
     """Every stage of FOMM on 32x32 pixels."""
     return FOMMConfig(**_tiny_stages(), num_bottleneck_blocks=2)
@@ -85,7 +85,7 @@ def _tiny_face_vid2vid_config(decoder):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_configs(tiny_fnevr_config, tiny_fomm_config):
     """Every published model on 32x32 pixels (DaGAN: 64x64), by the name of its layout."""
     dagan = {
@@ -104,3 +104,13 @@ def tiny_configs(tiny_fnevr_config, tiny_fomm_config):
         "dagan": DaGANConfig(**dagan, decoder="residual"),
         "dagan-spade": DaGANConfig(**dagan, decoder="spade"),
     }
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the numbers that tests record, which worker processes cannot print themselves."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    numbers = [entry for report in reports for entry in report.user_properties]
+    if numbers:
+        terminalreporter.section("measured")
+    for name, value in numbers:
+        terminalreporter.write_line(f"{name}: {value:.3g}")

@@ -22,14 +22,19 @@ from fnevr.models import FNeVR
 
 OPTIONS = {
     "animate": [
-        *("--source", "--driving", "--output", "--model", "--device", "--relative", "--crop"),
+        *("--source", "--driving", "--output", "--model", "--device", "--engine", "--precision"),
+        *("--relative", "--crop"),
         *("--paste-back", "--face", "--best-frame", "--yaw", "--pitch", "--roll", "--json"),
     ],
     "edit": [
         *("image", "--output", "--yaw", "--pitch", "--roll", "--sweep", "--model", "--device"),
+        *("--engine", "--precision"),
         *("--crop", "--paste-back", "--face", "--json"),
     ],
-    "reconstruct": ["clip", "--output", "--model", "--device", "--json"],
+    "reconstruct": [
+        *("clip", "--output", "--model", "--device", "--engine", "--precision", "--json"),
+    ],
+    "export": ["model", "out_dir", "--precision", "--calibration"],
     "reconstruct3d": [
         *("image", "--output", "--overlay", "--depth", "--normals", "--face", "--deca"),
         *("--flame", "--json"),
@@ -159,7 +164,10 @@ def test_models_lists_the_presets(here):
         (("--device", "tpu"), "'--device'"),
         (("--json", "no/report.json"), "does not exist"),
         (("--json", "out.mp4", "-o", "out.mp4"), "--json and --output are both"),
-        (("--engine", "onnx"), "No such option"),
+        (("--engine", "onnx"), "has no graphs of precision float32"),
+        (("--engine", "openvino", "--precision", "bfloat16"), "needs --engine torch or compile"),
+        (("--engine", "tensorrt"), "--engine tensorrt needs --device cuda"),
+        (("--precision", "int8"), "--precision int8 needs --engine onnx or openvino"),
         (("--crop",), "no face found"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,6 @@ from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.media.files import PathLike, check_target
 from fnevr.media.image import check_image_target, check_rgb, read_image
 from fnevr.media.video import VideoWriter, check_video_target, open_video
-from fnevr.models import load_model
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
 from fnevr.motion_track import (
@@ -37,10 +37,14 @@ from fnevr.motion_track import (
 from fnevr.presets import DEFAULT, resolve_model
 from fnevr.rendering import Move, Progress, check_device, render
 from fnevr.report import Report, versions
+from fnevr.runtime.ahead import ahead
+from fnevr.runtime.engine import Engine, EngineName, Precision
+from fnevr.runtime.load import EngineChoice, load_engine
 from fnevr.source import Framing, Source, prepare
 
 # On two CPU cores, batches of 2, 4 and 8 of `lite` took longer per frame than single frames.
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 1, 8
+DRAW_AHEAD = 4  # frames that wait to be encoded
 
 Output = UInt8[np.ndarray, "h w 3"]
 
@@ -49,11 +53,13 @@ class Animator:
     """Move a portrait as a driver moves.
 
     Args:
-        model: FNeVR, FOMM, or another model of the package.
+        model: FNeVR, FOMM, or another model of the package, or an engine that runs one.
         name: what reports call it.
-        device: where it runs: "cpu", "cuda", "mps".
+        device: where its tensors are: "cpu", "cuda", "mps".
         batch_size: driving frames per step; None chooses by the device.
         editor: turns heads; None for models without one.
+        engine: what reports say that it runs on.
+        precision: what reports say of its numbers.
 
     Raises:
         FnevrError: if the device is not available.
@@ -61,19 +67,23 @@ class Animator:
 
     def __init__(
         self,
-        model: PortraitModel,
+        model: PortraitModel | Engine,
         name: str = "custom",
         device: str = "cpu",
         batch_size: int | None = None,
         editor: LightweightPoseEditor | None = None,
+        engine: EngineName = "torch",
+        precision: Precision = "float32",
     ) -> None:
         if batch_size is None:
             batch_size = BATCH_SIZE_CPU if device == "cpu" else BATCH_SIZE_GPU
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.device = check_device(device)
-        self.model = model.to(self.device).eval()
-        self.name = name
+        self.model: Engine = model
+        if isinstance(model, PortraitModel):
+            self.model = model.to(self.device).eval()
+        self.name, self.engine, self.precision = name, engine, precision
         self.batch_size = batch_size
         self.drivers = Drivers(self.model, name, self.device, batch_size)
         self._editor = None if editor is None else editor.to(self.device).eval()
@@ -84,6 +94,9 @@ class Animator:
         name_or_folder: str | Path = DEFAULT,
         device: str | None = None,
         batch_size: int | None = None,
+        *,
+        engine: EngineChoice = "auto",
+        precision: Precision = "float32",
     ) -> Animator:
         """Load a preset, or a folder with config.json and model.safetensors.
 
@@ -91,16 +104,23 @@ class Animator:
             name_or_folder: see `fnevr models` for the presets.
             device: "cpu", "cuda" or "mps"; None takes CUDA if there is some, otherwise the CPU.
             batch_size: driving frames per step; None chooses by the device.
+            engine: what runs the networks: "torch", "compile" (PyTorch, compiled), "onnx",
+                "openvino" or "tensorrt"; "auto" takes the quickest that is here.
+            precision: "float32"; "bfloat16" or "float16" (torch and compile), or "int8" (onnx and
+                openvino), which is quicker and a little different.
 
         Raises:
             CheckpointError: if there is no such model, or its files are damaged.
-            FnevrError: if the device is not available.
+            FnevrError: if the device or the engine is not available.
         """
         device = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         folder = resolve_model(name_or_folder)
         has_editor = (folder / EDITOR_NAME).is_file()
         editor = LightweightPoseEditor.from_pretrained(folder) if has_editor else None
-        return cls(load_model(folder), str(name_or_folder), device, batch_size, editor)
+        loaded, chosen, tensors_on = load_engine(
+            folder, device, engine, precision, str(name_or_folder)
+        )
+        return cls(loaded, str(name_or_folder), tensors_on, batch_size, editor, chosen, precision)
 
     @property
     def editor(self) -> LightweightPoseEditor:
@@ -359,6 +379,8 @@ class Animator:
             **paths,
             model=self.name,
             device=self.device,
+            engine=self.engine,
+            precision=self.precision,
             frames=num_frames,
             width=source.width,
             height=source.height,
@@ -373,10 +395,16 @@ class Animator:
 def _write(
     output: PathLike, source: Source, driver: Driver, frames: Iterator[tuple[Output, Fraction]]
 ) -> int:
-    """Write all frames at their times, with the driver's sound; return how many there were."""
+    """Write all frames at their times, with the driver's sound; return how many there were.
+
+    Frames are drawn while others are encoded.
+    """
     size = source.width, source.height
-    with VideoWriter(output, *size, driver.frame_rate, driver.audio_from) as writer:
-        for rgb, shown_at in frames:
+    with (
+        closing(ahead(frames, DRAW_AHEAD)) as drawn,
+        VideoWriter(output, *size, driver.frame_rate, driver.audio_from) as writer,
+    ):
+        for rgb, shown_at in drawn:
             writer.write(rgb, shown_at)
         return writer.num_frames
 

@@ -13,7 +13,7 @@ import typer
 
 from fnevr.commands.evaluation import complexity, evaluate
 from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d
-from fnevr.commands.models import convert, models, prepare, train
+from fnevr.commands.models import convert, export, models, prepare, train
 
 app = typer.Typer(
     help="Animate a portrait with the motion of a talking head.",
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 for command in (
     *(animate, reconstruct, edit, reconstruct3d),
-    *(prepare, train, convert, models),
+    *(prepare, train, convert, export, models),
     *(evaluate, complexity),
 ):
     app.command()(command)

@@ -6,7 +6,7 @@ Shapes: h1 and w1 of driving pictures.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,11 +20,13 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import check_rgb
 from fnevr.media.video import VideoFrame, open_video
-from fnevr.models.portrait import PortraitModel
 from fnevr.motion_log import DrivingBatch
 from fnevr.motion_track import MotionTrack, is_motion, load_motion
+from fnevr.runtime.ahead import ahead
+from fnevr.runtime.engine import Engine
 from fnevr.source import driving_keypoints
 
+READ_AHEAD = 4  # squares that wait to be used
 ARRAY_RATE = Fraction(25)  # frames per second that arrays without time-stamps are taken to have
 
 
@@ -39,7 +41,7 @@ class Drivers:
         batch_size: frames at a time.
     """
 
-    model: PortraitModel
+    model: Engine
     name: str
     device: str
     batch_size: int
@@ -68,9 +70,11 @@ class Drivers:
         with open_video(path) as reader:
             info = reader.info
             audio_from = Path(path) if info.has_audio else None
-            batches = self._batches(reader, crop, source)
-            driver = Driver(batches, info.frame_rate, info.num_frames, audio_from)
-            yield driver
+            # Decoding, tracking and cropping go on while frames are drawn.
+            with closing(ahead(self._squares(reader, crop), READ_AHEAD)) as squares:
+                batches = self._batches(squares, source)
+                driver = Driver(batches, info.frame_rate, info.num_frames, audio_from)
+                yield driver
             if reader.damage:
                 driver.warnings.append(reader.damage)
 
@@ -82,14 +86,15 @@ class Drivers:
     ) -> Driver:
         """Take arrays as a driver; they are read as they are asked for."""
         timed = (_timed(index, rgb) for index, rgb in enumerate(pictures))
-        return Driver(self._batches(timed, crop, source), ARRAY_RATE, None)
+        return Driver(self._batches(self._squares(timed, crop), source), ARRAY_RATE, None)
+
+    def _squares(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[VideoFrame]:
+        size = self.model.config.image_size
+        return face_crops(frames, size) if crop else resized(frames, size)
 
     def _batches(
-        self, frames: Iterable[VideoFrame], crop: bool, source: Keypoints | None
+        self, square: Iterable[VideoFrame], source: Keypoints | None
     ) -> Iterator[DrivingBatch]:
-        size = self.model.config.image_size
-        square = face_crops(frames, size) if crop else resized(frames, size)
-
         def find(pictures: list[Picture]) -> Keypoints:
             return driving_keypoints(self.model, pictures, self.device, source)
 

@@ -24,9 +24,9 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import write_image
 from fnevr.media.video import VideoWriter
-from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.rendering import Progress
+from fnevr.runtime.engine import Engine
 from fnevr.source import Framing, Source, generate, prepare
 
 Axis = Literal["yaw", "pitch", "roll"]
@@ -143,7 +143,7 @@ class PoseEditor:
 
     def __init__(
         self,
-        model: PortraitModel,
+        model: Engine,
         editor: LightweightPoseEditor,
         picture: Picture,
         framing: Framing | None = None,

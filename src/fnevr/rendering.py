@@ -14,8 +14,8 @@ from fnevr.driving import BestFrame, Driver, Picture, choose_reference, face_pos
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
-from fnevr.models.portrait import PortraitModel
 from fnevr.motion_log import DrivingBatch
+from fnevr.runtime.engine import Engine
 from fnevr.source import Source, generate
 
 Progress = Callable[[str, int, int | None], None]
@@ -27,7 +27,7 @@ READING, ANIMATING = "reading the motion", "animating"
 
 
 def render(
-    model: PortraitModel,
+    model: Engine,
     source: Source,
     driver: Driver,
     best_frame: BestFrame | None,
@@ -99,7 +99,7 @@ def _moved(move: Move, driving: Keypoints) -> Keypoints:
 
 
 def _frames(
-    model: PortraitModel,
+    model: Engine,
     source: Source,
     driver: Driver,
     batches: Iterator[DrivingBatch],

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 import fnevr
 
-REPORTED_PACKAGES = ("torch", "numpy", "av", "onnxruntime")
+REPORTED_PACKAGES = ("torch", "numpy", "av", "onnxruntime", "openvino")
 
 
 class Report(BaseModel):
@@ -31,6 +31,12 @@ class Report(BaseModel):
 
     device: str
     """What the network ran on."""
+
+    engine: str
+    """What ran the network: torch, compile, onnx, openvino or tensorrt."""
+
+    precision: str
+    """Of the network's numbers."""
 
     frames: int
     """Frames written."""
@@ -64,5 +70,5 @@ def versions() -> dict[str, str]:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "unknown"
+            continue
     return found

@@ -18,7 +18,7 @@ from fnevr.faces.find import find_face
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.crop import crop, crop_box
 from fnevr.media.paste import PasteBack
-from fnevr.models.portrait import PortraitModel
+from fnevr.runtime.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Source:
 
 
 @torch.inference_mode()
-def prepare(model: PortraitModel, picture: Picture, framing: Framing, device: str) -> Source:
+def prepare(model: Engine, picture: Picture, framing: Framing, device: str) -> Source:
     """Find the face of a source picture and encode it.
 
     Raises:
@@ -84,7 +84,7 @@ def prepare(model: PortraitModel, picture: Picture, framing: Framing, device: st
 
 @torch.inference_mode()
 def driving_keypoints(
-    model: PortraitModel, pictures: list[Picture], device: str, source: Keypoints | None = None
+    model: Engine, pictures: list[Picture], device: str, source: Keypoints | None = None
 ) -> Keypoints:
     """Find the keypoints of driving pictures that have the model's size.
 
@@ -101,14 +101,10 @@ def driving_keypoints(
 
 
 @torch.inference_mode()
-def generate(
-    model: PortraitModel, source: Source, moved: Keypoints
-) -> list[UInt8[np.ndarray, "S S 3"]]:
+def generate(model: Engine, source: Source, moved: Keypoints) -> list[UInt8[np.ndarray, "S S 3"]]:
     """Show the source with its keypoints moved, one image per batch entry."""
-    generated = model.generate(
-        source.image_01, source.keypoints, moved, source_features=source.features
-    )
-    levels = (generated.image.float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+    image_01 = model.draw(source.image_01, source.keypoints, moved, source.features)
+    levels = (image_01.float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
     return list(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 

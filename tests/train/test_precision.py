@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Generator
 
-from fnevr.train.precision import use_bfloat16
+from fnevr.runtime.precision import run_networks_in
 from fnevr.train.step import loss_terms, weigh
 
 
@@ -15,7 +15,7 @@ def test_terms_are_close_and_gradients_reach_every_parameter(
     recipe = tiny_recipe("full")
     pairs = sampler.sample(2, 0)
     low = copy.deepcopy(tiny_model)
-    use_bfloat16(low)
+    run_networks_in(low, torch.bfloat16)
     exact, rough = (
         loss_terms(model.train(), patches, pairs, recipe, Generator().manual_seed(0), 0)
         for model in (tiny_model, low)
@@ -30,7 +30,7 @@ def test_terms_are_close_and_gradients_reach_every_parameter(
 
 def test_keypoints_and_flow_keep_more_than_eight_bits(tiny_model, sampler):
     pairs = sampler.sample(1, 0)
-    use_bfloat16(tiny_model.eval())
+    run_networks_in(tiny_model.eval(), torch.bfloat16)
     out = tiny_model(pairs.source_01, pairs.driving_01)
     keypoints = tiny_model.keypoints(pairs.source_01)
     for values in (keypoints.positions, keypoints.jacobians, out.flow, out.image):

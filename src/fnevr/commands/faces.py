@@ -12,8 +12,10 @@ import typer
 
 from fnevr.commands.options import (
     DeviceOption,
+    Engine,
     Json,
     Model,
+    PrecisionOption,
     answering_for_errors,
     check_json,
     write_json,
@@ -50,6 +52,8 @@ def animate(
     output: Output = Path("result.mp4"),
     model: Model = "lite",
     device: DeviceOption = None,
+    engine: Engine = "auto",
+    precision: PrecisionOption = "float32",
     relative: Annotated[
         bool,
         typer.Option(
@@ -105,7 +109,9 @@ def animate(
 
         source = source or asset("portrait.jpg")
         driving = driving or asset("motion.safetensors")
-        animator = Animator.from_pretrained(model, device=device)
+        animator = Animator.from_pretrained(
+            model, device=device, engine=engine, precision=precision
+        )
         with progress_bar() as progress:
             report = animator.animate(
                 source,
@@ -129,6 +135,8 @@ def reconstruct(
     output: Output = Path("result.mp4"),
     model: Model = "lite",
     device: DeviceOption = None,
+    engine: Engine = "auto",
+    precision: PrecisionOption = "float32",
     json_file: Json = None,
 ) -> None:
     """Rebuild a clip from its first frame and its motion, as the paper's protocol does.
@@ -141,7 +149,9 @@ def reconstruct(
         from fnevr.animate import Animator
         from fnevr.progress import progress_bar
 
-        animator = Animator.from_pretrained(model, device=device)
+        animator = Animator.from_pretrained(
+            model, device=device, engine=engine, precision=precision
+        )
         with progress_bar() as progress:
             report = animator.reconstruct(clip, output, progress=progress)
         _tell(report, json_file)
@@ -170,6 +180,8 @@ def edit(
     ] = None,
     model: Model = "lite",
     device: DeviceOption = None,
+    engine: Engine = "auto",
+    precision: PrecisionOption = "float32",
     crop: Annotated[
         bool, typer.Option("--crop/--no-crop", help="Look for the face, or take it all.")
     ] = True,
@@ -197,7 +209,9 @@ def edit(
         from fnevr.progress import progress_bar
 
         chosen = None if sweep is None else Sweep.parse(sweep)
-        animator = Animator.from_pretrained(model, device=device)
+        animator = Animator.from_pretrained(
+            model, device=device, engine=engine, precision=precision
+        )
         with progress_bar() as progress:
             report = animator.edit(
                 image,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -196,6 +196,35 @@ def convert(
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
         name = type(model).__name__
         typer.echo(f"{out_dir}: {name}, {num_parameters / 1e6:.3f} M parameters", err=True)
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A preset (see `fnevr models`) or a folder.")],
+    out_dir: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The new model folder; must not exist.")
+    ],
+    precision: Annotated[
+        Literal["float32", "int8"],
+        typer.Option("--precision", help="int8 adds a decoder of eight-bit convolutions."),
+    ] = "float32",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="CLIPS",
+            help="For int8: a prepared folder, whose training clips show what to expect.",
+        ),
+    ] = None,
+) -> None:
+    """Copy a model with graphs (ONNX) for the engines onnx, openvino and tensorrt."""
+    with answering_for_errors({"MODEL": model, "FOLDER": out_dir, "--calibration": calibration}):
+        from fnevr.presets import resolve_model
+        from fnevr.progress import progress_bar
+        from fnevr.runtime.export import export as export_model
+
+        with progress_bar() as progress:
+            export_model(resolve_model(model), out_dir, precision, calibration, progress)
+        typer.echo(f"{out_dir}: use it with --model {out_dir}", err=True)
 
 
 def models(json_file: Json = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -34,6 +34,21 @@ DeviceOption = Annotated[
     Device | None,
     typer.Option(
         "--device", help="Default: cuda if there is some, otherwise cpu.", show_default=False
+    ),
+]
+Engine = Annotated[
+    Literal["auto", "torch", "compile", "onnx", "openvino", "tensorrt"],
+    typer.Option(
+        "--engine",
+        help="What runs the networks; auto takes the quickest that is here. All but torch and "
+        "compile need a model with graphs: lite, or what `fnevr export` made.",
+    ),
+]
+PrecisionOption = Annotated[
+    Literal["float32", "bfloat16", "float16", "int8"],
+    typer.Option(
+        "--precision",
+        help="float32; bfloat16, float16 (torch, compile); int8 (onnx, openvino).",
     ),
 ]
 Json = Annotated[

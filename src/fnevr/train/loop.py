@@ -24,13 +24,13 @@ from fnevr.data.loader import batches
 from fnevr.data.pairs import Pairs, PairSampler
 from fnevr.errors import FnevrError
 from fnevr.models.portrait import PortraitModel
+from fnevr.runtime.precision import run_networks_in
 from fnevr.train.average import WeightAverage
 from fnevr.train.batchnorm import share_statistics
 from fnevr.train.budget import rate_factor, spent
 from fnevr.train.guard import Guard
 from fnevr.train.log import Record, RunLog
 from fnevr.train.objective import Critics, DiscriminatorObjective, Objective, parameter_groups
-from fnevr.train.precision import use_bfloat16
 from fnevr.train.recipe import Recipe
 from fnevr.train.share import Share
 from fnevr.train.state import CHECKPOINT_NAME, Progress, restore_state, save_state
@@ -219,7 +219,7 @@ class Trainer:
     def _prepare(self) -> None:
         """Make what the steps call: after the average was copied and the weights restored."""
         if self.recipe.precision == "bfloat16":
-            use_bfloat16(self.model)
+            run_networks_in(self.model, torch.bfloat16)
         self.objective: nn.Module = Objective(self.model, self.recipe).to(self.device)
         self.discriminator: nn.Module | None = None
         if self.critics.discriminator is not None:

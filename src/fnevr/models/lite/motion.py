@@ -80,7 +80,7 @@ class LiteDenseMotion(nn.Module):
         height, width = source_01.shape[-2] // 4, source_01.shape[-1] // 4
         grid = centre_grid(height, width, like=source_01)
         displacements = _with_background(affine_displacements(source, driving, grid))
-        features = self.hourglass(self._describe(source_01, source, driving, displacements))
+        features = self.hourglass(self._describe(source_01, source, driving))
         correction = CORRECTION_GAIN * _double(self.masks(features))
         masks = (self._prior_logits(driving, grid) + correction).softmax(dim=1)
         flow = torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
@@ -127,7 +127,7 @@ class LiteDenseMotion(nn.Module):
 
     @torch.no_grad()
     def _describe(
-        self, source_01: Tensor, source: Keypoints, driving: Keypoints, displacements: Tensor
+        self, source_01: Tensor, source: Keypoints, driving: Keypoints
     ) -> Float[Tensor, "B C h w"]:
         """Show the network, at an eighth of the size, each keypoint's Gaussians and warped source.
 
@@ -137,9 +137,9 @@ class LiteDenseMotion(nn.Module):
         small = F.avg_pool2d(source_01, kernel_size=8)
         height, width = small.shape[-2:]
         grid = centre_grid(height, width, like=small)
+        displacements = _with_background(affine_displacements(source, driving, grid))
         batch, count = displacements.shape[:2]
-        coarse = F.avg_pool2d(displacements.flatten(0, 1).permute(0, 3, 1, 2), kernel_size=2)
-        looks = (coarse.permute(0, 2, 3, 1) + grid).clamp(-3, 3)
+        looks = (displacements.flatten(0, 1) + grid).clamp(-3, 3)
         copies = small[:, None].expand(batch, count, -1, -1, -1).flatten(0, 1)
         warped = sample(copies, looks).unflatten(0, (batch, count)) - 0.5
         gaussians = [

@@ -1,6 +1,6 @@
-"""bfloat16 where it is safe: inside the convolutional networks of a model.
+"""Half precision where it is safe: inside the convolutional networks of a model.
 
-Keypoints, flows and losses stay float32: eight bits of a position are half a pixel of 256.
+Keypoints and flows stay float32: eight bits of a position are half a pixel of 256.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from torch import Tensor, nn
 from fnevr.models.portrait import PortraitModel
 
 
-def use_bfloat16(model: PortraitModel) -> None:
-    """Run the networks of a model in bfloat16; what they return is float32 again."""
+def run_networks_in(model: PortraitModel, dtype: torch.dtype) -> None:
+    """Run the networks of a model in bfloat16 or float16; what they return is float32 again."""
     for name, part in model.named_children():
         for network in part.children() if name in {"detector", "motion"} else [part]:
-            _use_bfloat16(network)
+            _run_in(network, dtype)
 
 
-def _use_bfloat16(part: nn.Module) -> None:
+def _run_in(part: nn.Module, dtype: torch.dtype) -> None:
     forward = part.forward
 
-    def in_bfloat16(*arguments: Any) -> Any:
+    def in_half_precision(*arguments: Any) -> Any:
         device = arguments[0].device.type
-        with torch.autocast(device, dtype=torch.bfloat16):
+        with torch.autocast(device, dtype=dtype):
             return _to_float(forward(*arguments))
 
-    part.forward = in_bfloat16
+    part.forward = in_half_precision
 
 
 def _to_float(output: Any) -> Any:

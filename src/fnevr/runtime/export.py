@@ -1,0 +1,251 @@
+"""Write a model's graphs: ONNX files that ONNX Runtime, OpenVINO and TensorRT run.
+
+Only standard operators. Whatever does not depend on the input (grids, folded kernels) becomes a
+constant of the graph.
+
+Shapes: B driving frames, K keypoints, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fnevr.data.clips import Clip, load_clips
+from fnevr.errors import FnevrError
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.models import load_model
+from fnevr.models.portrait import PortraitModel
+from fnevr.models.weights import WEIGHTS_NAME
+from fnevr.presets import file_sha256
+from fnevr.report import versions
+from fnevr.runtime.engine import Precision
+from fnevr.runtime.folding import fold
+from fnevr.runtime.graphs import (
+    FOLDER,
+    GRAPHS,
+    INPUTS,
+    MANIFEST,
+    OUTPUTS,
+    GraphName,
+    Manifest,
+    graphs_folder,
+)
+
+OPSET = 20  # the first one whose GridSample all three agree on
+BATCH = torch.export.Dim("batch", min=1, max=1024)
+
+
+class EncodeGraph(nn.Module):
+    """`encode` of a model."""
+
+    def __init__(self, model: PortraitModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, source_01: Tensor) -> Tensor:
+        """Return the features."""
+        return self.model.encode(source_01)
+
+
+class KeypointGraph(nn.Module):
+    """`keypoints` of a model, with tensors alone."""
+
+    def __init__(self, model: PortraitModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image_01: Tensor) -> tuple[Tensor, Tensor]:
+        """Return positions and Jacobians."""
+        keypoints = self.model.keypoints(image_01)
+        return keypoints.positions, keypoints.jacobians
+
+
+class DrawGraph(nn.Module):
+    """`draw` of a model, with tensors alone."""
+
+    def __init__(self, model: PortraitModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        source_01: Tensor,
+        source_features: Tensor,
+        source_positions: Tensor,
+        source_jacobians: Tensor,
+        driving_positions: Tensor,
+        driving_jacobians: Tensor,
+    ) -> Tensor:
+        """Return the image."""
+        source = Keypoints(source_positions, source_jacobians)
+        driving = Keypoints(driving_positions, driving_jacobians)
+        return self.model.draw(source_01, source, driving, source_features)
+
+
+def export(
+    model_folder: Path,
+    out: Path,
+    precision: Precision = "float32",
+    calibration: Path | None = None,
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> list[Manifest]:
+    """Copy a model folder and give the copy graphs of its weights, for the graph engines.
+
+    Args:
+        model_folder: the model.
+        out: the new folder; it appears when it is complete.
+        precision: "float32", or "int8" for these and a decoder with eight-bit convolutions.
+        calibration: for int8: a prepared folder, whose training clips show what to expect.
+        progress: is told what is done.
+
+    Returns:
+        What was written, by precision.
+
+    Raises:
+        FnevrError: if the model cannot be exported, the tools are missing, or a folder is in the
+            way.
+    """
+    if precision not in ("float32", "int8"):
+        raise FnevrError(f"--precision {precision} is not for graphs: wanted float32 or int8")
+    if (precision == "int8") != (calibration is not None):
+        raise FnevrError("--precision int8 and --calibration CLIPS go together")
+    if out.exists():
+        raise FnevrError(f"'{out}' exists already: remove it, or name another folder")
+    clips = None if calibration is None else load_clips(calibration, "train")
+    model = load_model(model_folder)
+    if model.uses_source_keypoints:
+        raise FnevrError(
+            f"'{model.architecture}' cannot be exported: its driving keypoints depend on the "
+            "source; use --engine torch"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as partial:
+        copied = Path(partial) / out.name
+        shutil.copytree(model_folder, copied, ignore=shutil.ignore_patterns(FOLDER, "*.md"))
+        manifests = write_graphs(model, copied, clips, progress)
+        copied.replace(out)
+    return manifests
+
+
+def write_graphs(
+    model: PortraitModel,
+    folder: Path,
+    calibration: list[Clip] | None = None,
+    progress: Callable[[str, int, int | None], None] | None = None,
+    finish: Callable[[Path], None] | None = None,
+) -> list[Manifest]:
+    """Write graphs into the folder of a model, int8 too where there are clips to calibrate on.
+
+    Args:
+        model: what the folder holds.
+        folder: gets `graphs/`, which it must not have.
+        calibration: clips for int8; None leaves it out.
+        progress: see `export`.
+        finish: is called with every graph's file in the end.
+
+    Raises:
+        FnevrError: see `export`.
+    """
+    precise = graphs_folder(folder, "float32")
+    precise.mkdir(parents=True)
+    exact = fold(model, winograd=True)
+    for index, name in enumerate(GRAPHS):
+        if progress is not None:
+            progress(f"exporting {name}", index, len(GRAPHS))
+        export_graph(exact, name, precise / f"{name}.onnx")
+    if calibration is not None:
+        from fnevr.runtime.quantize import quantize  # noqa: PLC0415 (needs onnx)
+
+        rough = graphs_folder(folder, "int8")
+        rough.mkdir()
+        export_graph(fold(model), "draw", rough / "draw.onnx")
+        quantize(model, rough / "draw.onnx", calibration, progress)
+    found = [path for path in (precise, graphs_folder(folder, "int8")) if path.is_dir()]
+    return [_describe(model, folder, path, finish) for path in found]
+
+
+def _describe(
+    model: PortraitModel, folder: Path, graphs: Path, finish: Callable[[Path], None] | None
+) -> Manifest:
+    """Write the manifest of graphs that are there."""
+    files = [name for name in GRAPHS if (graphs / f"{name}.onnx").is_file()]
+    if finish is not None:
+        for name in files:
+            finish(graphs / f"{name}.onnx")
+    manifest = Manifest(
+        architecture=model.architecture,
+        image_size=model.config.image_size,
+        precision="int8" if graphs.name == "int8" else "float32",
+        weights_sha256=file_sha256(folder / WEIGHTS_NAME),
+        opset=OPSET,
+        versions=versions(),
+        files={name: file_sha256(graphs / f"{name}.onnx") for name in files},
+    )
+    text = manifest.model_dump_json(indent=2) + "\n"
+    (graphs / MANIFEST).write_text(text, encoding="utf-8")
+    return manifest
+
+
+@torch.no_grad()
+def export_graph(folded: PortraitModel, name: GraphName, path: Path) -> None:
+    """Write one graph of a folded model.
+
+    Raises:
+        FnevrError: if PyTorch's exporter lacks its tools.
+    """
+    module, arguments, dynamic = _arguments(folded, name)
+    try:
+        import onnx  # noqa: F401, PLC0415 (optional)
+        import onnxscript  # noqa: F401, PLC0415 (optional)
+    except ImportError as error:
+        raise FnevrError(
+            "exporting needs ONNX and onnxscript: pip install 'fnevr[onnx]'"
+        ) from error
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        program = torch.onnx.export(
+            module.eval(),
+            arguments,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(INPUTS[name]),
+            output_names=list(OUTPUTS[name]),
+            dynamic_shapes=dynamic,
+            optimize=False,  # engines do so themselves, as well and in less time
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path), external_data=False)
+
+
+def _arguments(
+    model: PortraitModel, name: GraphName
+) -> tuple[nn.Module, tuple[Tensor, ...], tuple[dict[int, torch.export.Dim] | None, ...]]:
+    """Return a graph's module, examples of its inputs, and which of them have B rows."""
+    size = model.config.image_size
+    source_01, driving_01 = torch.rand(1, 3, size, size), torch.rand(2, 3, size, size)
+    rows = {0: BATCH}
+    if name == "encode":
+        return EncodeGraph(model), (source_01,), (None,)
+    if name == "keypoints":
+        return KeypointGraph(model), (driving_01,), (rows,)
+    source, features = model.read_source(source_01)
+    driving = model.keypoints(driving_01)
+    arguments = (
+        source_01,
+        features,
+        source.positions,
+        source.jacobians,
+        driving.positions,
+        driving.jacobians,
+    )
+    return DrawGraph(model), arguments, (None, None, None, None, rows, rows)

@@ -1,0 +1,130 @@
+"""Exported graphs of a model: ONNX files and a manifest, in its folder.
+
+    MODEL/graphs/float32/manifest.json  encode.onnx  keypoints.onnx  draw.onnx
+    MODEL/graphs/int8/manifest.json  draw.onnx
+
+`encode` and `draw` take one source; `keypoints` and `draw` take any number B of frames. What a
+precision does not bring is that of float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fnevr.errors import CheckpointError
+from fnevr.presets import file_sha256
+from fnevr.runtime.engine import Precision
+
+GraphName = Literal["encode", "keypoints", "draw"]
+GraphPrecision = Literal["float32", "int8"]
+GRAPHS: tuple[GraphName, ...] = ("encode", "keypoints", "draw")
+FOLDER, MANIFEST = "graphs", "manifest.json"
+HOW_TO = "export them: fnevr export {model} FOLDER{options}, then --model FOLDER"
+
+INPUTS: dict[GraphName, tuple[str, ...]] = {
+    "encode": ("source_01",),
+    "keypoints": ("image_01",),
+    "draw": (
+        "source_01",
+        "source_features",
+        "source_positions",
+        "source_jacobians",
+        "driving_positions",
+        "driving_jacobians",
+    ),
+}
+OUTPUTS: dict[GraphName, tuple[str, ...]] = {
+    "encode": ("source_features",),
+    "keypoints": ("positions", "jacobians"),
+    "draw": ("drawn_01",),
+}
+
+
+class Manifest(BaseModel):
+    """What a folder of graphs was made from, and its files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    format: Literal["fnevr-graphs-1"] = "fnevr-graphs-1"
+    """Of this folder: names of files, inputs and outputs."""
+
+    architecture: str
+    """Of the model."""
+
+    image_size: int
+    """Height and width of all images, in pixels."""
+
+    precision: GraphPrecision
+    """Of the convolutions."""
+
+    weights_sha256: str
+    """Of the `model.safetensors` that the graphs were made from."""
+
+    opset: int
+    """Version of ONNX's operators."""
+
+    versions: dict[str, str]
+    """Of what made the graphs."""
+
+    files: dict[GraphName, str]
+    """The sha256 of each graph's file."""
+
+
+def graphs_folder(model_folder: Path, precision: Precision) -> Path:
+    """Return where a model's graphs of one precision lie, if there are any."""
+    return model_folder / FOLDER / precision
+
+
+def has_graphs(model_folder: Path, precision: Precision) -> bool:
+    """Return whether a model folder brings graphs of a precision."""
+    return (graphs_folder(model_folder, precision) / MANIFEST).is_file()
+
+
+def read_graphs(
+    model_folder: Path, weights: Path, precision: Precision, model_name: str
+) -> dict[GraphName, bytes]:
+    """Read all graphs of a model, after checking that they are whole and of its weights.
+
+    Args:
+        model_folder: the model.
+        weights: its weights file.
+        precision: which graphs.
+        model_name: for messages.
+
+    Raises:
+        CheckpointError: if there are none, or they are damaged or of other weights.
+    """
+    sha256 = file_sha256(weights)
+    graphs = _read_folder(model_folder, sha256, "float32", model_name)
+    if precision != "float32":
+        graphs |= _read_folder(model_folder, sha256, precision, model_name)
+    return graphs
+
+
+def _read_folder(
+    model_folder: Path, weights_sha256: str, precision: Precision, model_name: str
+) -> dict[GraphName, bytes]:
+    folder = graphs_folder(model_folder, precision)
+    options = "" if precision == "float32" else f" --precision {precision} --calibration CLIPS"
+    how_to = HOW_TO.format(model=model_name, options=options)
+    if not (folder / MANIFEST).is_file():
+        raise CheckpointError(
+            f"the model '{model_name}' has no graphs of precision {precision}\n{how_to}"
+        )
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        contents = {name: (folder / f"{name}.onnx").read_bytes() for name in manifest.files}
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"the graphs in '{folder}' are damaged: {error}\n{how_to}") from error
+    if manifest.weights_sha256 != weights_sha256:
+        raise CheckpointError(
+            f"the graphs in '{folder}' are not of the weights beside them; {how_to}"
+        )
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+            raise CheckpointError(f"'{folder / name}.onnx' is damaged (wrong sha256)\n{how_to}")
+    return contents

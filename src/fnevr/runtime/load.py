@@ -1,0 +1,77 @@
+"""Load a model on an engine."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from fnevr.errors import FnevrError
+from fnevr.models import ARCHITECTURES, load_model
+from fnevr.models.weights import WEIGHTS_NAME, read_config
+from fnevr.runtime.engine import Engine, EngineName, Precision
+from fnevr.runtime.graph_engine import GraphEngine, onnx_run, openvino_run
+from fnevr.runtime.graphs import has_graphs, read_graphs
+from fnevr.runtime.torch_engine import torch_engine
+
+EngineChoice = EngineName | Literal["auto"]
+
+
+def choose_engine(folder: Path, device: str, precision: Precision) -> EngineName:
+    """Return the quickest engine that is here, on the measurements in benchmarks/RESULTS.md.
+
+    On a CPU OpenVINO, if it is installed, and otherwise ONNX Runtime, for models that bring graphs
+    of the precision; PyTorch for all else.
+    """
+    if device != "cpu" or not has_graphs(folder, precision):
+        return "torch"
+    return "openvino" if find_spec("openvino") is not None else "onnx"
+
+
+def load_engine(
+    folder: Path,
+    device: str = "cpu",
+    engine: EngineChoice = "auto",
+    precision: Precision = "float32",
+    name: str | None = None,
+) -> tuple[Engine, EngineName, str]:
+    """Load a model folder.
+
+    Args:
+        folder: holds `config.json` and `model.safetensors`, and graphs for engines that run those.
+        device: "cpu", "cuda" or "mps".
+        engine: what runs the networks; "auto" chooses.
+        precision: of the networks.
+        name: what messages call the model.
+
+    Returns:
+        The engine, which one it is, and the device that its tensors are on.
+
+    Raises:
+        CheckpointError: if files are missing or damaged.
+        FnevrError: if the engine is not installed, or cannot do what is asked for.
+    """
+    chosen = choose_engine(folder, device, precision) if engine == "auto" else engine
+    if chosen in ("torch", "compile"):
+        model = load_model(folder)
+        loaded = torch_engine(model, device, precision, compiled=chosen == "compile")
+        return loaded, chosen, device
+    if chosen == "openvino" and device != "cpu":
+        raise FnevrError(f"--engine openvino runs on the CPU, not on {device}; use --engine torch")
+    if chosen == "tensorrt" and device != "cuda":
+        raise FnevrError("--engine tensorrt needs --device cuda")
+    if precision not in ("float32", "int8"):
+        raise FnevrError(
+            f"--precision {precision} needs --engine torch or compile; graphs have float32 and int8"
+        )
+    config = read_config(folder)
+    if ARCHITECTURES[config.architecture].uses_source_keypoints:
+        raise FnevrError(f"'{config.architecture}' has no graphs: use --engine torch")
+    graphs = read_graphs(folder, folder / WEIGHTS_NAME, precision, name or str(folder))
+    runs = {
+        graph: openvino_run(content, graph)
+        if chosen == "openvino"
+        else onnx_run(content, graph, device, tensorrt=chosen == "tensorrt")
+        for graph, content in graphs.items()
+    }
+    return GraphEngine(config, runs), chosen, "cpu"

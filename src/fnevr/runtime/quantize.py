@@ -1,0 +1,140 @@
+"""Eight-bit convolutions: a draw graph calibrated on clips, by ONNX Runtime's quantizer.
+
+Static quantization of weights (int8, by output channel) and activations (uint8), written with
+QuantizeLinear and DequantizeLinear, which ONNX Runtime and OpenVINO both turn into integer
+arithmetic.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fnevr.data.clips import Clip
+from fnevr.errors import FnevrError
+from fnevr.models.portrait import PortraitModel
+from fnevr.runtime.graphs import INPUTS
+
+NUM_PAIRS = 48
+SEED = 0
+QUANTIZED_PARTS = ("decoder", "renderer")
+"""Parts of a model whose convolutions are quantized. Not the motion: its flow moves pixels."""
+
+
+def quantize(
+    model: PortraitModel,
+    draw_graph: Path,
+    calibration: list[Clip],
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> None:
+    """Replace a draw graph by its quantized form.
+
+    Args:
+        model: what the graph was exported from; gives the graph's inputs.
+        draw_graph: the file.
+        calibration: clips that show what to expect, not those of a measurement.
+        progress: is told after every pair of frames.
+
+    Raises:
+        FnevrError: if there are no clips, or the tools are missing.
+    """
+    try:
+        import onnx  # noqa: PLC0415 (optional)
+        from onnxruntime.quantization import (  # noqa: PLC0415 (optional)
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_static,
+        )
+    except ImportError as error:
+        raise FnevrError("quantizing needs ONNX: pip install 'fnevr[onnx]'") from error
+
+    nodes = quantized_nodes(onnx.load(draw_graph))
+    if not nodes:
+        raise FnevrError(f"'{model.architecture}' has no convolution to quantize")
+    inputs = calibration_inputs(model, calibration)
+    logging.getLogger().setLevel(logging.ERROR)  # of the quantizer, which advises on every model
+    quantized = draw_graph.with_suffix(".int8.onnx")
+    quantize_static(
+        draw_graph,
+        quantized,
+        _Reader(inputs, progress),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_quantize=nodes,
+        op_types_to_quantize=["Conv"],
+        calibrate_method=CalibrationMethod.MinMax,
+    )
+    quantized.replace(draw_graph)
+
+
+def quantized_nodes(graph: Any) -> list[str]:
+    """Return the names of an ONNX model's convolutions in the parts that are quantized."""
+    names = []
+    for node in graph.graph.node:
+        metadata = {entry.key: entry.value for entry in node.metadata_props}
+        scopes = metadata.get("pkg.torch.onnx.name_scopes", "")
+        if node.op_type == "Conv" and any(f"'model.{part}" in scopes for part in QUANTIZED_PARTS):
+            names.append(node.name)
+    return names
+
+
+@torch.inference_mode()
+def calibration_inputs(model: PortraitModel, clips: list[Clip]) -> list[dict[str, np.ndarray]]:
+    """Return inputs of the draw graph from pairs of frames, drawn with a fixed seed.
+
+    Raises:
+        FnevrError: if there are no clips.
+    """
+    if not clips:
+        raise FnevrError(
+            "the calibration folder has no training clips: give one that `fnevr prepare` made"
+        )
+    rng = np.random.default_rng(SEED)
+    feeds = []
+    for index in rng.choice(len(clips), NUM_PAIRS, replace=len(clips) < NUM_PAIRS):
+        frames = clips[int(index)].frames
+        chosen = rng.choice(len(frames), 2, replace=False)
+        source_01, driving_01 = (
+            torch.from_numpy(frames[int(i)].copy()).permute(2, 0, 1)[None] / 255 for i in chosen
+        )
+        source, features = model.read_source(source_01)
+        driving = model.keypoints(driving_01)
+        tensors = (
+            source_01,
+            features,
+            source.positions,
+            source.jacobians,
+            driving.positions,
+            driving.jacobians,
+        )
+        arrays = (tensor.contiguous().numpy() for tensor in tensors)
+        feeds.append(dict(zip(INPUTS["draw"], arrays, strict=True)))
+    return feeds
+
+
+class _Reader:
+    """What the quantizer reads its inputs from."""
+
+    def __init__(
+        self,
+        inputs: list[dict[str, np.ndarray]],
+        progress: Callable[[str, int, int | None], None] | None,
+    ) -> None:
+        self.inputs, self.progress, self.next = inputs, progress, 0
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the next inputs; None at the end."""
+        if self.progress is not None:
+            self.progress("calibrating", self.next, len(self.inputs))
+        if self.next == len(self.inputs):
+            return None
+        self.next += 1
+        return self.inputs[self.next - 1]

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from fnevr.runtime.ahead import ahead
+
+
+def wait_until(is_so):
+    for _ in range(200):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come to that")
+
+
+def test_items_come_in_order_and_all_of_them():
+    assert list(ahead(range(50), 3)) == list(range(50))
+    assert list(ahead([], 1)) == []
+
+
+def test_reading_goes_on_while_an_item_is_used_but_not_too_far():
+    read = []
+
+    def items():
+        for index in range(20):
+            read.append(index)
+            yield index
+
+    taken = ahead(items(), 3)
+    assert read == []  # nothing starts before it is asked for
+    assert next(taken) == 0
+    wait_until(lambda: len(read) == 5)  # the one taken, three that wait, one in the hand
+    time.sleep(0.05)
+    assert len(read) == 5
+    taken.close()
+
+
+def test_items_are_made_in_another_thread():
+    def items():
+        yield threading.get_ident()
+
+    assert next(ahead(items(), 1)) != threading.get_ident()
+
+
+def test_an_error_comes_after_the_items_before_it():
+    def items():
+        yield 1
+        raise OSError("gone")
+
+    taken = ahead(items(), 4)
+    assert next(taken) == 1
+    with pytest.raises(OSError, match="gone"):
+        next(taken)
+
+
+def test_closing_closes_the_iterable_and_ends_the_thread():
+    closed = []
+
+    def items():
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.append(threading.current_thread())
+
+    taken = ahead(items(), 2)
+    next(taken)
+    taken.close()
+    assert len(closed) == 1
+    assert not closed[0].is_alive()
+
+
+def test_two_stages_close_together():
+    ends = []
+
+    def items():
+        try:
+            yield from range(1000)
+        finally:
+            ends.append("first")
+
+    def doubled(numbers):
+        try:
+            for number in numbers:
+                yield 2 * number
+        finally:
+            ends.append("second")
+            numbers.close()
+
+    taken = ahead(doubled(ahead(items(), 2)), 2)
+    assert [next(taken) for _ in range(3)] == [0, 2, 4]
+    taken.close()
+    assert ends == ["second", "first"]
+
+
+def test_depth_is_checked():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        next(ahead([1], 0))
