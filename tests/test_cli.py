@@ -55,6 +55,9 @@ OPTIONS = {
         *("--every", "--workers", "--alexnet", "--inception", "--arcface"),
     ],
     "complexity": ["--model", "--repeats", "--device", "--json"],
+    "bench": [
+        *("--model", "--engine", "--precision", "--batch", "--repeats", "--device", "--json"),
+    ],
 }
 
 

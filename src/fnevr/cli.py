@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from fnevr.commands.evaluation import complexity, evaluate
+from fnevr.commands.evaluation import bench, complexity, evaluate
 from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d
 from fnevr.commands.models import convert, export, models, prepare, train
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 for command in (
     *(animate, reconstruct, edit, reconstruct3d),
     *(prepare, train, convert, export, models),
-    *(evaluate, complexity),
+    *(evaluate, complexity, bench),
 ):
     app.command()(command)
 

@@ -22,8 +22,6 @@ from fnevr.runtime.graph_engine import GraphEngine
 from fnevr.runtime.graphs import GRAPHS, GraphPrecision, graphs_folder, has_graphs
 from fnevr.runtime.load import choose_engine, load_engine
 
-# Exporting takes long: one process does it for all tests of this file.
-pytestmark = pytest.mark.xdist_group(name="engines")
 NAMES = ("lite", "fnevr")
 
 

@@ -10,10 +10,15 @@ import typer
 
 from fnevr.commands.options import (
     DeviceOption,
+    EngineKind,
     Json,
+    PrecisionKind,
     answering_for_errors,
     write_json,
 )
+
+DEFAULT_ENGINES = (EngineKind.TORCH, EngineKind.ONNX, EngineKind.OPENVINO)
+DEFAULT_PRECISIONS = (PrecisionKind.FLOAT32, PrecisionKind.INT8)
 
 
 def evaluate(
@@ -129,3 +134,51 @@ def complexity(
             typer.echo(complexity_table(rows))
             return
         write_json(json_file, json.dumps([asdict(row) for row in rows], indent=2))
+
+
+def bench(
+    model: Annotated[
+        str, typer.Option("--model", help="A preset or folder; weights are not needed.")
+    ] = "lite",
+    engine: Annotated[
+        list[EngineKind] | None,
+        typer.Option("--engine", help="Repeatable. Default: torch, onnx and openvino."),
+    ] = None,
+    precision: Annotated[
+        list[PrecisionKind] | None,
+        typer.Option("--precision", help="Repeatable. Default: float32 and int8."),
+    ] = None,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option("--batch", min=1, help="Frames per call; repeatable. Default: 1."),
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Rounds; medians count.")] = 7,
+    device: DeviceOption = None,
+    json_file: Json = None,
+) -> None:
+    """Time a model on the engines that are here, against the plain loop and the machine's limits.
+
+    Run it on an idle machine. OMP_NUM_THREADS says how many threads all engines use.
+    """
+    with answering_for_errors({"--model": model}):
+        from fnevr.progress import progress_bar
+        from fnevr.rendering import check_device
+        from fnevr.runtime.bench import bench as run_bench
+        from fnevr.runtime.bench import bench_table, default_device
+        from fnevr.runtime.engine import ENGINES, PRECISIONS
+
+        where = check_device(device or default_device())
+        with progress_bar("rounds") as progress:
+            found = run_bench(
+                model,
+                [name for name in ENGINES if name in (engine or DEFAULT_ENGINES)],
+                [name for name in PRECISIONS if name in (precision or DEFAULT_PRECISIONS)],
+                batch or (1,),
+                where,
+                repeats,
+                progress,
+            )
+        if json_file is not None:
+            write_json(json_file, json.dumps(found.as_dict(), indent=2))
+        if json_file != "-":
+            typer.echo(bench_table(found))

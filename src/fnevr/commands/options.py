@@ -27,6 +27,25 @@ class Device(StrEnum):
     MPS = "mps"
 
 
+class EngineKind(StrEnum):
+    """What can run the networks."""
+
+    TORCH = "torch"
+    COMPILE = "compile"
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+    TENSORRT = "tensorrt"
+
+
+class PrecisionKind(StrEnum):
+    """The numbers that networks can run with."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
 Model = Annotated[
     str, typer.Option("--model", help="A preset (see `fnevr models`) or a folder with weights.")
 ]

@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import load_model
@@ -35,9 +34,11 @@ from fnevr.runtime.graphs import (
     MANIFEST,
     OUTPUTS,
     GraphName,
+    GraphPrecision,
     Manifest,
     graphs_folder,
 )
+from fnevr.runtime.quantize import Calibration, quantize, quantized_psnr
 
 OPSET = 20  # the first one whose GridSample all three agree on
 BATCH = torch.export.Dim("batch", min=1, max=1024)
@@ -119,7 +120,7 @@ def export(
         raise FnevrError("--precision int8 and --calibration CLIPS go together")
     if out.exists():
         raise FnevrError(f"'{out}' exists already: remove it, or name another folder")
-    clips = None if calibration is None else load_clips(calibration, "train")
+    clips = None if calibration is None else Calibration.load(calibration)
     model = load_model(model_folder)
     if model.uses_source_keypoints:
         raise FnevrError(
@@ -138,7 +139,7 @@ def export(
 def write_graphs(
     model: PortraitModel,
     folder: Path,
-    calibration: list[Clip] | None = None,
+    calibration: Calibration | None = None,
     progress: Callable[[str, int, int | None], None] | None = None,
     finish: Callable[[Path], None] | None = None,
 ) -> list[Manifest]:
@@ -147,13 +148,14 @@ def write_graphs(
     Args:
         model: what the folder holds.
         folder: gets `graphs/`, which it must not have.
-        calibration: clips for int8; None leaves it out.
+        calibration: for int8; None leaves it out.
         progress: see `export`.
         finish: is called with every graph's file in the end.
 
     Raises:
         FnevrError: see `export`.
     """
+    psnr_db: float | None = None
     precise = graphs_folder(folder, "float32")
     precise.mkdir(parents=True)
     exact = fold(model, winograd=True)
@@ -162,31 +164,34 @@ def write_graphs(
             progress(f"exporting {name}", index, len(GRAPHS))
         export_graph(exact, name, precise / f"{name}.onnx")
     if calibration is not None:
-        from fnevr.runtime.quantize import quantize  # noqa: PLC0415 (needs onnx)
-
         rough = graphs_folder(folder, "int8")
         rough.mkdir()
         export_graph(fold(model), "draw", rough / "draw.onnx")
-        quantize(model, rough / "draw.onnx", calibration, progress)
-    found = [path for path in (precise, graphs_folder(folder, "int8")) if path.is_dir()]
-    return [_describe(model, folder, path, finish) for path in found]
+        quantize(model, rough / "draw.onnx", calibration.clips, progress)
+        psnr_db = quantized_psnr(model, rough / "draw.onnx", calibration.held_out)
+    if finish is not None:
+        for path in folder.glob(f"{FOLDER}/*/*.onnx"):
+            finish(path)
+    manifests = [_describe(model, folder, "float32", None)]
+    if psnr_db is not None:
+        manifests.append(_describe(model, folder, "int8", psnr_db))
+    return manifests
 
 
 def _describe(
-    model: PortraitModel, folder: Path, graphs: Path, finish: Callable[[Path], None] | None
+    model: PortraitModel, folder: Path, precision: GraphPrecision, psnr_db: float | None
 ) -> Manifest:
     """Write the manifest of graphs that are there."""
+    graphs = graphs_folder(folder, precision)
     files = [name for name in GRAPHS if (graphs / f"{name}.onnx").is_file()]
-    if finish is not None:
-        for name in files:
-            finish(graphs / f"{name}.onnx")
     manifest = Manifest(
         architecture=model.architecture,
         image_size=model.config.image_size,
-        precision="int8" if graphs.name == "int8" else "float32",
+        precision=precision,
         weights_sha256=file_sha256(folder / WEIGHTS_NAME),
         opset=OPSET,
         versions=versions(),
+        psnr_db=psnr_db,
         files={name: file_sha256(graphs / f"{name}.onnx") for name in files},
     )
     text = manifest.model_dump_json(indent=2) + "\n"

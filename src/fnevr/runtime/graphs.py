@@ -70,6 +70,9 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     """Of what made the graphs."""
 
+    psnr_db: float | None = None
+    """Of the pictures from those of float32, on clips that were held out; None for float32."""
+
     files: dict[GraphName, str]
     """The sha256 of each graph's file."""
 

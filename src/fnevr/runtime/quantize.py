@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from fnevr.data.clips import Clip
+from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import FnevrError
+from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.portrait import PortraitModel
+from fnevr.runtime.graph_engine import onnx_run
 from fnevr.runtime.graphs import INPUTS
 
 NUM_PAIRS = 48
 SEED = 0
+LEAST_PSNR_DB = 38.0
+"""Between the pictures of float32 and of eight bits; below that the difference is seen."""
 QUANTIZED_PARTS = ("decoder", "renderer")
 """Parts of a model whose convolutions are quantized. Not the motion: its flow moves pixels."""
 
@@ -41,7 +46,7 @@ def quantize(
         progress: is told after every pair of frames.
 
     Raises:
-        FnevrError: if there are no clips, or the tools are missing.
+        FnevrError: if there is nothing to quantize, or the tools are missing.
     """
     try:
         import onnx  # noqa: PLC0415 (optional)
@@ -75,6 +80,51 @@ def quantize(
     quantized.replace(draw_graph)
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """Clips for quantizing: what ranges come from, and what the result is measured on."""
+
+    clips: list[Clip]
+    held_out: list[Clip]
+
+    @classmethod
+    def load(cls, folder: Path) -> Calibration:
+        """Read a prepared folder: its training clips, and those for validation.
+
+        Raises:
+            FnevrError: if it is none, or lacks either.
+        """
+        calibration = cls(load_clips(folder, "train"), load_clips(folder, "val"))
+        if not calibration.clips or not calibration.held_out:
+            raise FnevrError(
+                f"'{folder}' has {len(calibration.clips)} training clips and "
+                f"{len(calibration.held_out)} for validation: quantizing needs both, of a folder "
+                "that `fnevr prepare` made"
+            )
+        return calibration
+
+
+@torch.inference_mode()
+def quantized_psnr(model: PortraitModel, draw_graph: Path, clips: list[Clip]) -> float:
+    """Return the PSNR of a quantized graph's pictures from the model's, in dB: the mean of pairs.
+
+    Args:
+        model: in float32.
+        draw_graph: the quantized file.
+        clips: not those of the calibration.
+    """
+    run = onnx_run(draw_graph.read_bytes(), "draw", "cpu")
+    found = []
+    for feed in calibration_inputs(model, clips):
+        source_01, features, *keypoints = (torch.from_numpy(array) for array in feed.values())
+        source, driving = Keypoints(*keypoints[:2]), Keypoints(*keypoints[2:])
+        exact_01 = model.draw(source_01, source, driving, features)
+        (rough_01,) = run(list(feed.values()))
+        error = (torch.from_numpy(rough_01) - exact_01).square().mean().clamp(min=1e-10)
+        found.append(-10 * error.log10().item())
+    return float(np.mean(found))
+
+
 def quantized_nodes(graph: Any) -> list[str]:
     """Return the names of an ONNX model's convolutions in the parts that are quantized."""
     names = []
@@ -90,13 +140,10 @@ def quantized_nodes(graph: Any) -> list[str]:
 def calibration_inputs(model: PortraitModel, clips: list[Clip]) -> list[dict[str, np.ndarray]]:
     """Return inputs of the draw graph from pairs of frames, drawn with a fixed seed.
 
-    Raises:
-        FnevrError: if there are no clips.
+    Args:
+        model: finds keypoints and features.
+        clips: one or more.
     """
-    if not clips:
-        raise FnevrError(
-            "the calibration folder has no training clips: give one that `fnevr prepare` made"
-        )
     rng = np.random.default_rng(SEED)
     feeds = []
     for index in rng.choice(len(clips), NUM_PAIRS, replace=len(clips) < NUM_PAIRS):
