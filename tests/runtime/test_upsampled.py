@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from fnevr.runtime.folding.upsampled import QuarteredConv, UpsampledConv
+from fnevr.runtime.folding.upsampled import UpsampledConv
 
 
 def plain(image, weight, bias, factor):
@@ -35,24 +34,3 @@ def test_what_cannot_be_folded_says_so():
         UpsampledConv(torch.zeros(1, 1, 3, 3), None, 1)
     with pytest.raises(ValueError, match=r"3 x 3, got \(5, 5\)"):
         UpsampledConv(torch.zeros(1, 1, 5, 5), None, 2)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4)])
-@pytest.mark.parametrize("has_bias", [True, False])
-def test_cells_of_four_are_convolved_from_their_three_distinct_rows(size, has_bias):
-    conv = nn.Conv2d(3, 5, 3, padding=1, bias=has_bias).double()
-    cells = torch.randn(2, 3, 3 * size[0], 3 * size[1], dtype=torch.float64)
-    repeats = torch.tensor([1, 2, 1])
-    whole = cells.repeat_interleave(repeats.repeat(size[0]), dim=2)
-    whole = whole.repeat_interleave(repeats.repeat(size[1]), dim=3)
-    assert whole.shape[-2:] == (4 * size[0], 4 * size[1])
-    torch.testing.assert_close(QuarteredConv(conv)(cells), conv(whole), atol=1e-12, rtol=1e-12)
-
-
-def test_distinct_outputs_are_those_of_the_whole():
-    folded = UpsampledConv(torch.randn(5, 3, 3, 3), torch.randn(5), 4)
-    views = folded.views(torch.randn(1, 3, 6, 4))
-    whole, distinct = folded.from_views(views), folded.distinct(views)
-    rows = torch.tensor([0, 1, 3])
-    places = [(4 * torch.arange(n)[:, None] + rows).flatten() for n in (6, 4)]
-    torch.testing.assert_close(whole[:, :, places[0]][..., places[1]], distinct)

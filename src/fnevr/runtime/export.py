@@ -169,13 +169,28 @@ def write_graphs(
         export_graph(fold(model), "draw", rough / "draw.onnx")
         quantize(model, rough / "draw.onnx", calibration.clips, progress)
         psnr_db = quantized_psnr(model, rough / "draw.onnx", calibration.held_out)
-    if finish is not None:
-        for path in folder.glob(f"{FOLDER}/*/*.onnx"):
+    for path in folder.glob(f"{FOLDER}/*/*.onnx"):
+        _strip(path)
+        if finish is not None:
             finish(path)
     manifests = [_describe(model, folder, "float32", None)]
     if psnr_db is not None:
         manifests.append(_describe(model, folder, "int8", psnr_db))
     return manifests
+
+
+def _strip(path: Path) -> None:
+    """Remove what the exporter notes for people: where each node comes from, in whose files."""
+    import onnx  # noqa: PLC0415 (optional; it was there for the export)
+
+    model = onnx.load(path)
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]
+    for part in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del part.metadata_props[:]
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+    onnx.save(model, path)
 
 
 def _describe(

@@ -21,7 +21,7 @@ from fnevr.runtime.folding.constants import (
     scale_and_shift,
     stacked,
 )
-from fnevr.runtime.folding.upsampled import QUARTERS, WHOLE, QuarteredConv, UpsampledConv
+from fnevr.runtime.folding.upsampled import WHOLE, UpsampledConv
 from fnevr.runtime.folding.winograd import WinogradConv, WinogradTiles, winograd_conv
 
 # Where Winograd's convolutions were quicker in OpenVINO: from 128 output channels, up to twice the
@@ -45,15 +45,9 @@ class FoldedSpade(nn.Module):
         assert spade.gamma.bias is not None
         gain = frozen_conv(spade.gamma, spade.gamma.weight, spade.gamma.bias + 1)
         beta = kept_conv(spade.beta)
-        self.tiles: nn.Module = nn.Identity()
-        self.gain: nn.Module = gain
-        self.beta: nn.Module = beta
-        self.is_quartered = factor == len(QUARTERS)
-        if self.is_quartered:
-            self.gain, self.beta = QuarteredConv(gain), QuarteredConv(beta)
-        elif winograd:
-            self.tiles = WinogradTiles(gain.in_channels)
-            self.gain, self.beta = WinogradConv(gain), WinogradConv(beta)
+        self.tiles = WinogradTiles(gain.in_channels) if winograd else nn.Identity()
+        self.gain: nn.Module = WinogradConv(gain) if winograd else gain
+        self.beta: nn.Module = WinogradConv(beta) if winograd else beta
 
     def forward(
         self, x: Float[Tensor, "B C H W"], views: list[Float[Tensor, "B M h w"]]
@@ -64,12 +58,10 @@ class FoldedSpade(nn.Module):
             x: the features.
             views: `UpsampledConv.views` of the map.
         """
-        if not isinstance(self.shared, UpsampledConv):
-            hidden = self.shared(views[WHOLE])
-        elif self.is_quartered:
-            hidden = self.shared.distinct(views)
-        else:
+        if isinstance(self.shared, UpsampledConv):
             hidden = self.shared.from_views(views)
+        else:
+            hidden = self.shared(views[WHOLE])
         seen = self.tiles(F.relu(hidden))
         x = F.instance_norm(x, eps=decoder.EPSILON)
         return x * self.gain(seen) + self.beta(seen)

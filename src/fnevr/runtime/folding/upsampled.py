@@ -64,68 +64,13 @@ class UpsampledConv(nn.Module):
 
     def from_views(self, views: list[Float[Tensor, "B C H W"]]) -> Float[Tensor, "B O H2 W2"]:
         """Return the convolution of the up-sampled map whose `views` these are."""
-        # All middle rows and columns of a cell are the same.
-        return self._cells(views, [0, *[1] * (self.factor - 2), 2])
-
-    def distinct(self, views: list[Float[Tensor, "B C H W"]]) -> Float[Tensor, "B O H3 W3"]:
-        """Return only the distinct outputs, 3 x 3 for each cell: first, middle, last."""
-        return self._cells(views, [0, 1, 2])
-
-    def _cells(self, views: list[Tensor], places: list[int]) -> Tensor:
         products = [product(view) for product, view in zip(self.products, views, strict=True)]
         table = [_add(products[3 * row : 3 * row + 3]) for row in range(3)]
         columns = [_add(list(column)) for column in zip(*table, strict=True)]
+        # All middle rows and columns of a cell are the same.
+        places = [0, *[1] * (self.factor - 2), 2]
         cells = [columns[column][row] for row in places for column in places]
-        return interleave(torch.cat(cells, dim=1), len(places))
-
-
-# Of a cell of four rows F, M, M, L that repeat three: which rows of the kernel meet the same one,
-# and where the first of those is, counted from F.
-QUARTERS = (
-    (((0,), (1,), (2,)), -1),
-    (((0,), (1, 2)), 0),
-    (((0, 1), (2,)), 1),
-    (((0,), (1,), (2,)), 1),
-)
-
-
-class QuarteredConv(nn.Module):
-    """A 3x3 convolution of a map whose cells of 4x4 have 3x3 distinct numbers, from those alone.
-
-    Of the four rows of a cell the two middle ones are the same, so two of its four outputs see two
-    distinct rows instead of three: 10 products instead of 12, in two dimensions 100 instead of 144.
-
-    Args:
-        conv: a 3x3 convolution that keeps the size.
-    """
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.weights = nn.ParameterList(
-            nn.Parameter(_summed(_summed(conv.weight, rows, 2), columns, 3), requires_grad=False)
-            for rows, _ in QUARTERS
-            for columns, _ in QUARTERS
-        )
-        self.bias = None if conv.bias is None else nn.Parameter(conv.bias, requires_grad=False)
-
-    def forward(self, cells: Float[Tensor, "B C H3 W3"]) -> Float[Tensor, "B O H4 W4"]:
-        """Return the convolution of the map, its middle rows and columns repeated."""
-        starts = [start for _, start in QUARTERS]
-        places = [(row, column) for row in starts for column in starts]
-        outputs = []
-        for weight, place in zip(self.weights, places, strict=True):
-            # A start of 1 is one of -2, whose first output is dropped.
-            padding = [-start if start <= 0 else 3 - start for start in place]
-            y = F.conv2d(cells, weight, self.bias, stride=3, padding=padding)
-            dropped = [int(start > 0) for start in place]
-            outputs.append(y[:, :, dropped[0] :, dropped[1] :])
-        return interleave(torch.cat(outputs, dim=1), len(QUARTERS))
-
-
-def _summed(weight: Tensor, groups: tuple[tuple[int, ...], ...], dim: int) -> Tensor:
-    """Add up the rows, or columns, of a kernel by groups."""
-    index = [torch.tensor(group, device=weight.device) for group in groups]
-    return torch.stack([weight.index_select(dim, i).sum(dim=dim) for i in index], dim=dim).detach()
+        return interleave(torch.cat(cells, dim=1), self.factor)
 
 
 def interleave(cells: Float[Tensor, "B PC H W"], factor: int) -> Float[Tensor, "B C H2 W2"]:
