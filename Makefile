@@ -35,11 +35,15 @@ animate: $(VENV)/.installed
 	@echo "video:         $(CURDIR)/result.mp4"
 	@echo "contact sheet: $(CURDIR)/result.png"
 
+# What loads engines and compilers has processes of its own, and a file stays in one of them, since
+# exporting takes long.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m 'not slow' --ignore tests/runtime
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow' tests/runtime
 
 test-slow: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q --ignore tests/runtime
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q tests/runtime
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

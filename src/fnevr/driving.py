@@ -64,7 +64,8 @@ def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
     Raises:
         FaceError: at the end, if no frame shows a face.
     """
-    tracker, smoother = FaceTracker(), CropSmoother()
+    # One thread: this runs beside the drawing, which takes the others.
+    tracker, smoother = FaceTracker(num_threads=1), CropSmoother()
     waiting: list[Fraction] = []
     last_time = Fraction(0)
     for frame in frames:
