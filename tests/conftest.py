@@ -26,6 +26,16 @@ def _seed():
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _no_openvino(request, monkeypatch):
+    """Let `--engine auto` take ONNX Runtime, except where engines are tested.
+
+    Processes that had run OpenVINO died now and then when a later test started a subprocess.
+    """
+    if "runtime" not in request.path.parts:
+        monkeypatch.setattr("fnevr.runtime.load.find_spec", lambda name: None)
+
+
 @pytest.fixture
 def bad_argument():
     """Let a wrong argument reach our own check instead of the runtime type checker."""

@@ -226,6 +226,6 @@ def test_a_signal_while_writing_leaves_nothing_half_written(here, sent, code):
         while sorted(here.rglob("*")) == before and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(sent)
-        process.wait(30)
-    assert process.returncode == code
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == code, told.decode()
     assert sorted(here.rglob("*")) == before
