@@ -36,6 +36,7 @@ from fnevr.runtime.graphs import (
     GraphName,
     GraphPrecision,
     Manifest,
+    draw_inputs,
     graphs_folder,
 )
 from fnevr.runtime.quantize import Calibration, quantize, quantized_psnr
@@ -260,12 +261,5 @@ def _arguments(
         return KeypointGraph(model), (driving_01,), (rows,)
     source, features = model.read_source(source_01)
     driving = model.keypoints(driving_01)
-    arguments = (
-        source_01,
-        features,
-        source.positions,
-        source.jacobians,
-        driving.positions,
-        driving.jacobians,
-    )
+    arguments = draw_inputs(source_01, features, source, driving)
     return DrawGraph(model), arguments, (None, None, None, None, rows, rows)

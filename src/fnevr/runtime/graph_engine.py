@@ -16,7 +16,7 @@ from torch import Tensor
 from fnevr.config import PortraitConfig
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.runtime.graphs import INPUTS, GraphName
+from fnevr.runtime.graphs import INPUTS, GraphName, draw_inputs
 
 Run = Callable[[list[np.ndarray]], list[np.ndarray]]
 """Takes a graph's inputs in order, gives its outputs in order."""
@@ -68,15 +68,9 @@ class GraphEngine:
         source_features: Tensor,
     ) -> Float[Tensor, "B 3 H W"]:
         """Draw the source as the driving keypoints have it."""
-        (image,) = self._run(
-            "draw",
-            self._checked(source_01),
-            source_features,
-            source_keypoints.positions,
-            source_keypoints.jacobians,
-            driving_keypoints.positions,
-            driving_keypoints.jacobians,
-        )
+        checked_01 = self._checked(source_01)
+        inputs = draw_inputs(checked_01, source_features, source_keypoints, driving_keypoints)
+        (image,) = self._run("draw", *inputs)
         return image
 
     def _run(self, name: GraphName, *inputs: Tensor) -> list[Tensor]:

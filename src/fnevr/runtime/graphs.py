@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
 
 from fnevr.errors import CheckpointError
+from fnevr.geometry.keypoints import Keypoints
 from fnevr.presets import file_sha256
 from fnevr.runtime.engine import Precision
 
@@ -75,6 +77,20 @@ class Manifest(BaseModel):
 
     files: dict[GraphName, str]
     """The sha256 of each graph's file."""
+
+
+def draw_inputs(
+    source_01: Tensor, source_features: Tensor, source: Keypoints, driving: Keypoints
+) -> tuple[Tensor, ...]:
+    """Return the inputs of `draw` in their order."""
+    return (
+        source_01,
+        source_features,
+        source.positions,
+        source.jacobians,
+        driving.positions,
+        driving.jacobians,
+    )
 
 
 def graphs_folder(model_folder: Path, precision: Precision) -> Path:

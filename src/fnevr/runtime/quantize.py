@@ -21,7 +21,7 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.portrait import PortraitModel
 from fnevr.runtime.graph_engine import onnx_run
-from fnevr.runtime.graphs import INPUTS
+from fnevr.runtime.graphs import INPUTS, draw_inputs
 
 NUM_PAIRS = 48
 SEED = 0
@@ -154,14 +154,7 @@ def calibration_inputs(model: PortraitModel, clips: list[Clip]) -> list[dict[str
         )
         source, features = model.read_source(source_01)
         driving = model.keypoints(driving_01)
-        tensors = (
-            source_01,
-            features,
-            source.positions,
-            source.jacobians,
-            driving.positions,
-            driving.jacobians,
-        )
+        tensors = draw_inputs(source_01, features, source, driving)
         arrays = (tensor.contiguous().numpy() for tensor in tensors)
         feeds.append(dict(zip(INPUTS["draw"], arrays, strict=True)))
     return feeds
