@@ -33,7 +33,7 @@ def _no_openvino(request, monkeypatch):
     Processes that had run OpenVINO died now and then when a later test started a subprocess.
     """
     if "runtime" not in request.path.parts:
-        monkeypatch.setattr("fnevr.runtime.load.find_spec", lambda name: None)
+        monkeypatch.setattr("fnevr.runtime.sessions.find_spec", lambda name: None)
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ from fnevr.presets import DEFAULT, resolve_model
 from fnevr.rendering import Move, Progress, check_device, render
 from fnevr.report import Report, versions
 from fnevr.runtime.ahead import ahead
-from fnevr.runtime.engine import Engine, EngineName, Precision
-from fnevr.runtime.load import EngineChoice, load_engine
+from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision
+from fnevr.runtime.load import load_engine
 from fnevr.source import Framing, Source, prepare
 
 # On two CPU cores, batches of 2, 4 and 8 of `lite` took longer per frame than single frames.

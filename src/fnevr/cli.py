@@ -5,6 +5,8 @@ Exit codes: 0 done, 1 our fault, 2 bad input, 130 interrupted.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import signal
 import sys
@@ -33,6 +35,8 @@ for command in (
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _stop)
+    # Python would search all of PyTorch for cycles before it ends: half a second, for nothing.
+    atexit.register(gc.freeze)
     # What the package logs, the report lists as a warning; once is enough.
     logging.getLogger("fnevr").addHandler(logging.NullHandler())
     app(prog_name="fnevr")

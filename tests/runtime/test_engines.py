@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import jaxtyping
@@ -16,11 +18,13 @@ from fnevr.animate import Animator
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.models import ARCHITECTURES
 from fnevr.models.weights import WEIGHTS_NAME
+from fnevr.runtime import sessions
 from fnevr.runtime.engine import EngineName
 from fnevr.runtime.export import OPSET, export
 from fnevr.runtime.graph_engine import GraphEngine
 from fnevr.runtime.graphs import GRAPHS, GraphPrecision, graphs_folder, has_graphs
-from fnevr.runtime.load import choose_engine, load_engine
+from fnevr.runtime.load import load_engine
+from fnevr.runtime.sessions import choose_engine, start_loading
 
 NAMES = ("lite", "fnevr")
 
@@ -113,7 +117,7 @@ def test_auto_takes_graphs_where_there_are_some(exported, monkeypatch):
     assert choose_engine(exported / "lite", "cuda", "float32") == "torch"
     assert choose_engine(exported / "lite-plain", "cpu", "float32") == "torch"
     assert choose_engine(exported / "fnevr", "cpu", "int8") == "torch"
-    monkeypatch.setattr("fnevr.runtime.load.find_spec", lambda name: None)
+    monkeypatch.setattr("fnevr.runtime.sessions.find_spec", lambda name: None)
     assert choose_engine(exported / "lite", "cpu", "int8") == "onnx"
 
 
@@ -223,3 +227,31 @@ def test_exporting_says_what_is_wrong_and_leaves_nothing(exported, tmp_path, tin
     with pytest.raises(FnevrError):
         export(exported / "lite-plain", tmp_path / "out", "int8", tmp_path / "nothing")
     assert [path.name for path in tmp_path.iterdir()] == ["turned"]
+
+
+def test_graphs_can_be_loaded_beforehand(exported, monkeypatch):
+    folder = exported / "lite"
+    start_loading(str(folder), None, "onnx", "float32")
+    with monkeypatch.context() as patched:
+        patched.setattr("fnevr.runtime.sessions.read_graphs", None)  # they were read already
+        early, _, _ = load_engine(folder, engine="onnx")
+        with pytest.raises(TypeError):  # once
+            load_engine(folder, engine="onnx")
+    late, _, _ = load_engine(folder, engine="onnx")
+    for ours, theirs in zip(drawn(early, 2), drawn(late, 2), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_what_is_wrong_with_graphs_loaded_beforehand_is_said_later(exported):
+    start_loading("no such model", None, "auto", "float32")
+    start_loading(str(exported / "lite"), "cuda", "onnx", "float32")
+    start_loading(str(exported / "lite-plain"), None, "auto", "float32")
+    start_loading(str(exported / "lite-plain"), "cpu", "onnx", "float32")
+    with pytest.raises(CheckpointError, match="has no graphs"):
+        load_engine(exported / "lite-plain", engine="onnx")
+    assert not sessions._started
+
+
+def test_commands_load_graphs_without_pytorch():
+    code = "import sys, fnevr.runtime.sessions; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,7 +8,8 @@ from fnevr.media.image import read_image
 from fnevr.models import load_model
 from fnevr.presets import asset, resolve_model
 from fnevr.runtime.engine import EngineName
-from fnevr.runtime.load import choose_engine, load_engine
+from fnevr.runtime.load import load_engine
+from fnevr.runtime.sessions import choose_engine
 from fnevr.source import Framing, prepare
 
 

@@ -23,7 +23,9 @@ from fnevr.commands.options import (
 from fnevr.errors import FnevrError
 
 if TYPE_CHECKING:
+    from fnevr.animate import Animator
     from fnevr.report import Report
+    from fnevr.runtime.engine import EngineChoice, Precision
 
 Yaw = Annotated[
     float, typer.Option("--yaw", help="Degrees; positive: the head turns to the viewer's right.")
@@ -103,15 +105,12 @@ def animate(
         reference = _best_frame("auto" if best_frame is None else best_frame)
         check_json(json_file, output)
 
-        from fnevr.animate import Animator
         from fnevr.presets import asset
         from fnevr.progress import progress_bar
 
         source = source or asset("portrait.jpg")
         driving = driving or asset("motion.safetensors")
-        animator = Animator.from_pretrained(
-            model, device=device, engine=engine, precision=precision
-        )
+        animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
             report = animator.animate(
                 source,
@@ -146,12 +145,9 @@ def reconstruct(
     with answering_for_errors({"CLIP": clip, "--output": output, "--model": model}):
         check_json(json_file, output)
 
-        from fnevr.animate import Animator
         from fnevr.progress import progress_bar
 
-        animator = Animator.from_pretrained(
-            model, device=device, engine=engine, precision=precision
-        )
+        animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
             report = animator.reconstruct(clip, output, progress=progress)
         _tell(report, json_file)
@@ -204,14 +200,11 @@ def edit(
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
         check_json(json_file, output)
 
-        from fnevr.animate import Animator
         from fnevr.edit import Sweep
         from fnevr.progress import progress_bar
 
         chosen = None if sweep is None else Sweep.parse(sweep)
-        animator = Animator.from_pretrained(
-            model, device=device, engine=engine, precision=precision
-        )
+        animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
             report = animator.edit(
                 image,
@@ -306,3 +299,14 @@ def _tell(report: Report, json_file: str | None) -> None:
         f"{report.seconds:.1f} s ({report.frames_per_second:.1f} frames per second)",
         err=True,
     )
+
+
+def _load(model: str, device: str | None, engine: EngineChoice, precision: Precision) -> Animator:
+    """Load the model; its graphs, if it has some, while PyTorch is imported."""
+    from fnevr.runtime.sessions import start_loading
+
+    start_loading(model, device, engine, precision)
+
+    from fnevr.animate import Animator
+
+    return Animator.from_pretrained(model, device=device, engine=engine, precision=precision)

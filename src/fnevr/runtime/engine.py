@@ -1,7 +1,7 @@
 """What an animation asks of a network, whatever runs it.
 
 A `PortraitModel` is an engine: PyTorch, layer by layer, every stage as it was trained. The others
-compute the same from the same weights.
+compute the same from the same weights. Importing this module does not import torch.
 
 Shapes: B driving frames, K keypoints, H and W pixels. Images are RGB in [0, 1]; tensors that go in
 and out are float32.
@@ -9,15 +9,17 @@ and out are float32.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
-from jaxtyping import Float
-from torch import Tensor
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
 
-from fnevr.config import PortraitConfig
-from fnevr.geometry.keypoints import Keypoints
+    from fnevr.config import PortraitConfig
+    from fnevr.geometry.keypoints import Keypoints
 
 EngineName = Literal["torch", "compile", "onnx", "openvino", "tensorrt"]
+EngineChoice = EngineName | Literal["auto"]
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

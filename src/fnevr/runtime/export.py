@@ -27,6 +27,7 @@ from fnevr.presets import file_sha256
 from fnevr.report import versions
 from fnevr.runtime.engine import Precision
 from fnevr.runtime.folding import fold
+from fnevr.runtime.graph_engine import draw_inputs
 from fnevr.runtime.graphs import (
     FOLDER,
     GRAPHS,
@@ -36,7 +37,6 @@ from fnevr.runtime.graphs import (
     GraphName,
     GraphPrecision,
     Manifest,
-    draw_inputs,
     graphs_folder,
 )
 from fnevr.runtime.quantize import Calibration, quantize, quantized_psnr

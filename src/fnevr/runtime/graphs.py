@@ -4,7 +4,7 @@
     MODEL/graphs/int8/manifest.json  draw.onnx
 
 `encode` and `draw` take one source; `keypoints` and `draw` take any number B of frames. What a
-precision does not bring is that of float32.
+precision does not bring is that of float32. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor
 
 from fnevr.errors import CheckpointError
-from fnevr.geometry.keypoints import Keypoints
 from fnevr.presets import file_sha256
 from fnevr.runtime.engine import Precision
 
@@ -77,20 +75,6 @@ class Manifest(BaseModel):
 
     files: dict[GraphName, str]
     """The sha256 of each graph's file."""
-
-
-def draw_inputs(
-    source_01: Tensor, source_features: Tensor, source: Keypoints, driving: Keypoints
-) -> tuple[Tensor, ...]:
-    """Return the inputs of `draw` in their order."""
-    return (
-        source_01,
-        source_features,
-        source.positions,
-        source.jacobians,
-        driving.positions,
-        driving.jacobians,
-    )
 
 
 def graphs_folder(model_folder: Path, precision: Precision) -> Path:

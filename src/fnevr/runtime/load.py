@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from fnevr.errors import FnevrError
 from fnevr.models import ARCHITECTURES, load_model
-from fnevr.models.weights import WEIGHTS_NAME, read_config
-from fnevr.runtime.engine import Engine, EngineName, Precision
-from fnevr.runtime.graph_engine import GraphEngine, onnx_run, openvino_run
-from fnevr.runtime.graphs import has_graphs, read_graphs
+from fnevr.models.weights import read_config
+from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision
+from fnevr.runtime.graph_engine import GraphEngine
+from fnevr.runtime.sessions import choose_engine, open_graphs
 from fnevr.runtime.torch_engine import torch_engine
-
-EngineChoice = EngineName | Literal["auto"]
-
-
-def choose_engine(folder: Path, device: str, precision: Precision) -> EngineName:
-    """Return the quickest engine that is here, on the measurements in benchmarks/RESULTS.md.
-
-    On a CPU OpenVINO, if it is installed, and otherwise ONNX Runtime, for models that bring graphs
-    of the precision; PyTorch for all else.
-    """
-    if device != "cpu" or not has_graphs(folder, precision):
-        return "torch"
-    return "openvino" if find_spec("openvino") is not None else "onnx"
 
 
 def load_engine(
@@ -67,11 +52,5 @@ def load_engine(
     config = read_config(folder)
     if ARCHITECTURES[config.architecture].uses_source_keypoints:
         raise FnevrError(f"'{config.architecture}' has no graphs: use --engine torch")
-    graphs = read_graphs(folder, folder / WEIGHTS_NAME, precision, name or str(folder))
-    runs = {
-        graph: openvino_run(content, graph)
-        if chosen == "openvino"
-        else onnx_run(content, graph, device, tensorrt=chosen == "tensorrt")
-        for graph, content in graphs.items()
-    }
+    runs = open_graphs(folder, chosen, device, precision, name or str(folder))
     return GraphEngine(config, runs), chosen, "cpu"

@@ -20,8 +20,9 @@ from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.portrait import PortraitModel
-from fnevr.runtime.graph_engine import onnx_run
-from fnevr.runtime.graphs import INPUTS, draw_inputs
+from fnevr.runtime.graph_engine import draw_inputs
+from fnevr.runtime.graphs import INPUTS
+from fnevr.runtime.sessions import onnx_run
 
 NUM_PAIRS = 48
 SEED = 0

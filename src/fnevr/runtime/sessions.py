@@ -1,0 +1,194 @@
+"""Graphs loaded into ONNX Runtime (also with TensorRT) or OpenVINO.
+
+Importing this module does not import torch, so that a command can load graphs meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fnevr.errors import CheckpointError, FnevrError
+from fnevr.presets import WEIGHTS_NAME, resolve_model
+from fnevr.runtime.engine import EngineChoice, EngineName, Precision
+from fnevr.runtime.graphs import INPUTS, GraphName, has_graphs, read_graphs
+
+Run = Callable[[list[np.ndarray]], list[np.ndarray]]
+"""Takes a graph's inputs in order, gives its outputs in order."""
+
+Shapes = tuple[tuple[int, ...], ...]
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"
+
+_started: dict[tuple[Path, EngineName, Precision], Future[dict[GraphName, Run]]] = {}
+
+
+def choose_engine(folder: Path, device: str, precision: Precision) -> EngineName:
+    """Return the quickest engine that is here, on the measurements in benchmarks/RESULTS.md.
+
+    On a CPU OpenVINO, if it is installed, and otherwise ONNX Runtime, for models that bring graphs
+    of the precision; PyTorch for all else.
+    """
+    if device != "cpu" or not has_graphs(folder, precision):
+        return "torch"
+    return "openvino" if find_spec("openvino") is not None else "onnx"
+
+
+def start_loading(
+    model: str, device: str | None, engine: EngineChoice, precision: Precision
+) -> None:
+    """Load a model's graphs in a thread, for the `open_graphs` that comes next.
+
+    Importing PyTorch takes as long as this. Without graphs to run on the CPU nothing is done; what
+    is wrong with them is said by `open_graphs`.
+
+    Args:
+        model: a preset or a model folder.
+        device: "cpu", "cuda" or "mps"; None is taken for the CPU.
+        engine: as `load_engine` takes it.
+        precision: of the networks.
+    """
+    if device not in (None, "cpu"):
+        return
+    try:
+        folder = resolve_model(model)
+    except CheckpointError:
+        return
+    chosen = choose_engine(folder, "cpu", precision) if engine == "auto" else engine
+    if chosen in ("onnx", "openvino"):
+        executor = ThreadPoolExecutor(1)
+        loading = executor.submit(_open_graphs, folder, chosen, "cpu", precision, model)
+        executor.shutdown(wait=False)
+        _started[folder, chosen, precision] = loading
+
+
+def open_graphs(
+    folder: Path, engine: EngineName, device: str, precision: Precision, name: str
+) -> dict[GraphName, Run]:
+    """Load all graphs of a model, or take them from `start_loading`.
+
+    Args:
+        folder: of the model.
+        engine: "onnx", "openvino" or "tensorrt".
+        device: "cpu" or "cuda".
+        precision: "float32" or "int8".
+        name: what messages call the model.
+
+    Raises:
+        CheckpointError: if there are none, or they are damaged or of other weights.
+        FnevrError: if the engine is not installed, or lacks what is asked for.
+    """
+    loading = _started.pop((folder, engine, precision), None) if device == "cpu" else None
+    if loading is not None:
+        return loading.result()
+    return _open_graphs(folder, engine, device, precision, name)
+
+
+def _open_graphs(
+    folder: Path, engine: EngineName, device: str, precision: Precision, name: str
+) -> dict[GraphName, Run]:
+    graphs = read_graphs(folder, folder / WEIGHTS_NAME, precision, name)
+    return {
+        graph: openvino_run(content, graph)
+        if engine == "openvino"
+        else onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
+        for graph, content in graphs.items()
+    }
+
+
+def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = False) -> Run:
+    """Load a graph into ONNX Runtime.
+
+    Args:
+        graph: content of the file.
+        name: which graph it is.
+        device: "cpu" or "cuda".
+        tensorrt: compile it by TensorRT, which takes minutes the first time.
+
+    Raises:
+        FnevrError: if this build of ONNX Runtime lacks what is asked for.
+    """
+    import onnxruntime  # noqa: PLC0415 (slow)
+
+    wanted = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)
+    provider = "TensorrtExecutionProvider" if tensorrt else wanted
+    if provider not in onnxruntime.get_available_providers():
+        engine = "tensorrt" if tensorrt else "onnx"
+        raise FnevrError(
+            f"--engine {engine} --device {device}: this ONNX Runtime has no {provider}; "
+            "pip install onnxruntime-gpu (with CUDA, and TensorRT for that engine), or use "
+            "--engine torch"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _num_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that wait would keep the cores from what runs beside: decoding, encoding.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+
+    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        return session.run(None, dict(zip(INPUTS[name], arrays, strict=True)))
+
+    return run
+
+
+def openvino_run(graph: bytes, name: GraphName) -> Run:
+    """Load a graph into OpenVINO; it is compiled for one frame now, for other numbers later.
+
+    Raises:
+        FnevrError: if OpenVINO is not installed.
+    """
+    try:
+        import openvino  # noqa: PLC0415 (optional)
+    except ImportError as error:
+        raise FnevrError(
+            "--engine openvino: OpenVINO is not here; pip install 'fnevr[openvino]'"
+        ) from error
+
+    core = openvino.Core()
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        # Otherwise processors with bfloat16 units take it unasked.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    if _num_threads():
+        settings["INFERENCE_NUM_THREADS"] = _num_threads()
+    requests: dict[Shapes, Any] = {}
+
+    def prepare(shapes: Shapes) -> Any:
+        network = core.read_model(graph)
+        # Static shapes are quicker.
+        network.reshape(dict(enumerate(list(shape) for shape in shapes)))
+        return core.compile_model(network, "CPU", settings).create_infer_request()
+
+    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        shapes = tuple(array.shape for array in arrays)
+        if shapes not in requests:
+            requests[shapes] = prepare(shapes)
+        outputs = requests[shapes].infer(arrays, share_inputs=True)
+        return [np.array(output) for output in outputs.values()]
+
+    single = _single_shapes(core.read_model(graph))
+    requests[single] = prepare(single)
+    return run
+
+
+def _single_shapes(network: Any) -> Shapes:
+    """Return the shapes of a network's inputs for one frame."""
+    return tuple(
+        tuple(1 if side.is_dynamic else side.get_length() for side in network_input.partial_shape)
+        for network_input in network.inputs
+    )
+
+
+def _num_threads() -> int:
+    """Return how many threads a graph may use, which is PyTorch's variable; 0: all cores."""
+    value = os.environ.get(THREADS_VARIABLE, "")
+    return int(value) if value.isdecimal() else 0
