@@ -22,6 +22,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.portrait import PortraitModel
 from fnevr.runtime.graph_engine import draw_inputs
 from fnevr.runtime.graphs import INPUTS
+from fnevr.runtime.rounding import round_before_moving
 from fnevr.runtime.sessions import onnx_run
 
 NUM_PAIRS = 48
@@ -78,7 +79,10 @@ def quantize(
         op_types_to_quantize=["Conv"],
         calibrate_method=CalibrationMethod.MinMax,
     )
-    quantized.replace(draw_graph)
+    rounded = onnx.load(quantized)
+    round_before_moving(rounded)
+    onnx.save(rounded, draw_graph)
+    quantized.unlink()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fnevr.models.decoder import SpadeDecoder
 from fnevr.models.lite import blocks as lite_blocks
 from fnevr.models.lite.decoder import LiteDecoder
 from fnevr.models.portrait import PortraitModel
-from fnevr.models.volume import RadianceField
+from fnevr.models.volume import FaceVolumeRenderer, RadianceField
 from fnevr.runtime.folding.blocks import (
     Affine,
     FoldedConvBlock,
@@ -33,7 +33,7 @@ from fnevr.runtime.folding.decoder import (
     FoldedSpadeDecoder,
 )
 from fnevr.runtime.folding.upsampled import UpsampledConv
-from fnevr.runtime.folding.volume import FoldedField
+from fnevr.runtime.folding.volume import FoldedField, WinogradVolumeRenderer
 
 FOLDED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     ConvBlock: FoldedConvBlock,
@@ -72,6 +72,9 @@ def _replace(module: nn.Module, winograd: bool) -> None:
         make = FOLDED.get(type(child))
         if isinstance(child, SpadeDecoder):
             setattr(module, name, FoldedSpadeDecoder(child, winograd=winograd))
+        elif winograd and isinstance(child, FaceVolumeRenderer):
+            _replace(child, winograd)
+            setattr(module, name, WinogradVolumeRenderer(child))
         elif make is None:
             _replace(child, winograd)
         else:

@@ -28,16 +28,14 @@ class FoldedConvBlock(nn.Module):
         super().__init__()
         self.resample, self.ndim = block.resample, block.ndim
         conv: nn.Conv2d | nn.Conv3d = fold_norm(block.conv, block.norm)
-        self.is_upsampled = (
-            block.resample == "up" and block.ndim == 2 and conv.kernel_size == (3, 3)
-        )
-        self.conv: nn.Module = (
-            UpsampledConv(conv.weight, conv.bias, 2) if self.is_upsampled else conv
-        )
+        is_folded = block.resample == "up" and block.ndim == 2 and conv.kernel_size == (3, 3)
+        self.conv: nn.Module = UpsampledConv(conv.weight, conv.bias, 2) if is_folded else conv
 
     def forward(self, x: Float[Tensor, "B C *space"]) -> Float[Tensor, "B C2 *space2"]:
         """Return the activated features, >= 0."""
-        if self.resample == "up" and not self.is_upsampled:
+        if isinstance(self.conv, UpsampledConv):
+            return self.conv.from_views(UpsampledConv.views(x), rectified=True)
+        if self.resample == "up":
             factor = (2.0, 2.0) if self.ndim == 2 else (1.0, 2.0, 2.0)
             x = F.interpolate(x, scale_factor=factor, mode="nearest")
         x = F.relu(self.conv(x))

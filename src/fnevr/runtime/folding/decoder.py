@@ -59,10 +59,10 @@ class FoldedSpade(nn.Module):
             views: `UpsampledConv.views` of the map.
         """
         if isinstance(self.shared, UpsampledConv):
-            hidden = self.shared.from_views(views)
+            hidden = self.shared.from_views(views, rectified=True)
         else:
-            hidden = self.shared(views[WHOLE])
-        seen = self.tiles(F.relu(hidden))
+            hidden = F.relu(self.shared(views[WHOLE]))
+        seen = self.tiles(hidden)
         x = F.instance_norm(x, eps=decoder.EPSILON)
         return x * self.gain(seen) + self.beta(seen)
 

@@ -62,11 +62,20 @@ class UpsampledConv(nn.Module):
         """Return the map and its differences, which several convolutions of it can share."""
         return [view for rows in _differences(x, 2) for view in _differences(rows, 3)]
 
-    def from_views(self, views: list[Float[Tensor, "B C H W"]]) -> Float[Tensor, "B O H2 W2"]:
-        """Return the convolution of the up-sampled map whose `views` these are."""
+    def from_views(
+        self, views: list[Float[Tensor, "B C H W"]], *, rectified: bool = False
+    ) -> Float[Tensor, "B O H2 W2"]:
+        """Return the convolution of the up-sampled map whose `views` these are.
+
+        Args:
+            views: of the map.
+            rectified: set what is negative to 0, which costs less before a cell is spread out.
+        """
         products = [product(view) for product, view in zip(self.products, views, strict=True)]
         table = [_add(products[3 * row : 3 * row + 3]) for row in range(3)]
         columns = [_add(list(column)) for column in zip(*table, strict=True)]
+        if rectified:
+            columns = [[F.relu(cell) for cell in column] for column in columns]
         # All middle rows and columns of a cell are the same.
         places = [0, *[1] * (self.factor - 2), 2]
         cells = [columns[column][row] for row in places for column in places]

@@ -5,14 +5,16 @@ Shapes: B batch, D samples per ray, C channels, H and W rays.
 
 from __future__ import annotations
 
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fnevr.config import Transmittance
-from fnevr.models.volume import RadianceField, ray_weights
+from fnevr.models.volume import FaceVolumeRenderer, RadianceField, ray_weights
 from fnevr.runtime.folding.constants import as_conv, of_kind
 from fnevr.runtime.folding.upsampled import point_conv
+from fnevr.runtime.folding.winograd import WinogradConv, WinogradTiles
 
 
 class FoldedField(nn.Module):
@@ -64,3 +66,32 @@ class FoldedField(nn.Module):
         assert bias is not None
         rendered = F.conv2d(blended, self.last.weight) + bias[:, None, None] * total
         return rendered.sigmoid()
+
+
+class WinogradVolumeRenderer(nn.Module):
+    """`FaceVolumeRenderer`, of which only `features` is left: both volumes of the same tiles.
+
+    Args:
+        plain: its stages may be folded already.
+    """
+
+    def __init__(self, plain: FaceVolumeRenderer) -> None:
+        super().__init__()
+        self.transmittance = plain.transmittance
+        density, color = plain.density_volume, plain.color_volume
+        self.num_planes = density.num_planes
+        self.tiles = WinogradTiles(density.project.in_channels)
+        self.density, self.color = WinogradConv(density.project), WinogradConv(color.project)
+        self.residual, self.field = density.residual, plain.field
+
+    def features(
+        self, warped: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C3 D H W"]]:
+        """Return the rendered features and the density volume."""
+        tiles = self.tiles(warped)
+        density, color = (
+            rearrange(project(tiles), "b (c d) h w -> b c d h w", d=self.num_planes)
+            for project in (self.density, self.color)
+        )
+        density = self.residual(density)
+        return self.field.render(density, color, self.transmittance), density

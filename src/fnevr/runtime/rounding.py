@@ -1,0 +1,64 @@
+"""Rounding to eight bits before values are moved, so that engines move bytes.
+
+What a cell's maps are interleaved from is computed in float32 and rounded where a convolution reads
+it, four times as many bytes later. Rounding first gives the same numbers. The rounding before the
+convolution stays, where it changes nothing any more: engines look for it there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+MOVES = frozenset({"Concat", "DepthToSpace", "Identity", "Reshape", "Transpose"})
+
+
+def round_before_moving(model: Any) -> int:
+    """Add to an ONNX model a rounding before each concatenation whose result is rounded later.
+
+    Args:
+        model: quantized, with QuantizeLinear and DequantizeLinear; it is changed.
+
+    Returns:
+        How many concatenations were preceded.
+    """
+    from onnx import helper  # noqa: PLC0415 (optional)
+
+    nodes = list(model.graph.node)
+    makers = {name: node for node in nodes for name in node.output}
+    uses = Counter(name for node in nodes for name in node.input)
+    readers = {node.input[0]: node for node in nodes if node.op_type == "DequantizeLinear"}
+    before: dict[str, list[Any]] = {}
+    for rounding in nodes:
+        if rounding.op_type != "QuantizeLinear" or rounding.output[0] not in readers:
+            continue
+        concat = _concatenation(rounding.input[0], makers, uses)
+        if concat is None:
+            continue
+        restoring = readers[rounding.output[0]]
+        added = before.setdefault(concat.name, [])
+        rounded: dict[str, str] = {}
+        for place, name in enumerate(concat.input):
+            if name not in rounded:
+                early = f"{name}_rounded_for_{concat.output[0]}"
+                rounded[name] = f"{early}_restored"
+                added += [
+                    helper.make_node("QuantizeLinear", [name, *rounding.input[1:]], [early]),
+                    helper.make_node(
+                        "DequantizeLinear", [early, *restoring.input[1:]], [rounded[name]]
+                    ),
+                ]
+            concat.input[place] = rounded[name]
+    del model.graph.node[:]
+    for node in nodes:
+        model.graph.node.extend([*before.get(node.name, []), node])
+    return len(before)
+
+
+def _concatenation(name: str, makers: dict[str, Any], uses: Counter[str]) -> Any | None:
+    """Return what concatenates a value that is only moved since, and used nowhere else."""
+    while name in makers and uses[name] == 1 and makers[name].op_type in MOVES:
+        if makers[name].op_type == "Concat":
+            return makers[name]
+        name = makers[name].input[0]
+    return None
