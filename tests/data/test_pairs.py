@@ -122,16 +122,15 @@ def test_identity_balance_draws_people_alike(patches):
     np.testing.assert_allclose(sampler.probabilities, [0.5, 0.25, 0.25])
 
 
-def test_hue_stays_where_it_is_told_to(patches):
-    """Red turns to orange and violet, or it does not."""
+def test_some_pairs_take_any_hue(patches):
+    """Red turns to green or blue in some, and stays red in most."""
     red = make_clip()
     red.frames[:] = (200, 0, 0)
-    turned, kept = (
-        PairSampler([red], patches, seed=0, max_hue=max_hue).sample(16, step=0).driving_01
-        for max_hue in (0.1, 0.0)
-    )
-    assert (turned[:, 1] - turned[:, 2]).abs().max() > 0.2
-    assert (kept[:, 1] - kept[:, 2]).abs().max() < 0.02
+    colours = PairSampler([red], patches, seed=0).sample(200, step=0).driving_01.mean(dim=(2, 3))
+    is_red = (colours[:, 0] > colours[:, 1] + 0.2) & (colours[:, 0] > colours[:, 2] + 0.2)
+    assert 0.75 < is_red.float().mean() < 0.95
+    assert (colours[:, 1] > colours[:, 0]).any()
+    assert (colours[:, 2] > colours[:, 0]).any()
 
 
 def test_raw_batch_is_the_finished_one_in_bytes(patches):

@@ -11,8 +11,9 @@ from torch import Generator
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.losses import log_squared, pyramid_l1, region_weights, weighted_l1
 from fnevr.train.recipe import LossWeights
+from fnevr.train.share import WHOLE, Share
 from fnevr.train.start import new_model
-from fnevr.train.step import draw_window, loss_terms, weigh
+from fnevr.train.step import draw_window, dropout_gain, loss_terms, weigh
 
 MOTION_TERMS = {"position", "jacobian", "equivariance", "warped", "smoothness"}
 PICTURE_TERMS = {
@@ -162,3 +163,29 @@ def test_windows_stay_inside_and_prefer_the_middle():
 def test_window_larger_than_the_picture_says_so():
     with pytest.raises(ValueError, match="window of 128 pixels does not fit pictures of 64"):
         draw_window(16, 32, Generator())
+
+
+def test_left_out_channels_are_as_many_as_promised_and_the_mean_stays():
+    rng = torch.Generator().manual_seed(0)
+    gain = dropout_gain(200, 50, 0.2, rng, WHOLE)
+    assert gain.shape == (200, 50, 1, 1)
+    assert set(gain.unique().tolist()) == {0.0, 1.25}
+    assert gain.mean().item() == pytest.approx(1, abs=0.02)
+    halves = [
+        dropout_gain(100, 50, 0.2, torch.Generator().manual_seed(0), Share(index, 2))
+        for index in range(2)
+    ]
+    assert torch.equal(torch.stack(halves, dim=1).flatten(0, 1), gain)
+    assert dropout_gain(3, 4, 0.0, rng, WHOLE).eq(1).all()
+
+
+def test_left_out_channels_change_the_motion(tiny_model, sampler):
+    pairs = sampler.sample(2, step=0)
+    source, driving = (tiny_model.keypoints(x) for x in (pairs.source_01, pairs.driving_01))
+    torch.nn.init.normal_(tiny_model.motion.masks.weight, std=0.1)
+    ones = torch.ones(2, tiny_model.motion.width, 1, 1)
+    plain = tiny_model.motion(pairs.source_01, source, driving)
+    same = tiny_model.motion(pairs.source_01, source, driving, ones)
+    none = tiny_model.motion(pairs.source_01, source, driving, 0 * ones)
+    assert torch.equal(plain.masks, same.masks)
+    assert not torch.allclose(plain.masks, none.masks)

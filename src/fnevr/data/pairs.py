@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from fnevr.data.augment import HUE, Augmentation, augment
+from fnevr.data.augment import Augmentation, augment
 from fnevr.data.clips import Clip
 from fnevr.geometry.patches import FacePatches
 
@@ -101,7 +101,6 @@ class PairSampler:
         *,
         seed: int,
         balance: Balance = "motion",
-        max_hue: float = HUE,
     ) -> None:
         """Keep the clips in which a face was found in at least two frames.
 
@@ -110,8 +109,6 @@ class PairSampler:
             patches: know the landmarks' mirror images.
             seed: decides over everything that is drawn.
             balance: which clips are drawn more often.
-            max_hue: by how many turns the hue may change; the released configuration's 0.1 makes
-                some faces green or violet.
 
         Raises:
             ValueError: if there is none.
@@ -121,7 +118,6 @@ class PairSampler:
             raise ValueError("no clip has a face in two frames or more: check the data folder")
         self.patches = patches
         self.seed = seed
-        self.max_hue = max_hue
         _, inverse, counts = np.unique(
             [clip.identity for clip in self.clips], return_inverse=True, return_counts=True
         )
@@ -148,7 +144,7 @@ class PairSampler:
     def _draw(self, index: int, step: int, row: int) -> tuple[Tensor, Tensor]:
         # A zero at the end would not change the generator.
         rng = np.random.default_rng((self.seed, step, row + 1))
-        return draw_pair(self.clips[index], self.tracked[index], self.patches, rng, self.max_hue)
+        return draw_pair(self.clips[index], self.tracked[index], self.patches, rng)
 
 
 def _to_unit(images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
@@ -164,7 +160,6 @@ def draw_pair(
     tracked: np.ndarray,
     patches: FacePatches,
     rng: np.random.Generator,
-    max_hue: float = HUE,
 ) -> tuple[UInt8[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
     """Draw two frames of a clip and augment them.
 
@@ -173,10 +168,9 @@ def draw_pair(
         tracked: its frames with a face, at least two.
         patches: know the landmarks' mirror images.
         rng: decides.
-        max_hue: by how many turns the hue may change.
     """
     chosen = two_frames(tracked, clip.landmarks, rng)
-    augmentation = Augmentation.draw(rng, max_hue)
+    augmentation = Augmentation.draw(rng)
     source, driving = (torch.from_numpy(clip.frames[int(index)]) for index in chosen)
     # Channels stay last in memory until the matrix product in `recolour` sorts them.
     images_255 = torch.stack((source, driving)).float().permute(0, 3, 1, 2)

@@ -114,6 +114,9 @@ class Recipe(FrozenConfig):
     target_keypoints: float = Field(default=0.0, ge=0, le=1)
     """Share of the steps that take the landmarks' keypoints instead of the detected ones."""
 
+    motion_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the dense motion network's channels that a step leaves out (`lite`)."""
+
     equivariance_every: PositiveInt = 4
     """Steps between two equivariance terms (each costs a detector pass)."""
 

@@ -70,7 +70,8 @@ def loss_terms(
 
     half = len(pairs.source_01)
     source, driving = detected[:half], detected[half:]
-    motion = model.motion(pairs.source_01, source, driving)
+    gain = dropout_gain(half, model.motion.width, recipe.motion_dropout, rng, share)
+    motion = model.motion(pairs.source_01, source, driving, gain.to(pairs.source_01))
     terms["warped"] = _warped_distance(pairs, motion.flow)
     terms["smoothness"] = _roughness(motion.flow)
     if recipe.stage == "full":
@@ -117,6 +118,22 @@ def weigh(terms: dict[str, Tensor], recipe: Recipe) -> Tensor:
     """Return the weighted sum of the terms."""
     weights = recipe.weights
     return torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+
+
+def dropout_gain(
+    count: int, channels: int, probability: float, rng: Generator, share: Share
+) -> Tensor:
+    """Draw which channels of each pair are left out: 0 for those, 1 / (1 - p) for the others.
+
+    Args:
+        count: pairs of this share.
+        channels: of the features.
+        probability: p, of each channel to be left out.
+        rng: where the draw comes from.
+        share: which share of the batch the pairs are.
+    """
+    drawn = torch.rand(count * share.count, channels, 1, 1, generator=rng)
+    return share.of((drawn >= probability) / (1 - probability))
 
 
 def draw_window(cells: int, size: int, rng: Generator) -> Window:

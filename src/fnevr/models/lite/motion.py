@@ -61,7 +61,7 @@ class LiteDenseMotion(nn.Module):
         self.masks = nn.Conv2d(widths[0], num_keypoints + 1, kernel_size=3, padding=1)
         self.occlusion = nn.Conv2d(widths[0], 1, kernel_size=3, padding=1)
         self.context = nn.Conv2d(widths[0], context_width, kernel_size=1)
-        self.context_width = context_width
+        self.width, self.context_width = widths[0], context_width
         self.num_face_keypoints = num_face_keypoints
         self.code = expression_code(num_face_keypoints, code_width) if code_width else None
         if self.code is not None:  # the code, coordinates, the face's keypoints less the head's own
@@ -74,13 +74,26 @@ class LiteDenseMotion(nn.Module):
         self.biases = nn.Parameter(torch.zeros(num_keypoints + 1))
 
     def forward(
-        self, source_01: Float[Tensor, "B 3 H W"], source: Keypoints, driving: Keypoints
+        self,
+        source_01: Float[Tensor, "B 3 H W"],
+        source: Keypoints,
+        driving: Keypoints,
+        channel_gain: Float[Tensor, "B C 1 1"] | None = None,
     ) -> LiteMotion:
-        """Return the motion that takes the source to the driving pose."""
+        """Return the motion that takes the source to the driving pose.
+
+        Args:
+            source_01: the source.
+            source: its keypoints.
+            driving: the driver's.
+            channel_gain: factors of the network's `width` channels, in training; None for 1.
+        """
         height, width = source_01.shape[-2] // 4, source_01.shape[-1] // 4
         grid = centre_grid(height, width, like=source_01)
         displacements = _with_background(affine_displacements(source, driving, grid))
         features = self.hourglass(self._describe(source_01, source, driving))
+        if channel_gain is not None:
+            features = features * channel_gain
         correction = CORRECTION_GAIN * _double(self.masks(features))
         masks = (self._prior_logits(driving, grid) + correction).softmax(dim=1)
         flow = torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
