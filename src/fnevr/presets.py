@@ -48,7 +48,7 @@ PRESETS = (
     Preset(
         name="lite",
         summary="small and quick on a CPU; the default",
-        sha256="99e4f1f509b1fa8a21a77a5ffa4b64960e2ec7ae06a1b9a78c9b354c4c469512",
+        sha256="d106a3d3cb1097ffa85c3bee73edd03e8b534ce52acdc5204186f133609ad095",
         how_to_get="its weights are not in this installation; install fnevr again",
     ),
     Preset("base", "the paper's network, exactly; brings no weights", None, CONVERT),

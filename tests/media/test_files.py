@@ -1,6 +1,8 @@
 import os
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from fnevr.errors import MediaError
 from fnevr.media.files import atomic_path, check_target, readable_file
@@ -39,6 +41,13 @@ def test_result_has_the_permissions_of_any_new_file(tmp_path):
     with atomic_path(tmp_path / "ours"):
         pass
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_permissions_stay_when_a_library_writes_a_file_of_its_own(tmp_path):
+    (tmp_path / "plain").touch()
+    with atomic_path(tmp_path / "ours.safetensors") as temporary:
+        save_file({"a": torch.zeros(2)}, temporary)
+    assert (tmp_path / "ours.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_link_is_followed(tmp_path):

@@ -27,6 +27,12 @@ def folder(model, tmp_path):
     return tmp_path / "model"
 
 
+def test_saved_files_have_the_permissions_of_any_new_file(folder, tmp_path):
+    (tmp_path / "plain").touch()
+    modes = {path.stat().st_mode for path in [tmp_path / "plain", *folder.iterdir()]}
+    assert len(modes) == 1
+
+
 def test_forward_and_backward(model):
     out = model.train()(torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32))
     assert out.image.shape == out.warped.shape == (2, 3, 32, 32)

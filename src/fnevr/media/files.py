@@ -93,10 +93,12 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     try:
         try:
             temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
         except OSError as error:
             raise MediaError(f"cannot write '{path}': {_reason(error)}") from error
         yield temporary
         try:
+            temporary.chmod(mode)  # safetensors makes its files private
             temporary.replace(target)
         except OSError as error:
             raise MediaError(f"cannot write '{path}': {_reason(error)}") from error

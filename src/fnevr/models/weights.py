@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from fnevr.config import MODEL_CONFIG, AnyConfig, PortraitConfig
@@ -64,7 +64,7 @@ def parse_config(path: Path) -> AnyConfig:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read all tensors of `model.safetensors` to memory.
+    """Map all tensors of `model.safetensors`: each is read when it is used.
 
     Raises:
         CheckpointError: if the file is missing or damaged.
@@ -83,11 +83,12 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 def load_strict(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
     """Put weights into a model, which may still be on the meta device.
 
-    Floating-point tensors become float32, whatever they are stored as.
+    Floating-point tensors become float32, whatever they are stored as. What is float32 already is
+    taken as it is: weights read from a file stay mapped to it.
 
     Args:
         model: the model; its tensors are replaced.
-        weights: exactly the tensors of the model's state dict.
+        weights: exactly the tensors of the model's state dict; not to be used otherwise.
         origin: where they come from, for the error message.
 
     Raises:
@@ -97,8 +98,8 @@ def load_strict(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
     problems = tensor_problems(expected, weights)
     if problems:
         raise CheckpointError(describe_problems(origin, problems))
-    copies = {name: weights[name].to(wanted.dtype, copy=True) for name, wanted in expected.items()}
-    model.load_state_dict(copies, strict=True, assign=True)
+    taken = {name: weights[name].to(wanted.dtype) for name, wanted in expected.items()}
+    model.load_state_dict(taken, strict=True, assign=True)
 
 
 def tensor_problems(expected: Mapping[str, Tensor], actual: Mapping[str, object]) -> list[str]:
@@ -173,7 +174,8 @@ def _write_files(
         is_halved = half_precision and tensor.is_floating_point()
         stored[name] = tensor.detach().cpu().to(torch.float16 if is_halved else tensor.dtype)
         stored[name] = stored[name].contiguous()
-    save_file(stored, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    # As bytes: safetensors makes its own files private.
+    (folder / WEIGHTS_NAME).write_bytes(save(stored, metadata={"format": "pt"}))
     text = config.model_dump_json(indent=2) + "\n"
     (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
 
