@@ -99,3 +99,42 @@ def test_two_stages_close_together():
 def test_depth_is_checked():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         next(ahead([1], 0))
+
+
+def test_a_signal_while_the_thread_starts_leaves_nothing_running(monkeypatch):
+    started = threading.Event()
+
+    def items():
+        while True:
+            started.set()
+            time.sleep(0.05)
+            yield 0
+
+    def start(thread):
+        real_start(thread)
+        started.wait(5)
+        raise KeyboardInterrupt
+
+    real_start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    remaining = items()
+    with pytest.raises(KeyboardInterrupt):
+        next(ahead(remaining, 1))
+    remaining.close()  # would fail while it runs in the other thread
+
+
+def test_a_signal_before_the_thread_is_alive_keeps_it_from_reading(monkeypatch):
+    threads, read = [], []
+
+    def start(thread):
+        threads.append(thread)
+        raise KeyboardInterrupt
+
+    real_start = threading.Thread.start
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(KeyboardInterrupt):
+            next(ahead((read.append(index) for index in range(3)), 1))
+    real_start(threads[0])
+    threads[0].join()
+    assert read == []

@@ -32,8 +32,8 @@ def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     waiting: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
     thread = threading.Thread(target=_read, args=(items, waiting, stopped), daemon=True)
-    thread.start()
     try:
+        thread.start()
         while True:
             kind, value = waiting.get()
             if kind == "item":
@@ -44,13 +44,17 @@ def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
                 return
     finally:
         stopped.set()
-        thread.join()
+        # A signal may arrive while the thread starts; one that is not alive yet will not read.
+        if thread.is_alive():
+            thread.join()
 
 
 def _read(
     items: Iterable[Any], waiting: queue.Queue[tuple[str, Any]], stopped: threading.Event
 ) -> None:
     """Put items, then "end" or the exception, until told to stop."""
+    if stopped.is_set():
+        return
     remaining = iter(items)
     last: tuple[str, Any] = ("end", None)
     try:
