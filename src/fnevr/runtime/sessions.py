@@ -17,7 +17,7 @@ import numpy as np
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.presets import WEIGHTS_NAME, resolve_model
 from fnevr.runtime.engine import EngineChoice, EngineName, Precision
-from fnevr.runtime.graphs import INPUTS, GraphName, has_graphs, read_graphs
+from fnevr.runtime.graphs import GRAPHS, INPUTS, GraphName, has_graphs, read_graphs
 
 Run = Callable[[list[np.ndarray]], list[np.ndarray]]
 """Takes a graph's inputs in order, gives its outputs in order."""
@@ -26,7 +26,7 @@ Shapes = tuple[tuple[int, ...], ...]
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 
-_started: dict[tuple[Path, EngineName, Precision], Future[dict[GraphName, Run]]] = {}
+_started: dict[tuple[Path, EngineName, Precision], dict[GraphName, Future[Run]]] = {}
 
 
 def choose_engine(folder: Path, device: str, precision: Precision) -> EngineName:
@@ -63,15 +63,21 @@ def start_loading(
     chosen = choose_engine(folder, "cpu", precision) if engine == "auto" else engine
     if chosen in ("onnx", "openvino"):
         executor = ThreadPoolExecutor(1)
-        loading = executor.submit(_open_graphs, folder, chosen, "cpu", precision, model)
+        reading = executor.submit(read_graphs, folder, folder / WEIGHTS_NAME, precision, model)
+
+        def load(graph: GraphName) -> Run:
+            return _load(reading.result()[graph], graph, chosen, "cpu")
+
+        _started[folder, chosen, precision] = {
+            graph: executor.submit(load, graph) for graph in GRAPHS
+        }
         executor.shutdown(wait=False)
-        _started[folder, chosen, precision] = loading
 
 
 def open_graphs(
     folder: Path, engine: EngineName, device: str, precision: Precision, name: str
 ) -> dict[GraphName, Run]:
-    """Load all graphs of a model, or take them from `start_loading`.
+    """Load all graphs of a model, or take them from `start_loading`, perhaps not all loaded yet.
 
     Args:
         folder: of the model.
@@ -86,20 +92,23 @@ def open_graphs(
     """
     loading = _started.pop((folder, engine, precision), None) if device == "cpu" else None
     if loading is not None:
-        return loading.result()
-    return _open_graphs(folder, engine, device, precision, name)
-
-
-def _open_graphs(
-    folder: Path, engine: EngineName, device: str, precision: Precision, name: str
-) -> dict[GraphName, Run]:
+        loading[GRAPHS[0]].result()  # what is wrong with one is wrong with all
+        return {graph: _when_loaded(future) for graph, future in loading.items()}
     graphs = read_graphs(folder, folder / WEIGHTS_NAME, precision, name)
-    return {
-        graph: openvino_run(content, graph)
-        if engine == "openvino"
-        else onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
-        for graph, content in graphs.items()
-    }
+    return {graph: _load(content, graph, engine, device) for graph, content in graphs.items()}
+
+
+def _load(content: bytes, graph: GraphName, engine: EngineName, device: str) -> Run:
+    if engine == "openvino":
+        return openvino_run(content, graph)
+    return onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
+
+
+def _when_loaded(future: Future[Run]) -> Run:
+    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        return future.result()(arrays)
+
+    return run
 
 
 def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = False) -> Run:
