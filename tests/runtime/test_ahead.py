@@ -126,6 +126,10 @@ def test_a_signal_while_the_thread_starts_leaves_nothing_running(monkeypatch):
 def test_a_signal_before_the_thread_is_alive_keeps_it_from_reading(monkeypatch):
     threads, read = [], []
 
+    def items():
+        read.append(0)
+        yield 0
+
     def start(thread):
         threads.append(thread)
         raise KeyboardInterrupt
@@ -134,7 +138,7 @@ def test_a_signal_before_the_thread_is_alive_keeps_it_from_reading(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", start)
         with pytest.raises(KeyboardInterrupt):
-            next(ahead((read.append(index) for index in range(3)), 1))
+            next(ahead(items(), 1))
     real_start(threads[0])
     threads[0].join()
     assert read == []
