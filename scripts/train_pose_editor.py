@@ -12,11 +12,11 @@ import typer
 from fnevr.data.clips import load_clips
 from fnevr.models import load_model
 from fnevr.presets import resolve_model
-from fnevr.train.pose_editor import measure_frames, train_pose_editor
+from fnevr.train.pose_editor import measure_frames, measure_response, train_pose_editor
 
 
 def main(data: Path, model: str, stride: int = 8, steps: int = 3000, seed: int = 0) -> None:
-    """Measure the training clips' frames, then train."""
+    """Measure the training clips' frames, train, then measure how far drawn heads follow."""
     folder = resolve_model(model)
     portrait = load_model(folder).eval()
 
@@ -28,9 +28,13 @@ def main(data: Path, model: str, stride: int = 8, steps: int = 3000, seed: int =
         if step % 500 == 0:
             typer.echo(f"step {step} of {count}: {loss:.4f}")
 
-    frames = measure_frames(portrait, load_clips(data, "train"), stride, measured)
+    clips = load_clips(data, "train")
+    frames = measure_frames(portrait, clips, stride, measured)
     num_face = portrait.config.num_face_keypoints
     editor = train_pose_editor(frames, num_face, steps=steps, seed=seed, progress=trained)
+    editor.response.copy_(measure_response(portrait, editor, clips, measured))
+    yaw, pitch, roll = editor.response.tolist()
+    typer.echo(f"drawn heads follow yaw by {yaw:.3f}, pitch {pitch:.3f}, roll {roll:.3f}")
     editor.save(folder)
     parameters = sum(value.numel() for value in editor.parameters())
     typer.echo(f"{folder}: an editor of {parameters} parameters from {len(frames)} frames")

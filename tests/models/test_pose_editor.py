@@ -131,3 +131,15 @@ def test_files_that_are_no_editor(tmp_path):
     save_file(tensors, path, metadata=metadata)
     with pytest.raises(CheckpointError, match="mis-shaped"):
         LightweightPoseEditor.from_pretrained(tmp_path)
+
+
+@torch.no_grad()
+def test_keypoints_turn_by_more_where_drawn_heads_turn_by_less():
+    editor, keypoints = random_editor(), some_keypoints()
+    angles = torch.tensor([[8.0, 0, 0], [0, -4, 0], [3, 2, 1]])
+    response = torch.tensor([0.8, 0.5, 1.0])
+    wanted = editor.turned(keypoints, angles / response)
+    editor.response.copy_(response)
+    found = editor.turned(keypoints, angles)
+    torch.testing.assert_close(found.positions, wanted.positions)
+    torch.testing.assert_close(found.jacobians, wanted.jacobians)

@@ -1,16 +1,25 @@
 """Training of the pose editor on the head model's own heads."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from fnevr.config import LiteConfig
 from fnevr.data.clips import Clip
+from fnevr.errors import FaceError
 from fnevr.face3d.camera import WeakPerspective
 from fnevr.face3d.head_model import HeadModel, HeadParameters
 from fnevr.geometry.rotations import axis_angles, head_angles_deg, head_rotations
 from fnevr.models.portrait import PortraitModel
-from fnevr.train.pose_editor import measure_frames, partners, train_pose_editor
+from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.train.pose_editor import (
+    measure_frames,
+    measure_response,
+    partners,
+    train_pose_editor,
+)
 
 SIZE = 64
 ANGLES = torch.tensor([[0.0, 0, 0], [20, 5, -5], [-25, 10, 0], [5, -15, 10], [0, 10, 20]])
@@ -105,3 +114,43 @@ def test_partners_are_of_the_same_clip():
     drawn = partners(clips, chosen, torch.Generator().manual_seed(0))
     assert (clips[drawn] == clips[chosen]).all()
     assert {*drawn[chosen == 1].tolist()} == {0, 1, 2}
+
+
+class Drawer(Detector):
+    """Writes into its picture by what the keypoints were turned, as `Shifted` does."""
+
+    def read_source(self, source_01):
+        return self.found[:1], torch.zeros(1)
+
+    def draw(self, source_01, source_keypoints, driving_keypoints, source_features=None):
+        angles = driving_keypoints.positions[0, 0, 0] - source_keypoints.positions[0, 0, 0]
+        return torch.full((1, 3, SIZE, SIZE), float(angles))
+
+
+class Shifted(LightweightPoseEditor):
+    """Moves all keypoints to the right by the sum of the angles, in hundreds of degrees."""
+
+    def turned(self, keypoints, angles_deg):
+        return dataclasses.replace(
+            keypoints, positions=keypoints.positions + 0.5 + angles_deg.sum() / 100
+        )
+
+
+def test_response_is_by_how_much_drawn_heads_follow(clips, landmarks, patches, monkeypatch):
+    model, told = Drawer(patches, landmarks), []
+    editor = Shifted(model.found.num_keypoints, model.found.num_keypoints)
+    followed = torch.tensor([0.9, 0.7, 1.1])
+    monkeypatch.setattr(
+        "fnevr.train.pose_editor._drawn_angles",
+        lambda head, image_01: 100 * (image_01[0, 0, 0] - 0.5) * followed,
+    )
+    found = measure_response(model, editor, clips, lambda *done: told.append(done))
+    torch.testing.assert_close(found, followed, atol=1e-3, rtol=0)
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_pictures_without_a_face_say_so(clips, landmarks, patches):
+    model = Drawer(patches, landmarks)
+    editor = Shifted(model.found.num_keypoints, model.found.num_keypoints)
+    with pytest.raises(FaceError, match="is it trained"):
+        measure_response(model, editor, clips)

@@ -56,7 +56,14 @@ class LiftedKeypoints:
 
 
 class LightweightPoseEditor(nn.Module):
-    """f_editor: two perceptrons of three layers around an exact rotation."""
+    """f_editor: two perceptrons of three layers around an exact rotation.
+
+    Attributes:
+        response: (3,), by how much of a commanded yaw, pitch and roll the heads turn that the model
+            draws; 1 until it is measured.
+    """
+
+    response: Tensor
 
     def __init__(self, num_keypoints: int, num_face_keypoints: int, width: int = 128) -> None:
         """Make an editor with random weights.
@@ -74,6 +81,7 @@ class LightweightPoseEditor(nn.Module):
         in_width = PER_KEYPOINT * num_keypoints
         self.lift = _perceptron(in_width, width, 3 * num_keypoints + num_free + 3 + 6)
         self.rest = _perceptron(in_width + 9, width, in_width)
+        self.register_buffer("response", torch.ones(3))
 
     def forward(self, rotation: Float[Tensor, "B 3 3"], keypoints: Keypoints) -> Keypoints:
         """Turn heads.
@@ -107,12 +115,15 @@ class LightweightPoseEditor(nn.Module):
     def turned(self, keypoints: Keypoints, angles_deg: Float[Tensor, "B 3"]) -> Keypoints:
         """Add angles to a head's own yaw, pitch and roll, which the editor estimates.
 
+        Drawn heads turn by a little less than their keypoints; the keypoints turn by more, so that
+        the picture shows what was asked for (`response`).
+
         Args:
             keypoints: of the heads as they are.
             angles_deg: yaw (positive: to the viewer's right), pitch (up), roll (clockwise).
         """
         before = self.lifted(keypoints).rotation
-        target = head_angles_deg(before) + angles_deg
+        target = head_angles_deg(before) + angles_deg / self.response
         pitch = target[:, 1:2].clamp(-MAX_PITCH_DEG, MAX_PITCH_DEG)
         target = torch.cat((target[:, :1], pitch, target[:, 2:]), dim=1)
         return self(head_rotations(target) @ before.transpose(1, 2), keypoints)

@@ -12,16 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from fnevr.data.clips import Clip
+from fnevr.errors import FaceError
 from fnevr.face3d.fitting import fit_landmarks
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
+from fnevr.faces.find import find_face
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
-from fnevr.geometry.rotations import head_rotations, rotation_matrices
+from fnevr.geometry.rotations import head_angles_deg, head_rotations, rotation_matrices
 from fnevr.losses.pose_edit import pose_edit_distance
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
@@ -33,6 +36,7 @@ WIDEST_DEG = (40.0, 28.0, 28.0)  # of the turned head models: yaw, pitch, roll
 SPIN_DEG = 15.0  # deviation of the turn of everything in the picture's plane
 NECK = JOINT_NAMES.index("neck")
 BATCH_SIZE, RATE = 256, 1e-3
+RESPONSE_DEG, NUM_RESPONSES = 15.0, 40  # the turns that are drawn and measured; of how many clips
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,64 @@ def train_pose_editor(
         if progress is not None:
             progress(step + 1, steps, loss.item())
     return editor.eval()
+
+
+@torch.inference_mode()
+def measure_response(
+    model: PortraitModel,
+    editor: LightweightPoseEditor,
+    clips: Sequence[Clip],
+    progress: Callable[[int, int], None] | None = None,
+) -> Float[Tensor, " 3"]:
+    """Return by how much of a commanded yaw, pitch and roll the heads that are drawn turn.
+
+    That is the slope, through 0, of the angles of heads fitted to the pictures, for turns of the
+    first tracked frame of some clips.
+
+    Args:
+        model: draws.
+        editor: turns the keypoints; its own `response` should be 1.
+        clips: to choose from, evenly; not those of a measurement.
+        progress: is told the clips done, and how many there are.
+
+    Raises:
+        FaceError: if no drawn picture shows a face.
+    """
+    head = HeadModel.packaged()
+    found: list[list[float]] = [[], [], []]
+    places = np.linspace(0, len(clips) - 1, min(NUM_RESPONSES, len(clips))).round().astype(int)
+    for done, place in enumerate(places):
+        clip = clips[int(place)]
+        source_01 = torch.from_numpy(clip.frames[int(clip.tracked[0])].copy())
+        source_01 = source_01.permute(2, 0, 1)[None].float() / 255
+        keypoints, features = model.read_source(source_01)
+        for axis in range(3):
+            turned = []
+            for sign in (-1, 1):
+                angles = torch.zeros(1, 3)
+                angles[0, axis] = sign * RESPONSE_DEG
+                moved = editor.turned(keypoints, angles)
+                image_01 = model.draw(source_01, keypoints, moved, features)[0].clamp(0, 1)
+                turned.append(_drawn_angles(head, image_01))
+            before, after = turned
+            if before is not None and after is not None:
+                found[axis].append(float(after[axis] - before[axis]) / (2 * RESPONSE_DEG))
+        if progress is not None:
+            progress(done + 1, len(places))
+    if not all(found):
+        raise FaceError("no face was found in what the model drew: is it trained?")
+    return torch.tensor([float(np.mean(slopes)) for slopes in found])
+
+
+def _drawn_angles(head: HeadModel, image_01: Float[Tensor, "3 H W"]) -> Float[Tensor, " 3"] | None:
+    """Return yaw, pitch and roll of the head in a picture; None where there is no face."""
+    rgb = (image_01 * 255).round().byte().permute(1, 2, 0).numpy()
+    try:
+        landmarks = find_face(rgb)
+    except FaceError:
+        return None
+    fit = fit_landmarks(head, torch.tensor(landmarks, dtype=torch.float32)[None])
+    return head_angles_deg(rotation_matrices(fit.parameters.pose[0, 0]))
 
 
 def partners(clips: Int[Tensor, " F"], chosen: Int[Tensor, " B"], rng: torch.Generator) -> Tensor:
