@@ -6,15 +6,8 @@
 # WHEELS=FOLDER provides modules that are missing, as in train_budget.sh; PYTHON chooses the interpreter.
 set -euo pipefail
 out=${1:?usage: scripts/bench_gpu.sh OUT_DIR}
-root=$(cd "$(dirname "$0")/.." && pwd)
-python=${PYTHON:-$root/.venv/bin/python}
-[ -x "$python" ] || python=$(command -v python3)
-if [ -n "${WHEELS:-}" ] && ! "$python" -c "import typer, rich, pydantic, einops, safetensors" 2>/dev/null; then
-    unpacked=$(mktemp -d)
-    "$python" -m pip install --quiet --no-index --no-deps --target "$unpacked" "$WHEELS"/*.whl
-    export PYTHONPATH="$unpacked${PYTHONPATH:+:$PYTHONPATH}"
-fi
-export PYTHONPATH="$root/src${PYTHONPATH:+:$PYTHONPATH}"
+needed="typer, rich, pydantic, einops, safetensors"
+. "$(dirname "$0")/interpreter.sh"
 mkdir -p "$out"
 options=(--device "${DEVICE:-cuda}" --repeats "${REPEATS:-20}")
 for engine in ${ENGINES:-torch compile}; do options+=(--engine "$engine"); done

@@ -30,7 +30,7 @@ from fnevr.face3d.fitting import Fit, fit_landmarks
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
 from fnevr.face3d.raster import rasterize
 from fnevr.faces.find import find_face
-from fnevr.geometry.rotations import head_angles_deg, head_rotations, rotation_matrices
+from fnevr.geometry.rotations import head_rotations
 from fnevr.media.image import read_image
 from fnevr.source import Framing
 
@@ -96,7 +96,7 @@ def measure(source: tuple[str, str], model: str) -> Measured:
         except FaceError:
             found.lost += 1
             continue
-        yaw, pitch, roll = (angles(after) - angles(before)).tolist()
+        yaw, pitch, roll = (after.angles_deg - before.angles_deg)[0].tolist()
         found.rows.append((axis, angle, (yaw, pitch, roll)))
         if AXES[axis] == "yaw" and abs(angle) == IDENTITY_YAW:
             edited = identity_distance(embedder.embed(output, landmarks), own)
@@ -121,11 +121,6 @@ def fitted(head: HeadModel, rgb: Picture) -> tuple[Fit, np.ndarray]:
     """Fit the head model to the picture's face."""
     landmarks = find_face(rgb)
     return fit_landmarks(head, torch.tensor(landmarks, dtype=torch.float32).unsqueeze(0)), landmarks
-
-
-def angles(fit: Fit) -> torch.Tensor:
-    """Return yaw, pitch and roll."""
-    return head_angles_deg(rotation_matrices(fit.parameters.pose[0, 0]))
 
 
 def turned_texture(head: HeadModel, fit: Fit, view: Picture, yaw: float) -> Picture:

@@ -22,7 +22,6 @@ from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks
 from fnevr.face3d.head_model import HeadModel, HeadParameters
 from fnevr.face3d.raster import normal_map, overlay_picture, rasterize
 from fnevr.faces.find import find_face
-from fnevr.geometry.rotations import head_angles_deg, rotation_matrices
 from fnevr.media.crop import crop, crop_box
 from fnevr.media.image import read_image, write_image
 from fnevr.media.video import open_video
@@ -46,7 +45,7 @@ def main(
         face = crop(rgb, box, SIDE)
         landmarks = torch.tensor(find_face(face), dtype=torch.float32).unsqueeze(0)
         fit = fit_landmarks(model, landmarks)
-        angles = head_angles_deg(rotation_matrices(fit.parameters.pose[:, 0]))[0].tolist()
+        angles = fit.angles_deg[0].tolist()
         error = fit.errors_px[:, :NUM_MESH].mean().item()
         typer.echo(f"{[round(a) for a in angles]} degrees, {error:.2f} px of {SIDE}")
         rows[0].append(face)

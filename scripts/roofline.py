@@ -10,11 +10,9 @@ brings none.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import matplotlib.pyplot as plt
@@ -27,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fnevr.evaluate.complexity import config_of
 from fnevr.models import ARCHITECTURES
 from fnevr.runtime.bench import machine_name
-from fnevr.runtime.ceilings import measure_ceilings
+from fnevr.runtime.ceilings import measure_ceilings, seconds
 from fnevr.runtime.folding import fold
 
 REPEATS = 5
@@ -115,12 +113,8 @@ def measure(name: str, module: nn.Module, run: Callable[[], object]) -> Stage:
         run()
     for hook in hooks:
         hook.remove()
-    times = []
-    for _ in range(REPEATS + 1):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return Stage(name, counter.get_total_flops() / 2e9, 4e-9 * sum(sizes), median(times[1:]))
+    took = seconds(run, "cpu", REPEATS)
+    return Stage(name, counter.get_total_flops() / 2e9, 4e-9 * sum(sizes), took)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,6 @@
 # is: scripts/train_budget.sh --help
 set -euo pipefail
 started=$(date +%s)
-root=$(cd "$(dirname "$0")/.." && pwd)
-python=${PYTHON:-$root/.venv/bin/python}
-[ -x "$python" ] || python=$(command -v python3)
 needed="accelerate, einops, jaxtyping, numpy, PIL, pydantic, safetensors, torch"
-if [ -n "${WHEELS:-}" ] && ! "$python" -c "import $needed" 2>/dev/null; then
-    unpacked=$(mktemp -d)
-    "$python" -m pip install --quiet --no-index --no-deps --target "$unpacked" "$WHEELS"/*.whl
-    export PYTHONPATH="$unpacked${PYTHONPATH:+:$PYTHONPATH}"
-fi
-export PYTHONPATH="$root/src${PYTHONPATH:+:$PYTHONPATH}"
+. "$(dirname "$0")/interpreter.sh"
 exec "$python" "$root/scripts/train_budget.py" --started "$started" "$@"

@@ -1,6 +1,7 @@
 """Training of the pose editor on the head model's own heads."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,9 +123,9 @@ class Drawer(Detector):
     def read_source(self, source_01):
         return self.found[:1], torch.zeros(1)
 
-    def draw(self, source_01, source_keypoints, driving_keypoints, source_features=None):
+    def generate(self, source_01, source_keypoints, driving_keypoints, source_features=None):
         angles = driving_keypoints.positions[0, 0, 0] - source_keypoints.positions[0, 0, 0]
-        return torch.full((1, 3, SIZE, SIZE), float(angles))
+        return SimpleNamespace(image=torch.full((1, 3, SIZE, SIZE), float(angles)))
 
 
 class Shifted(LightweightPoseEditor):

@@ -20,7 +20,7 @@ from fnevr.evaluate.networks import Networks
 from fnevr.evaluate.scorer import ClipScores, FaceMeter, MeasuredFace, to_tensor
 from fnevr.face3d.fitting import fit_landmarks
 from fnevr.face3d.head_model import HeadModel
-from fnevr.geometry.rotations import head_angles_deg, head_rotations, rotation_matrices
+from fnevr.geometry.rotations import head_rotations
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 
@@ -77,8 +77,7 @@ class TurnScorer:
         self.own_deg = torch.zeros(3)
         if self.start.landmarks is not None:
             landmarks = torch.tensor(self.start.landmarks, dtype=torch.float32)
-            fit = fit_landmarks(HeadModel.packaged(), landmarks[None])
-            self.own_deg = head_angles_deg(rotation_matrices(fit.parameters.pose[0, 0]))
+            self.own_deg = fit_landmarks(HeadModel.packaged(), landmarks[None]).angles_deg[0]
 
     def score(self, turn: Turner) -> ClipScores:
         """Turn the head by all of `TURNS_DEG` and score what comes out, one value per turn."""

@@ -22,7 +22,12 @@ from torch import Tensor
 
 from fnevr.face3d.camera import WeakPerspective
 from fnevr.face3d.head_model import HeadModel, HeadParameters
-from fnevr.geometry.rotations import axis_angles, rotation_derivatives, rotation_matrices
+from fnevr.geometry.rotations import (
+    axis_angles,
+    head_angles_deg,
+    rotation_derivatives,
+    rotation_matrices,
+)
 from fnevr.geometry.skinning import skin
 
 NUM_LANDMARKS, NUM_MESH = 478, 468
@@ -59,6 +64,16 @@ class Fit:
     vertices: Float[Tensor, "B V 3"]
     vertices_px: Float[Tensor, "B V 3"]
     errors_px: Float[Tensor, "B N"]
+
+    @property
+    def rotations(self) -> Float[Tensor, "B 3 3"]:
+        """Of the whole heads."""
+        return rotation_matrices(self.parameters.pose[:, 0])
+
+    @property
+    def angles_deg(self) -> Float[Tensor, "B 3"]:
+        """Yaw, pitch and roll of the heads."""
+        return head_angles_deg(self.rotations)
 
 
 @dataclass(frozen=True)

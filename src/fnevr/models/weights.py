@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fnevr.config import MODEL_CONFIG, AnyConfig, PortraitConfig
 from fnevr.errors import CheckpointError
+from fnevr.media.files import atomic_path
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -174,8 +175,8 @@ def _write_files(
         is_halved = half_precision and tensor.is_floating_point()
         stored[name] = tensor.detach().cpu().to(torch.float16 if is_halved else tensor.dtype)
         stored[name] = stored[name].contiguous()
-    # As bytes: safetensors makes its own files private.
-    (folder / WEIGHTS_NAME).write_bytes(save(stored, metadata={"format": "pt"}))
+    with atomic_path(folder / WEIGHTS_NAME) as temporary:
+        save_file(stored, temporary, metadata={"format": "pt"})
     text = config.model_dump_json(indent=2) + "\n"
     (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 GIGA = 1e9
@@ -61,7 +60,7 @@ def _int8_rate(device: str) -> float:
     return size**3 / seconds(lambda: torch._int_mm(matrix, matrix), device) / GIGA
 
 
-def seconds(run: Callable[[], Tensor], device: str, repeats: int = 7) -> float:
+def seconds(run: Callable[[], object], device: str, repeats: int = 7) -> float:
     """Return the median time of a call, after two that do not count."""
     times = []
     for _ in range(repeats + 2):

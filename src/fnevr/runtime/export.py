@@ -185,11 +185,11 @@ def _strip(path: Path) -> None:
     import onnx  # noqa: PLC0415 (optional; it was there for the export)
 
     model = onnx.load(path)
-    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+    graph = model.graph
+    values = (*graph.input, *graph.output, *graph.initializer, *graph.value_info)
+    for part in (model, graph, *graph.node, *values):
         del part.metadata_props[:]
-    for part in (*model.graph.input, *model.graph.output, *model.graph.initializer):
-        del part.metadata_props[:]
-    for node in model.graph.node:
+    for node in graph.node:
         node.ClearField("doc_string")
     onnx.save(model, path)
 

@@ -36,7 +36,7 @@ def round_before_moving(model: Any) -> int:
         if concat is None:
             continue
         restoring = readers[rounding.output[0]]
-        added = before.setdefault(concat.name, [])
+        added = before[concat.output[0]] = []
         rounded: dict[str, str] = {}
         for place, name in enumerate(concat.input):
             if name not in rounded:
@@ -51,7 +51,7 @@ def round_before_moving(model: Any) -> int:
             concat.input[place] = rounded[name]
     del model.graph.node[:]
     for node in nodes:
-        model.graph.node.extend([*before.get(node.name, []), node])
+        model.graph.node.extend([*before.get(node.output[0], []), node])
     return len(before)
 
 

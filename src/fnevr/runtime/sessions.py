@@ -167,12 +167,11 @@ def openvino_run(graph: bytes, name: GraphName) -> Run:
         # Otherwise processors with bfloat16 units take it unasked.
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    if _num_threads():
-        settings["INFERENCE_NUM_THREADS"] = _num_threads()
+    if num_threads := _num_threads():
+        settings["INFERENCE_NUM_THREADS"] = num_threads
     requests: dict[Shapes, Any] = {}
 
-    def prepare(shapes: Shapes) -> Any:
-        network = core.read_model(graph)
+    def prepare(network: Any, shapes: Shapes) -> Any:
         # Static shapes are quicker.
         network.reshape(dict(enumerate(list(shape) for shape in shapes)))
         return core.compile_model(network, "CPU", settings).create_infer_request()
@@ -180,12 +179,13 @@ def openvino_run(graph: bytes, name: GraphName) -> Run:
     def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
         shapes = tuple(array.shape for array in arrays)
         if shapes not in requests:
-            requests[shapes] = prepare(shapes)
+            requests[shapes] = prepare(core.read_model(graph), shapes)
         outputs = requests[shapes].infer(arrays, share_inputs=True)
         return [np.array(output) for output in outputs.values()]
 
-    single = _single_shapes(core.read_model(graph))
-    requests[single] = prepare(single)
+    network = core.read_model(graph)
+    single = _single_shapes(network)
+    requests[single] = prepare(network, single)
     return run
 
 

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from fnevr.data.clips import Clip
 from fnevr.errors import FaceError
+from fnevr.evaluate.pose_editing import model_turner
 from fnevr.face3d.fitting import fit_landmarks
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
 from fnevr.faces.find import find_face
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
-from fnevr.geometry.rotations import head_angles_deg, head_rotations, rotation_matrices
+from fnevr.geometry.rotations import head_rotations
 from fnevr.losses.pose_edit import pose_edit_distance
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
@@ -92,9 +93,8 @@ def measure_frames(
         depth = (seen[..., 2] - fit.vertices_px[..., 2].mean(dim=1, keepdim=True)) / half
         neck = torch.cat((seen[:, 0, :2] / half - 1, depth[:, :1]), dim=1)
         points = torch.cat((landmarks, depth[:, 1:, None]), dim=-1)
-        rotations = rotation_matrices(fit.parameters.pose[:, 0])
         number_of = torch.full((len(chosen),), number)
-        parts.append((Keypoints.concatenate(keypoints), rotations, points, neck, number_of))
+        parts.append((Keypoints.concatenate(keypoints), fit.rotations, points, neck, number_of))
         if progress is not None:
             progress(number + 1, len(clips))
     keypoints_of, *tensors = zip(*parts, strict=True)
@@ -138,7 +138,6 @@ def train_pose_editor(
     return editor.eval()
 
 
-@torch.inference_mode()
 def measure_response(
     model: PortraitModel,
     editor: LightweightPoseEditor,
@@ -164,18 +163,10 @@ def measure_response(
     places = np.linspace(0, len(clips) - 1, min(NUM_RESPONSES, len(clips))).round().astype(int)
     for done, place in enumerate(places):
         clip = clips[int(place)]
-        source_01 = torch.from_numpy(clip.frames[int(clip.tracked[0])].copy())
-        source_01 = source_01.permute(2, 0, 1)[None].float() / 255
-        keypoints, features = model.read_source(source_01)
+        turn = model_turner(model, editor, clip.name, clip.frames[int(clip.tracked[0])].copy())
         for axis in range(3):
-            turned = []
-            for sign in (-1, 1):
-                angles = torch.zeros(1, 3)
-                angles[0, axis] = sign * RESPONSE_DEG
-                moved = editor.turned(keypoints, angles)
-                image_01 = model.draw(source_01, keypoints, moved, features)[0].clamp(0, 1)
-                turned.append(_drawn_angles(head, image_01))
-            before, after = turned
+            there = RESPONSE_DEG * np.eye(3, dtype=np.float32)[axis : axis + 1]
+            before, after = (_drawn_angles(head, turn(angles)[0]) for angles in (-there, there))
             if before is not None and after is not None:
                 found[axis].append(float(after[axis] - before[axis]) / (2 * RESPONSE_DEG))
         if progress is not None:
@@ -187,13 +178,12 @@ def measure_response(
 
 def _drawn_angles(head: HeadModel, image_01: Float[Tensor, "3 H W"]) -> Float[Tensor, " 3"] | None:
     """Return yaw, pitch and roll of the head in a picture; None where there is no face."""
-    rgb = (image_01 * 255).round().byte().permute(1, 2, 0).numpy()
+    rgb = (image_01.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     try:
         landmarks = find_face(rgb)
     except FaceError:
         return None
-    fit = fit_landmarks(head, torch.tensor(landmarks, dtype=torch.float32)[None])
-    return head_angles_deg(rotation_matrices(fit.parameters.pose[0, 0]))
+    return fit_landmarks(head, torch.tensor(landmarks, dtype=torch.float32)[None]).angles_deg[0]
 
 
 def partners(clips: Int[Tensor, " F"], chosen: Int[Tensor, " B"], rng: torch.Generator) -> Tensor:
