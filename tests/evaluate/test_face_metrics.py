@@ -1,4 +1,4 @@
-"""Head pose and jitter: known answers."""
+"""Head pose, jitter and landmark distance: known answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from fnevr.evaluate.head_pose import head_turn, pose_error_deg
 from fnevr.evaluate.jitter import jitter
+from fnevr.evaluate.landmark_distance import landmark_distance
 
 
 def rotation(axis, degrees):
@@ -60,3 +61,11 @@ def test_jitter_is_unknown_at_the_ends_and_beside_lost_faces(mesh):
     lost[2] = np.nan
     assert np.isnan(jitter(lost, track, 256)).tolist() == [True, True, True, True, False, True]
     assert np.isnan(jitter(track[:2], track[:2], 256)).all()
+
+
+def test_landmark_distance_is_the_mean_of_both_coordinates_in_pixels_at_256(mesh):
+    moved = mesh + np.array([1.0, -2.0, 50.0])
+    assert landmark_distance(moved, mesh, side=256) == pytest.approx(1.5)
+    assert landmark_distance(moved, mesh, side=128) == pytest.approx(3.0)
+    # As FOMM's script: the mean of the absolute differences of two arrays.
+    assert landmark_distance(moved, mesh, 256) == pytest.approx(np.abs(moved - mesh)[:, :2].mean())

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fnevr.evaluate.landmark_distance import landmark_distance
 from fnevr.evaluate.openness import (
     correlation,
     eye_opening,
@@ -76,9 +75,3 @@ def test_pooled_slope_is_the_share_of_the_drivers_change():
 
 def test_pooled_correlation_without_any_frame_is_unknown():
     assert np.isnan(pooled_correlation([np.full(3, np.nan)], [np.zeros(3)]))
-
-
-def test_landmark_distance_is_in_pixels_at_256_and_leaves_the_irises_out(landmarks):
-    moved = landmarks + np.array([1.0, -2.0, 50.0])
-    moved[468:] += 100
-    assert landmark_distance(moved, landmarks, side=128) == pytest.approx(6.0)

@@ -132,6 +132,8 @@ def test_report_says_what_was_measured(data, tiny_model_folder, tmp_path):
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing to load
     assert "not &lt;here&gt;" in page
     assert "0.0804" in page  # FNeVR's LPIPS, as published
+    ours = f"<td>lite (here)</td><td>{summary.cells['lite']['l1'].mean:.4f}</td><td></td>"
+    assert ours in page  # below it, without an LPIPS that was not measured
     assert f"{summary.cells['lite']['psnr'].mean:.2f}" in page
     assert f"{summary.cells['lite']['psnr'].mean:.2f}" in table_text(summary)
 

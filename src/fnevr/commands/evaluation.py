@@ -61,7 +61,7 @@ def evaluate(
     seed: Annotated[int, typer.Option("--seed", help="Of drawn pairs and of intervals.")] = 0,
     every: Annotated[
         int,
-        typer.Option("--every", help="Identity, LPIPS and FID look at every n-th frame."),
+        typer.Option("--every", help="AKD, AED, CSIM, LPIPS and FID look at every n-th frame."),
     ] = 5,
     workers: Annotated[int, typer.Option("--workers", help="Processes.")] = 2,
     alexnet: Annotated[
@@ -72,6 +72,9 @@ def evaluate(
     ] = None,
     arcface: Annotated[
         Path | None, typer.Option("--arcface", help="For CSIM: ArcFace's w600k_r50.onnx.")
+    ] = None,
+    openface: Annotated[
+        Path | None, typer.Option("--openface", help="For AED: OpenFacePytorch's openface.pth.")
     ] = None,
 ) -> None:
     """Measure models on clips: tables, intervals, worst and median clips, in one page.
@@ -89,7 +92,7 @@ def evaluate(
             every=every,
             seed=seed,
             pairs_file=pairs,
-            files=NetworkFiles(alexnet, inception, arcface),
+            files=NetworkFiles(alexnet, inception, arcface, openface),
         )
         with progress_bar("clips") as progress:
             evaluation = run_evaluation(

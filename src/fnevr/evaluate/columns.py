@@ -56,22 +56,43 @@ COLUMNS = (
         "LPIPS's formula on EfficientNet-lite0 without learned heads. Not LPIPS: other numbers.",
     ),
     Column(
+        "akd",
+        "AKD, px",
+        "lower",
+        3,
+        "Mean absolute difference of the coordinates of 68 points, pixels at 256 (FOMM's "
+        "evaluation), found by face-alignment's 2D FAN on S3FD's boxes.",
+    ),
+    Column(
         "akd-mediapipe",
         "akd-mediapipe, px",
         "lower",
         3,
-        f"AKD's formula, the mean of |dx| + |dy| in pixels at 256, on {MESH}. The literature's "
-        "AKD is on 68 points of another detector: the figures do not compare.",
+        f"AKD's formula on {MESH}. Not AKD: other points.",
+    ),
+    Column(
+        "aed",
+        "AED",
+        "lower",
+        4,
+        "Squared Euclidean distance of OpenFace's embeddings (nn4.small2) of whole pictures, as "
+        "FOMM's evaluation sums it since FOMM.",
+    ),
+    Column(
+        "aed-l1",
+        "AED, mean absolute",
+        "lower",
+        4,
+        "Mean absolute difference of the same embeddings, as that evaluation did before; the size "
+        "of FNeVR's published AED says that it is this one.",
     ),
     Column(
         "aed-dlib",
         "aed-dlib",
         "lower",
         4,
-        "AED's formula, the mean Euclidean distance of identity embeddings, on dlib's ResNet. The "
-        "literature's AED is on OpenFace: the figures do not compare.",
+        "Euclidean distance of dlib's embeddings of aligned faces. Not AED: another network.",
     ),
-    Column("aed", "aed-arcface", "lower", 4, "The same on ArcFace (w600k_r50)."),
     Column("csim", "CSIM", "higher", 4, "Cosine similarity of ArcFace embeddings (w600k_r50)."),
     Column("csim-dlib", "csim-dlib", "higher", 4, "Cosine similarity of dlib's embeddings."),
     Column(

@@ -1,4 +1,10 @@
-"""Distance of the landmarks of generated and real faces (the role of AKD in FOMM's evaluation)."""
+"""AKD, the average keypoint distance: how far the landmarks of generated and real faces are apart.
+
+As FOMM's evaluation computes it (github.com/AliaksandrSiarohin/pose-evaluation): the mean of the
+absolute differences over all points and both coordinates, in pixels, so half of |dx| + |dy|.
+
+Shapes: N points.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +12,18 @@ import numpy as np
 from jaxtyping import Float
 
 REFERENCE_SIDE = 256
-NUM_MESH_POINTS = 468
+NUM_MESH_POINTS = 468  # of MediaPipe's face mesh, without the 10 of the irises
 
 
 def landmark_distance(
-    landmarks: Float[np.ndarray, "478 3"], target: Float[np.ndarray, "478 3"], side: int
+    landmarks: Float[np.ndarray, "N _"], target: Float[np.ndarray, "N _"], side: int
 ) -> float:
-    """Return the mean of |x - x'| + |y - y'| over the mesh, in pixels at 256 x 256.
-
-    The points are the 468 of MediaPipe's face mesh; the 10 of the irises are left out. FOMM's AKD
-    is the same sum over the 68 points of another detector, so the figures do not compare.
+    """Return the mean of |x - x'| and |y - y'| over the points, in pixels at 256 x 256.
 
     Args:
-        landmarks: of the generated face, in pixels.
+        landmarks: of the generated face, in pixels; x and y come first.
         target: of the real face, in pixels.
         side: height and width of both pictures, in pixels.
     """
-    difference = np.abs(landmarks[:NUM_MESH_POINTS, :2] - target[:NUM_MESH_POINTS, :2])
-    return float(difference.sum(axis=1).mean() * REFERENCE_SIDE / side)
+    difference = np.abs(landmarks[:, :2] - target[:, :2])
+    return float(difference.mean() * REFERENCE_SIDE / side)

@@ -15,16 +15,21 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fnevr.errors import FnevrError
+from fnevr.evaluate.aed import absolute_distance, squared_distance
 from fnevr.evaluate.csim import ArcFaceEmbedder
+from fnevr.evaluate.face_points import FacePoints
 from fnevr.evaluate.fid import PoolFeatures, efficientnet_features, inception_features
 from fnevr.evaluate.identity import IdentityEmbedder
 from fnevr.evaluate.l1 import l1
 from fnevr.evaluate.lpips import LPIPS, FeatureDistance
+from fnevr.evaluate.openface import OpenFace, weights_path
 from fnevr.evaluate.psnr import psnr
 from fnevr.evaluate.ssim import ssim
 from fnevr.models.perceptual.efficientnet import EfficientNetLite0
+from fnevr.presets import file_sha256
 
 PictureMetric = Callable[[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"]], Float[Tensor, " B"]]
+EVERY_FRAME = ("l1", "psnr", "ssim")  # metrics of pictures that cost nothing
 
 
 @runtime_checkable
@@ -45,11 +50,13 @@ class NetworkFiles:
         alexnet: torchvision's weights, for `lpips`.
         inception: the TorchScript file, for `fid`.
         arcface: the ONNX file, for `csim`.
+        openface: OpenFacePytorch's weights, for `aed`.
     """
 
     alexnet: Path | None = None
     inception: Path | None = None
     arcface: Path | None = None
+    openface: Path | None = None
 
 
 @dataclass
@@ -60,18 +67,28 @@ class Networks:
         pictures: metrics of pairs of pictures, by name.
         embedders: by the name that their metrics end in: "" is the standard one.
         features: for Frechet distances, by the name of the distance.
+        points: finds the 68 points of `akd`; None without it.
+        hashes: SHA-256 of files that are not known beforehand, by metric.
         missing: the metrics that cannot be had, with the reason.
     """
 
     pictures: dict[str, PictureMetric] = field(default_factory=dict)
     embedders: dict[str, Embedder] = field(default_factory=dict)
     features: dict[str, PoolFeatures] = field(default_factory=dict)
+    points: FacePoints | None = None
+    hashes: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
-        """What decides which columns there are."""
-        return [*self.pictures, *(f"identity{name}" for name in self.embedders), *self.features]
+        """What decides which columns there are, and what is in them."""
+        return [
+            *self.pictures,
+            *(f"identity{name}" for name in self.embedders),
+            *self.features,
+            *(["akd"] if self.points is not None else []),
+            *(f"{name} {sha256}" for name, sha256 in self.hashes.items()),
+        ]
 
 
 def load_networks(files: NetworkFiles) -> Networks:
@@ -81,35 +98,51 @@ def load_networks(files: NetworkFiles) -> Networks:
         FnevrError: if a file that was named cannot be used.
     """
     found = Networks(pictures={"l1": l1, "psnr": psnr, "ssim": ssim})
-
-    def attempt(name: str, is_named: bool, load: Callable[[], None]) -> None:
+    for names, named, load in (
+        ("lpips-efficientnet, fid-efficientnet", None, _efficientnet),
+        ("lpips", files.alexnet, _lpips),
+        ("akd", None, _face_points),
+        ("aed, aed-l1", files.openface, _openface),
+        ("fid", files.inception, _inception),
+        ("aed-dlib, csim-dlib", None, _dlib),
+        ("csim", files.arcface, _arcface),
+    ):
         try:
-            load()
+            load(found, named)
         except FnevrError as error:
-            if is_named:
+            if named is not None:
                 raise
-            found.missing[name] = str(error)
-
-    def efficientnet() -> None:
-        network = EfficientNetLite0.load()
-        found.pictures["lpips-efficientnet"] = FeatureDistance(network)
-        found.features["fid-efficientnet"] = efficientnet_features(network)
-
-    def lpips() -> None:
-        found.pictures["lpips"] = LPIPS.load(files.alexnet)
-
-    def inception() -> None:
-        found.features["fid"] = inception_features(files.inception)
-
-    def dlib() -> None:
-        found.embedders["-dlib"] = IdentityEmbedder()
-
-    def arcface() -> None:
-        found.embedders[""] = ArcFaceEmbedder(files.arcface)
-
-    attempt("lpips-efficientnet, fid-efficientnet", False, efficientnet)
-    attempt("lpips", files.alexnet is not None, lpips)
-    attempt("fid", files.inception is not None, inception)
-    attempt("aed-dlib, csim-dlib", False, dlib)
-    attempt("csim", files.arcface is not None, arcface)
+            found.missing[names] = str(error)
     return found
+
+
+def _efficientnet(found: Networks, _: Path | None) -> None:
+    network = EfficientNetLite0.load()
+    found.pictures["lpips-efficientnet"] = FeatureDistance(network)
+    found.features["fid-efficientnet"] = efficientnet_features(network)
+
+
+def _lpips(found: Networks, path: Path | None) -> None:
+    found.pictures["lpips"] = LPIPS.load(path)
+
+
+def _face_points(found: Networks, _: Path | None) -> None:
+    found.points = FacePoints()
+
+
+def _openface(found: Networks, path: Path | None) -> None:
+    network = OpenFace.load(path)
+    found.pictures |= {"aed": squared_distance(network), "aed-l1": absolute_distance(network)}
+    found.hashes["aed"] = file_sha256(weights_path(path))
+
+
+def _inception(found: Networks, path: Path | None) -> None:
+    found.features["fid"] = inception_features(path)
+
+
+def _dlib(found: Networks, _: Path | None) -> None:
+    found.embedders["-dlib"] = IdentityEmbedder()
+
+
+def _arcface(found: Networks, path: Path | None) -> None:
+    found.embedders[""] = ArcFaceEmbedder(path)

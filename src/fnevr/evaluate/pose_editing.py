@@ -13,11 +13,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fnevr.errors import CheckpointError
-from fnevr.evaluate.csim import cosine_similarity
 from fnevr.evaluate.head_pose import head_turn, pose_error_deg
-from fnevr.evaluate.identity import identity_distance
 from fnevr.evaluate.networks import Networks
-from fnevr.evaluate.scorer import ClipScores, FaceMeter, MeasuredFace, to_tensor
+from fnevr.evaluate.scorer import (
+    ClipScores,
+    FaceMeter,
+    MeasuredFace,
+    identity_columns,
+    identity_scores,
+    to_tensor,
+)
 from fnevr.face3d.fitting import fit_landmarks
 from fnevr.face3d.head_model import HeadModel
 from fnevr.geometry.rotations import head_rotations
@@ -89,15 +94,13 @@ class TurnScorer:
         return ClipScores({name: [row[name] for row in rows] for name in rows[0]}, {})
 
     def _compare(self, face: MeasuredFace, angles_deg: np.ndarray) -> dict[str, float]:
-        kinds = [f"{kind}{name}" for kind in ("aed", "csim") for name in self.start.embeddings]
-        scores = dict.fromkeys([*kinds, "pose_error"], float("nan"))
+        columns = [*identity_columns(self.meter.networks), "pose_error"]
+        scores = dict.fromkeys(columns, float("nan"))
         if self.start.landmarks is None:
             return scores | {"lost": 0.0}
         if face.landmarks is None:
             return scores | {"lost": 1.0}
-        for name, target in self.start.embeddings.items():
-            scores[f"aed{name}"] = identity_distance(face.embeddings[name], target)
-            scores[f"csim{name}"] = cosine_similarity(face.embeddings[name], target)
+        scores |= identity_scores(face, self.start)
         # An edit adds its angles to the head's own.
         after = head_rotations(self.own_deg + torch.from_numpy(angles_deg))
         turn = (after @ head_rotations(self.own_deg).T).double().numpy()

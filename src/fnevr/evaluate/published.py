@@ -22,12 +22,14 @@ class PublishedTable:
         protocol: which of ours it corresponds to.
         columns: names of ours, in the paper's order.
         rows: by model, a number per column; None where the paper has none.
+        note: what to know before comparing.
     """
 
     title: str
     protocol: str
     columns: list[str]
     rows: dict[str, list[float | None]]
+    note: str = ""
 
 
 def published_tables(protocol: str) -> list[PublishedTable]:

@@ -18,7 +18,7 @@ from fnevr.errors import FnevrError
 from fnevr.evaluate.clips import find_clips
 from fnevr.evaluate.columns import BY_NAME, Column
 from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
-from fnevr.evaluate.published import PUBLISHED, published_tables
+from fnevr.evaluate.published import PUBLISHED, PublishedTable, published_tables
 from fnevr.evaluate.runner import STILL, Evaluation
 from fnevr.evaluate.summary import Cell, Summary, summarize_evaluation
 from fnevr.media.files import atomic_path
@@ -156,7 +156,9 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
         num_clips=len(evaluation.pairs),
         unit="clips" if is_same else "pairs",
         first=summary.first,
-        published=published_tables(evaluation.settings.protocol),
+        published=[
+            _beside(table, summary) for table in published_tables(evaluation.settings.protocol)
+        ],
         published_source=json.loads(asset(PUBLISHED).read_text(encoding="utf-8"))["source"],
         ranking=f"{ranking.label} of {summary.first}",
         sheet_legend=LEGENDS[evaluation.settings.protocol == "pose-editing"],
@@ -178,6 +180,22 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
         missing=evaluation.missing,
         versions=", ".join(f"{name} {version}" for name, version in made.items()),
     )
+
+
+def _beside(table: PublishedTable, summary: Summary) -> dict[str, object]:
+    """Set the same columns of the models that were evaluated below the published rows."""
+    columns = [BY_NAME[name] for name in table.columns]
+    rows = [
+        (name, ["" if value is None else str(value) for value in row])
+        for name, row in table.rows.items()
+    ]
+    for name, cells in summary.cells.items():
+        numbers = [
+            _number(cells[column.name].mean, column) if column.name in cells else ""
+            for column in columns
+        ]
+        rows.append((f"{name} (here)", numbers))
+    return {"title": table.title, "columns": columns, "rows": rows, "note": table.note}
 
 
 def _row(summary: Summary, name: str) -> dict[str, object]:

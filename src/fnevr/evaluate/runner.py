@@ -35,7 +35,7 @@ from fnevr.presets import file_sha256, resolve_model
 
 STILL, REAL = "still", "real"
 STAGE = "scoring clips"
-FORMAT = 1  # of the stored scores; to be raised when a definition changes
+FORMAT = 2  # of the stored scores; to be raised when a definition changes
 
 Progress = Callable[[str, int, int | None], None]
 

@@ -19,8 +19,8 @@ from fnevr.evaluate.csim import cosine_similarity
 from fnevr.evaluate.head_pose import head_turn, pose_error_deg
 from fnevr.evaluate.identity import identity_distance
 from fnevr.evaluate.jitter import jitter
-from fnevr.evaluate.landmark_distance import landmark_distance
-from fnevr.evaluate.networks import Networks
+from fnevr.evaluate.landmark_distance import NUM_MESH_POINTS, landmark_distance
+from fnevr.evaluate.networks import EVERY_FRAME, Networks
 from fnevr.evaluate.openness import eye_opening, mouth_opening
 from fnevr.faces.landmarks import NUM_LANDMARKS, Landmarks
 from fnevr.faces.tracker import FaceTracker
@@ -87,6 +87,16 @@ class FaceMeter:
             faces.append(MeasuredFace(track.landmarks, embeddings))
         return faces
 
+    def points(self, video: Video) -> list[Float[np.ndarray, "68 2"] | None]:
+        """Find AKD's points in every n-th frame; None elsewhere and where there is no face."""
+        detector = self.networks.points
+        if detector is None:
+            return [None] * len(video)
+        return [
+            detector.find(rgb) if index % self.every == 0 else None
+            for index, rgb in enumerate(video)
+        ]
+
     @torch.inference_mode()
     def features(self, video: Video) -> dict[str, np.ndarray]:
         """Return the pooled features of every n-th frame, by Frechet distance."""
@@ -119,7 +129,7 @@ class ClipScorer:
             driving: the driver's frames that are scored.
             networks: what to measure with.
             is_target: whether the driving frames are what the generated ones should be.
-            every: identity, LPIPS and Frechet features look at every n-th frame.
+            every: AKD, AED, CSIM, LPIPS and Frechet features look at every n-th frame.
 
         Raises:
             ValueError: if there are no driving frames.
@@ -132,6 +142,8 @@ class ClipScorer:
         self.start = self.meter.faces(source[None])[0]
         self.reference = self.meter.faces(reference[None])[0]
         self.real = self.meter.faces(driving)
+        self.has_akd = is_target and networks.points is not None
+        self.real_points = self.meter.points(driving) if self.has_akd else []
 
     def score(self, predict: Predictor) -> ClipScores:
         """Predict every driving frame and score it."""
@@ -149,6 +161,9 @@ class ClipScorer:
         faces = self.meter.faces(video)
         rows = [self._compare(*pair) for pair in zip(faces, self.real, strict=True)]
         values |= {name: [row[name] for row in rows] for name in rows[0]}
+        if self.has_akd:
+            pairs = zip(self.meter.points(video), self.real_points, strict=True)
+            values["akd"] = [self._akd(*pair) for pair in pairs]
         values["jitter"] = jitter(_stacked(faces), _stacked(self.real), self.side).tolist()
         return ClipScores(values, self.meter.features(video))
 
@@ -162,13 +177,18 @@ class ClipScorer:
     ) -> None:
         wanted = [i for i in range(len(image_01)) if (start + i) % self.every == 0]
         for name, metric in self.networks.pictures.items():
-            if not name.startswith("lpips"):
+            if name in EVERY_FRAME:
                 values[name] += metric(image_01, target_01).tolist()
                 continue
             scores = np.full(len(image_01), np.nan)
             if wanted:
                 scores[wanted] = metric(image_01[wanted], target_01[wanted]).numpy()
             values[name] += scores.tolist()
+
+    def _akd(self, points: np.ndarray | None, real: np.ndarray | None) -> float:
+        if points is None or real is None:
+            return float("nan")
+        return landmark_distance(points, real, self.side)
 
     def _compare(self, face: MeasuredFace, real: MeasuredFace) -> dict[str, float]:
         scores = dict.fromkeys(self._columns(), float("nan"))
@@ -179,15 +199,13 @@ class ClipScorer:
             return scores
         scores["mouth"], scores["eyes"] = mouth_opening(face.landmarks), eye_opening(face.landmarks)
         wanted = real if self.is_target else self.start
-        for name, embedding in face.embeddings.items():
-            if name in wanted.embeddings:
-                target = wanted.embeddings[name]
-                scores[f"csim{name}"] = cosine_similarity(embedding, target)
-                scores[f"aed{name}"] = identity_distance(embedding, target)
+        scores |= identity_scores(face, wanted)
         if real.landmarks is None:
             return scores
         if self.is_target:
-            scores["akd-mediapipe"] = landmark_distance(face.landmarks, real.landmarks, self.side)
+            scores["akd-mediapipe"] = landmark_distance(
+                face.landmarks[:NUM_MESH_POINTS], real.landmarks[:NUM_MESH_POINTS], self.side
+            )
         if self.start.landmarks is not None and self.reference.landmarks is not None:
             scores["pose_error"] = pose_error_deg(
                 head_turn(self.start.landmarks, face.landmarks),
@@ -196,9 +214,29 @@ class ClipScorer:
         return scores
 
     def _columns(self) -> list[str]:
-        identity = [f"{kind}{name}" for kind in ("aed", "csim") for name in self.networks.embedders]
         target = ["akd-mediapipe"] if self.is_target else []
+        identity = identity_columns(self.networks)
         return [*target, *identity, "pose_error", "mouth", "eyes", "driver_mouth", "driver_eyes"]
+
+
+def identity_columns(networks: Networks) -> list[str]:
+    """Name what identity is measured by: CSIM everywhere, and a distance where it is another one.
+
+    The standard embeddings have length 1: their distance says what the cosine says.
+    """
+    distances = [f"aed{name}" for name in networks.embedders if name]
+    return [*distances, *(f"csim{name}" for name in networks.embedders)]
+
+
+def identity_scores(face: MeasuredFace, wanted: MeasuredFace) -> dict[str, float]:
+    """Compare two faces by every embedding that both have."""
+    scores = {}
+    for name in face.embeddings.keys() & wanted.embeddings.keys():
+        pair = face.embeddings[name], wanted.embeddings[name]
+        scores[f"csim{name}"] = cosine_similarity(*pair)
+        if name:
+            scores[f"aed{name}"] = identity_distance(*pair)
+    return scores
 
 
 def to_tensor(frames: UInt8[np.ndarray, "B H W 3"]) -> Float[torch.Tensor, "B 3 H W"]:
