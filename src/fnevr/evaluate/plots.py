@@ -6,8 +6,9 @@ import base64
 import io
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from fnevr.errors import FnevrError
 from fnevr.evaluate.columns import BY_NAME
@@ -27,7 +28,7 @@ def sheet(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Draw the driver's frames, the source at their left, and below them those of each model.
 
-    For pose editing there is no driver: the source at the left of the turned heads.
+    For pose editing there is no driver: the first row says which turns were asked for.
     """
     if evaluation.settings.protocol == "pose-editing":
         return _turned_sheet(evaluation, source[0])
@@ -39,24 +40,33 @@ def sheet(
             continue
         predict = predictor_of(model, source[0], driver[0], evaluation.settings.protocol)
         image_01 = predict(driving).clamp(0, 1)
-        rows.append(
-            [
-                _label(model.name, len(source[0])),
-                *(image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy(),
-            ]
-        )
-    return np.concatenate([np.concatenate([_small(rgb) for rgb in row], axis=1) for row in rows])
+        rows.append([_label(model.name, len(source[0])), *_pictures(image_01)])
+    return _grid(rows)
 
 
 def _turned_sheet(
     evaluation: Evaluation, source: UInt8[np.ndarray, "H W 3"]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    rows = []
+    asked = TURNS_DEG[SHOWN_TURNS]
+    rows = [[source, *(_label(_turn_name(angles), len(source)) for angles in asked)]]
     for model in evaluation.models:
         if model.name == STILL:
             continue
-        image_01 = turner_of(model, source)(TURNS_DEG[SHOWN_TURNS]).clamp(0, 1)
-        rows.append([source, *(image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy()])
+        image_01 = turner_of(model, source)(asked).clamp(0, 1)
+        rows.append([_label(model.name, len(source)), *_pictures(image_01)])
+    return _grid(rows)
+
+
+def _turn_name(angles_deg: Float[np.ndarray, " 3"]) -> str:
+    axis = int(np.abs(angles_deg).argmax())
+    return f"{('yaw', 'pitch', 'roll')[axis]} {angles_deg[axis]:+.0f}"
+
+
+def _pictures(image_01: Tensor) -> list[UInt8[np.ndarray, "H W 3"]]:
+    return list((image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy())
+
+
+def _grid(rows: list[list[UInt8[np.ndarray, "H W 3"]]]) -> UInt8[np.ndarray, "h w 3"]:
     return np.concatenate([np.concatenate([_small(rgb) for rgb in row], axis=1) for row in rows])
 
 

@@ -29,8 +29,8 @@ PAGE, SCORES, TABLE = "report.html", "scores.json", "scores.csv"
 NUM_WORST, NUM_MEDIAN = 3, 2
 LEGENDS = (
     "In each sheet the first row is the driver (the source at its left), then one row per model.",
-    "In each sheet one row per model: the source, yaw of -30, -10, 10 and 30, pitch of -20 and 20, "
-    "roll of 20 degrees.",
+    "In each sheet the first row is the source and the turns that were asked for, in degrees, then "
+    "one row per model.",
 )
 PROTOCOLS = {
     "same-identity": "Same-identity reconstruction: frame 0 of each clip is the source, its later "
