@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from fnevr.cli import app
-from fnevr.errors import FnevrError
+from fnevr.errors import CheckpointError, FnevrError
 from fnevr.evaluate.complexity import (
     NAMES,
     complexity_table,
@@ -78,5 +79,20 @@ def test_table_and_json(tmp_path):
 
 def test_every_name_has_a_configuration_and_others_say_so():
     assert {config_of(name).image_size for name in NAMES} == {256}
-    with pytest.raises(FnevrError, match="no model 'huge': have lite, base"):
+    with pytest.raises(FnevrError, match="no model 'huge': it is neither one of lite, base"):
         config_of("huge")
+
+
+def test_ones_own_model_is_counted_from_its_folder_or_configuration(tiny_model_folder, tmp_path):
+    of_folder = measure_complexity(str(tiny_model_folder), repeats=0)
+    alone = tmp_path / "mine.json"
+    alone.write_bytes((tiny_model_folder / "config.json").read_bytes())
+    of_file = measure_complexity(str(alone), repeats=0)
+    assert of_file.parameters_m == of_folder.parameters_m
+    assert of_file.frame_gmacs == of_folder.frame_gmacs
+    weights = load_file(tiny_model_folder / "model.safetensors")
+    assert of_folder.parameters_m * 1e6 <= sum(tensor.numel() for tensor in weights.values())
+    assert of_folder.published is None
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError):
+        config_of(str(tmp_path))

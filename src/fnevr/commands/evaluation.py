@@ -113,7 +113,11 @@ def evaluate(
 def complexity(
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="A model by name; repeatable. Default: all of them."),
+        typer.Option(
+            "--model",
+            help="A preset, a folder, or a model's configuration (.json); repeatable. Default: all "
+            "presets.",
+        ),
     ] = None,
     repeats: Annotated[
         int, typer.Option("--repeats", min=0, help="Timed frames per model; 0 times none.")
@@ -125,7 +129,7 @@ def complexity(
 
     Weights are not needed.
     """
-    with answering_for_errors({}):
+    with answering_for_errors({"--json": json_file}):
         from dataclasses import asdict
 
         from fnevr.evaluate.complexity import NAMES, complexity_table, measure_complexity

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -71,7 +72,7 @@ def measure_complexity(
     """Count a model's parameters and multiply-adds at its own size, and time it.
 
     Args:
-        name: one of `NAMES`; weights are not needed.
+        name: one of `NAMES`, a model's folder, or its configuration; weights are not needed.
         repeats: how often a frame is timed after a first one (the median counts); 0 for never.
         device: where it is timed.
 
@@ -96,7 +97,7 @@ def measure_complexity(
 
 
 def config_of(name: str) -> AnyConfig:
-    """Return the configuration of a model by name.
+    """Return the configuration of a model: of a preset, a folder, or a file like `config.json`.
 
     Raises:
         FnevrError: if there is no such model.
@@ -104,9 +105,15 @@ def config_of(name: str) -> AnyConfig:
     if name in CONFIGS:
         return CONFIGS[name]()
     preset = next((preset for preset in PRESETS if preset.name == name), None)
-    if name not in NAMES or preset is None:
-        raise FnevrError(f"there is no model '{name}': have {', '.join(NAMES)}")
-    return parse_config(preset.folder / CONFIG_NAME)
+    if preset is not None:
+        return parse_config(preset.folder / CONFIG_NAME)
+    path = Path(name) / CONFIG_NAME if Path(name).is_dir() else Path(name)
+    if not path.is_file():
+        raise FnevrError(
+            f"there is no model '{name}': it is neither one of {', '.join(NAMES)} nor a folder or "
+            "file with a configuration"
+        )
+    return parse_config(path)
 
 
 def complexity_table(rows: list[Complexity]) -> str:
