@@ -15,9 +15,8 @@ import numpy as np
 import onnxruntime
 from jaxtyping import Float, UInt8
 
-from fnevr.errors import CheckpointError
 from fnevr.faces.region import Region, aligned_region, cut_out
-from fnevr.presets import file_sha256
+from fnevr.models.perceptual.files import check_file
 
 ARCFACE_NAME = "w600k_r50.onnx"
 ARCFACE_SHA256 = "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"
@@ -63,14 +62,7 @@ class ArcFaceEmbedder:
             f"CSIM needs ArcFace: take {ARCFACE_NAME} out of {ARCFACE_ARCHIVE} to '{known}' or "
             "name the file by --arcface; `csim-dlib` needs no download"
         )
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no such file.\n{remedy}")
-        actual = file_sha256(path)
-        if actual != sha256:
-            raise CheckpointError(
-                f"{path}: not the file that is wanted: its SHA-256 begins with {actual[:8]}, "
-                f"wanted {sha256[:8]}.\n{remedy}"
-            )
+        check_file(path, sha256, remedy)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(

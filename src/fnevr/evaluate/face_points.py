@@ -7,14 +7,12 @@ Bulat and Tzimiropoulos, "How far are we from solving the 2D & 3D Face Alignment
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
-from fnevr.errors import CheckpointError, FnevrError
-from fnevr.presets import file_sha256
+from fnevr.errors import FnevrError
+from fnevr.models.perceptual.files import check_file, hub_file
 
 FAN_NAME = "2DFAN4-11f355bf06.pth.tar"
 S3FD_NAME = "s3fd-619a316812.pth"
@@ -23,7 +21,7 @@ SHA256 = {
     FAN_NAME: "11f355bf0693120222f5955ce3f9dc8fb5763ebb30a47d7906e509490d32e4aa",
     S3FD_NAME: "619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
 }
-REMEDY = "`akd-mediapipe` needs no download"
+STAND_IN = "`akd-mediapipe` needs no download"
 
 
 class FacePoints:
@@ -42,11 +40,11 @@ class FacePoints:
         try:
             import face_alignment  # noqa: PLC0415 - an extra of the user's
         except ImportError as error:
-            raise FnevrError(f"AKD needs 'pip install face-alignment'; {REMEDY}") from error
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
+            raise FnevrError(f"AKD needs 'pip install face-alignment'; {STAND_IN}") from error
         # Checked here, because what is missing would be downloaded and the rest not looked at.
         for name, wanted in (sha256 or SHA256).items():
-            _check(folder / name, wanted)
+            remedy = f"AKD needs it: fetch {WEIGHTS_URL}/{name} to that place; {STAND_IN}"
+            check_file(hub_file(name), wanted, remedy)
         self.detector = face_alignment.FaceAlignment(
             face_alignment.LandmarksType.TWO_D, device="cpu", flip_input=False, compile=False
         )
@@ -57,15 +55,3 @@ class FacePoints:
             warnings.simplefilter("ignore")  # it warns of every frame without a face
             found = self.detector.get_landmarks_from_image(rgb)
         return None if found is None else np.asarray(found[0], dtype=np.float64)
-
-
-def _check(path: Path, wanted: str) -> None:
-    remedy = f"AKD needs it: fetch {WEIGHTS_URL}/{path.name} to that place; {REMEDY}"
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file.\n{remedy}")
-    actual = file_sha256(path)
-    if actual != wanted:
-        raise CheckpointError(
-            f"{path}: not the file that is wanted: its SHA-256 begins with {actual[:8]}, wanted "
-            f"{wanted[:8]}.\n{remedy}"
-        )

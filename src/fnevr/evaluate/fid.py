@@ -13,7 +13,6 @@ Shapes: N pictures, F features, B batch, H and W pixels.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +21,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from fnevr.errors import CheckpointError
 from fnevr.models.perceptual.efficientnet import EfficientNetLite0
+from fnevr.models.perceptual.files import check_file, hub_file
 
 INCEPTION_NAME = "inception-2015-12-05.pt"
 INCEPTION_URL = (
@@ -73,22 +72,13 @@ def inception_features(path: Path | None = None, *, sha256: str = INCEPTION_SHA2
     Raises:
         CheckpointError: if the file is missing or another one.
     """
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_NAME
+    cached = hub_file(INCEPTION_NAME)
     path = cached if path is None else path
     remedy = (
         f"FID needs the Inception network: fetch {INCEPTION_URL} to '{cached}' or name the file by "
         "--inception; `fid-efficientnet` needs no download"
     )
-    try:
-        with path.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read the network ({error}).\n{remedy}") from error
-    if actual != sha256:
-        raise CheckpointError(
-            f"{path}: not the file that is wanted: its SHA-256 begins with {actual[:8]}, wanted "
-            f"{sha256[:8]}.\n{remedy}"
-        )
+    check_file(path, sha256, remedy)
     network = torch.jit.load(path, map_location="cpu").eval()
 
     def pool(images: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fnevr.errors import CheckpointError
+from fnevr.models.perceptual.files import hub_file
 from fnevr.models.perceptual.network import FeatureNetwork, pick_tensors, read_checked
 
 ALEXNET_NAME = "alexnet-owt-7be5be79.pth"
@@ -158,7 +159,7 @@ def _their_names() -> dict[str, str]:
 
 
 def _cache_path() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET_NAME
+    return hub_file(ALEXNET_NAME)
 
 
 def _packaged_heads() -> Path:

@@ -22,11 +22,10 @@ from fnevr.evaluate.fid import PoolFeatures, efficientnet_features, inception_fe
 from fnevr.evaluate.identity import IdentityEmbedder
 from fnevr.evaluate.l1 import l1
 from fnevr.evaluate.lpips import LPIPS, FeatureDistance
-from fnevr.evaluate.openface import OpenFace, weights_path
+from fnevr.evaluate.openface import OpenFace
 from fnevr.evaluate.psnr import psnr
 from fnevr.evaluate.ssim import ssim
 from fnevr.models.perceptual.efficientnet import EfficientNetLite0
-from fnevr.presets import file_sha256
 
 PictureMetric = Callable[[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"]], Float[Tensor, " B"]]
 EVERY_FRAME = ("l1", "psnr", "ssim")  # metrics of pictures that cost nothing
@@ -133,7 +132,7 @@ def _face_points(found: Networks, _: Path | None) -> None:
 def _openface(found: Networks, path: Path | None) -> None:
     network = OpenFace.load(path)
     found.pictures |= {"aed": squared_distance(network), "aed-l1": absolute_distance(network)}
-    found.hashes["aed"] = file_sha256(weights_path(path))
+    found.hashes["aed"] = network.sha256
 
 
 def _inception(found: Networks, path: Path | None) -> None:

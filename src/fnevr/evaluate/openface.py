@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fnevr.models.perceptual.files import check_file, hub_file
 from fnevr.models.perceptual.network import pick_tensors, read_checked
 
 WEIGHTS_NAME = "openface.pth"
@@ -69,6 +70,9 @@ EMBEDDING_LAYER = 25
 class OpenFace(nn.Module):
     """Embed whole pictures, as FOMM's evaluation does: not aligned, channels reversed."""
 
+    sha256 = ""
+    """Of the file that the weights are from."""
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.ModuleList(
@@ -110,10 +114,11 @@ class OpenFace(nn.Module):
         Raises:
             CheckpointError: if the file is missing, damaged, or holds another network.
         """
-        path = weights_path(path)
+        cached = hub_file(WEIGHTS_NAME)
+        path = cached if path is None else path
         remedy = (
-            f"AED needs OpenFace: take {WEIGHTS_NAME} from {WEIGHTS_URL} to "
-            f"'{weights_path(None)}' or name the file by --openface; `aed-dlib` needs no download"
+            f"AED needs OpenFace: take {WEIGHTS_NAME} from {WEIGHTS_URL} to '{cached}' or name the "
+            "file by --openface; `aed-dlib` needs no download"
         )
         weights = read_checked(path, "", remedy)
         network = cls()
@@ -122,6 +127,7 @@ class OpenFace(nn.Module):
         picked = pick_tensors(
             weights, {theirs: state[ours] for ours, theirs in names.items()}, str(path)
         )
+        network.sha256 = check_file(path, "", remedy)
         network.load_state_dict(
             state | {ours: picked[theirs] for ours, theirs in names.items()}, strict=True
         )
@@ -160,11 +166,6 @@ class Inception(nn.Module):
             ],
             dim=1,
         )
-
-
-def weights_path(path: Path | None) -> Path:
-    """Return where the weights are: as named, or in torch.hub's cache."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME if path is None else path
 
 
 def _convolved(before: int, after: int, kernel: int, stride: int) -> list[nn.Module]:

@@ -10,7 +10,6 @@ Shapes: B batch, H and W pixels.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from fnevr.errors import CheckpointError
 from fnevr.models.perceptual.efficientnet import SameConv
+from fnevr.models.perceptual.files import check_file
 from fnevr.models.perceptual.network import FeatureNetwork, pick_tensors
 
 SHA256 = "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b"
@@ -112,12 +112,7 @@ def _read_arrays(path: Path, sha256: str) -> dict[str, Tensor]:
         entries = graph["weightsManifest"][0]["weights"]
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise CheckpointError(f"{path}: cannot read the weights ({error}).\n{REMEDY}") from error
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != sha256:
-        raise CheckpointError(
-            f"{path.with_suffix('.bin')}: not the file that is wanted: its SHA-256 is {actual}, "
-            f"wanted {sha256}.\n{REMEDY}"
-        )
+    check_file(path.with_suffix(".bin"), sha256, REMEDY)
     arrays, start = {}, 0
     for entry in entries:
         dtype = np.dtype("<f2") if "quantization" in entry else np.dtype("<i4")

@@ -5,7 +5,6 @@ Shapes: B batch, H and W pixels.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fnevr.errors import CheckpointError
+from fnevr.models.perceptual.files import check_file
 from fnevr.models.weights import describe_problems, tensor_problems
 
 
@@ -43,22 +43,13 @@ def read_checked(path: Path, sha256: str, remedy: str) -> dict[str, object]:
 
     Args:
         path: the file.
-        sha256: its SHA-256 in hexadecimal digits, or the first of them.
+        sha256: its SHA-256 in hexadecimal digits, or the first of them; "" takes any file.
         remedy: what to do about a wrong file, for the message.
 
     Raises:
         CheckpointError: if the file is missing, another one, damaged, or no state dict.
     """
-    try:
-        with path.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read the weights ({error}).\n{remedy}") from error
-    if not actual.startswith(sha256):
-        raise CheckpointError(
-            f"{path}: not the file that is wanted: its SHA-256 begins with "
-            f"{actual[: len(sha256)]}, wanted {sha256}.\n{remedy}"
-        )
+    check_file(path, sha256, remedy)
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, UnpicklingError, ValueError, KeyError) as error:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fnevr.errors import CheckpointError
+from fnevr.models.perceptual.files import hub_file
 from fnevr.models.perceptual.network import FeatureNetwork, pick_tensors, read_checked
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
@@ -121,7 +122,7 @@ def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
 
 
 def _cache_path() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
+    return hub_file(FILE_NAME)
 
 
 def _remedy() -> str:
