@@ -52,7 +52,7 @@ OPTIONS = {
     "models": ["--json"],
     "evaluate": [
         *("--data", "--model", "--report", "--split", "--protocol", "--pairs", "--seed"),
-        *("--every", "--workers", "--alexnet", "--inception", "--arcface"),
+        *("--every", "--workers", "--alexnet", "--inception", "--arcface", "--openface"),
     ],
     "complexity": ["--model", "--repeats", "--device", "--json"],
     "bench": [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
+import os
 import signal
 import sys
 
@@ -32,11 +33,13 @@ for command in (
     app.command()(command)
 
 
+_signal: int | None = None
+
+
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _stop)
-    # Python would search all of PyTorch for cycles before it ends: half a second, for nothing.
-    atexit.register(gc.freeze)
+    atexit.register(_end)
     # What the package logs, the report lists as a warning; once is enough.
     logging.getLogger("fnevr").addHandler(logging.NullHandler())
     app(prog_name="fnevr")
@@ -44,4 +47,17 @@ def main() -> None:
 
 def _stop(number: int, _frame: object) -> None:
     """Leave by the way of an exception, so that unfinished files are removed."""
+    global _signal  # noqa: PLW0603 - handlers have no other place
+    _signal = number
     sys.exit(128 + number)
+
+
+def _end() -> None:
+    """End the process; registered first, so that it comes after all else."""
+    # Python would search all of PyTorch for cycles before it ends: half a second, for nothing.
+    gc.freeze()
+    if _signal is not None:
+        # What a signal found running in native code may still run, and abort what is taken apart.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + _signal)

@@ -1,8 +1,9 @@
 """AED, the average Euclidean distance of identity embeddings, as the field computes it.
 
 FOMM's evaluation (github.com/AliaksandrSiarohin/pose-evaluation) embeds whole pictures by OpenFace,
-not aligned. Its script summed squares when FOMM's 0.140 on VoxCeleb was published and averaged
-absolute differences before; FNeVR's 0.0231 has the size of the latter. Hence two columns:
+not aligned. Its script averages absolute differences in one version and sums squares in a later
+one. The papers do not say which they took: FOMM's 0.140 on VoxCeleb has the size of the sum,
+FNeVR's 0.0231 that of the mean. Hence two columns:
 
     aed     sum over the 128 numbers of (e - e')^2
     aed-l1  mean over the 128 numbers of |e - e'|

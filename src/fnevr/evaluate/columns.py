@@ -76,15 +76,15 @@ COLUMNS = (
         "lower",
         4,
         "Squared Euclidean distance of OpenFace's embeddings (nn4.small2) of whole pictures, as "
-        "FOMM's evaluation sums it since FOMM.",
+        "the later version of FOMM's evaluation sums it.",
     ),
     Column(
         "aed-l1",
         "AED, mean absolute",
         "lower",
         4,
-        "Mean absolute difference of the same embeddings, as that evaluation did before; the size "
-        "of FNeVR's published AED says that it is this one.",
+        "Mean absolute difference of the same embeddings, as an earlier version averaged; by its "
+        "size FNeVR's published AED is this one.",
     ),
     Column(
         "aed-dlib",
