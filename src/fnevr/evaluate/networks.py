@@ -1,21 +1,19 @@
 """The networks that metrics look through: what is there is used, what is not is named.
 
-Shapes: B batch, H and W pixels.
+Shapes: N numbers, H and W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from fnevr.errors import FnevrError
-from fnevr.evaluate.aed import absolute_distance, squared_distance
+from fnevr.evaluate.aed import PairMetric, absolute_distance, squared_distance
 from fnevr.evaluate.csim import ArcFaceEmbedder
 from fnevr.evaluate.face_points import FacePoints
 from fnevr.evaluate.fid import PoolFeatures, efficientnet_features, inception_features
@@ -27,7 +25,6 @@ from fnevr.evaluate.psnr import psnr
 from fnevr.evaluate.ssim import ssim
 from fnevr.models.perceptual.efficientnet import EfficientNetLite0
 
-PictureMetric = Callable[[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"]], Float[Tensor, " B"]]
 EVERY_FRAME = ("l1", "psnr", "ssim")  # metrics of pictures that cost nothing
 
 
@@ -71,7 +68,7 @@ class Networks:
         missing: the metrics that cannot be had, with the reason.
     """
 
-    pictures: dict[str, PictureMetric] = field(default_factory=dict)
+    pictures: dict[str, PairMetric] = field(default_factory=dict)
     embedders: dict[str, Embedder] = field(default_factory=dict)
     features: dict[str, PoolFeatures] = field(default_factory=dict)
     points: FacePoints | None = None
