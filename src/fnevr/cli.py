@@ -33,31 +33,28 @@ for command in (
     app.command()(command)
 
 
-_signal: int | None = None
-
-
 def main() -> None:
     """Run the command line."""
-    signal.signal(signal.SIGTERM, _stop)
-    atexit.register(_end)
+    received: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        """Leave by the way of an exception, so that unfinished files are removed."""
+        received.append(number)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    atexit.register(_end, received)
     # What the package logs, the report lists as a warning; once is enough.
     logging.getLogger("fnevr").addHandler(logging.NullHandler())
     app(prog_name="fnevr")
 
 
-def _stop(number: int, _frame: object) -> None:
-    """Leave by the way of an exception, so that unfinished files are removed."""
-    global _signal  # noqa: PLW0603 - handlers have no other place
-    _signal = number
-    sys.exit(128 + number)
-
-
-def _end() -> None:
+def _end(received: list[int]) -> None:
     """End the process; registered first, so that it comes after all else."""
     # Python would search all of PyTorch for cycles before it ends: half a second, for nothing.
     gc.freeze()
-    if _signal is not None:
+    if received:
         # What a signal found running in native code may still run, and abort what is taken apart.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(128 + _signal)
+        os._exit(128 + received[0])

@@ -7,7 +7,7 @@ import pytest
 
 from fnevr.evaluate.head_pose import head_turn, pose_error_deg
 from fnevr.evaluate.jitter import jitter
-from fnevr.evaluate.landmark_distance import landmark_distance
+from fnevr.evaluate.landmark_distance import landmark_distance, mesh_distance
 
 
 def rotation(axis, degrees):
@@ -67,5 +67,8 @@ def test_landmark_distance_is_the_mean_of_both_coordinates_in_pixels_at_256(mesh
     moved = mesh + np.array([1.0, -2.0, 50.0])
     assert landmark_distance(moved, mesh, side=256) == pytest.approx(1.5)
     assert landmark_distance(moved, mesh, side=128) == pytest.approx(3.0)
+    moved[468:] += 100
+    assert mesh_distance(moved, mesh, side=128) == pytest.approx(3.0)  # without the irises
+    moved[468:] -= 100
     # As FOMM's script: the mean of the absolute differences of two arrays.
     assert landmark_distance(moved, mesh, 256) == pytest.approx(np.abs(moved - mesh)[:, :2].mean())

@@ -7,6 +7,7 @@ Bulat and Tzimiropoulos, "How far are we from solving the 2D & 3D Face Alignment
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -37,14 +38,14 @@ class FacePoints:
             FnevrError: if face-alignment is not installed.
             CheckpointError: if a file is missing or another one.
         """
-        try:
-            import face_alignment  # noqa: PLC0415 - an extra of the user's
-        except ImportError as error:
-            raise FnevrError(f"AKD needs 'pip install face-alignment'; {STAND_IN}") from error
+        if find_spec("face_alignment") is None:
+            raise FnevrError(f"AKD needs 'pip install face-alignment'; {STAND_IN}")
         # Checked here, because what is missing would be downloaded and the rest not looked at.
         for name, wanted in (sha256 or SHA256).items():
             remedy = f"AKD needs it: fetch {WEIGHTS_URL}/{name} to that place; {STAND_IN}"
             check_file(hub_file(name), wanted, remedy)
+        import face_alignment  # noqa: PLC0415 - slow, and not there on every machine
+
         self.detector = face_alignment.FaceAlignment(
             face_alignment.LandmarksType.TWO_D, device="cpu", flip_input=False, compile=False
         )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fnevr.models.perceptual.files import check_file, hub_file
-from fnevr.models.perceptual.network import pick_tensors, read_checked
+from fnevr.models.perceptual.network import pick_tensors, read_state
 
 WEIGHTS_NAME = "openface.pth"
 WEIGHTS_URL = "https://github.com/thnkim/OpenFacePytorch"
@@ -120,14 +120,15 @@ class OpenFace(nn.Module):
             f"AED needs OpenFace: take {WEIGHTS_NAME} from {WEIGHTS_URL} to '{cached}' or name the "
             "file by --openface; `aed-dlib` needs no download"
         )
-        weights = read_checked(path, "", remedy)
+        sha256 = check_file(path, "", remedy)
+        weights = read_state(path, remedy)
         network = cls()
         state = network.state_dict()
         names = _their_names(network)
         picked = pick_tensors(
             weights, {theirs: state[ours] for ours, theirs in names.items()}, str(path)
         )
-        network.sha256 = check_file(path, "", remedy)
+        network.sha256 = sha256
         network.load_state_dict(
             state | {ours: picked[theirs] for ours, theirs in names.items()}, strict=True
         )

@@ -8,12 +8,12 @@ import io
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from fnevr.errors import FnevrError
 from fnevr.evaluate.columns import BY_NAME
 from fnevr.evaluate.pose_editing import TURNS_DEG
 from fnevr.evaluate.runner import STILL, Evaluation, predictor_of, turner_of
+from fnevr.evaluate.scorer import to_frames
 
 TILE, NUM_FRAMES, JPEG_QUALITY = 128, 7, 88
 SHOWN_TURNS = [0, 2, 3, 5, 6, 9, 13]  # yaw -30, -10, 10, 30, pitch -20 and 20, roll 20
@@ -40,7 +40,7 @@ def sheet(
             continue
         predict = predictor_of(model, source[0], driver[0], evaluation.settings.protocol)
         image_01 = predict(driving).clamp(0, 1)
-        rows.append([_label(model.name, len(source[0])), *_pictures(image_01)])
+        rows.append([_label(model.name, len(source[0])), *to_frames(image_01)])
     return _grid(rows)
 
 
@@ -53,17 +53,13 @@ def _turned_sheet(
         if model.name == STILL:
             continue
         image_01 = turner_of(model, source)(asked).clamp(0, 1)
-        rows.append([_label(model.name, len(source)), *_pictures(image_01)])
+        rows.append([_label(model.name, len(source)), *to_frames(image_01)])
     return _grid(rows)
 
 
 def _turn_name(angles_deg: Float[np.ndarray, " 3"]) -> str:
     axis = int(np.abs(angles_deg).argmax())
     return f"{('yaw', 'pitch', 'roll')[axis]} {angles_deg[axis]:+.0f}"
-
-
-def _pictures(image_01: Tensor) -> list[UInt8[np.ndarray, "H W 3"]]:
-    return list((image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
 def _grid(rows: list[list[UInt8[np.ndarray, "H W 3"]]]) -> UInt8[np.ndarray, "h w 3"]:

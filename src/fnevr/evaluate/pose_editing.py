@@ -21,6 +21,7 @@ from fnevr.evaluate.scorer import (
     MeasuredFace,
     identity_columns,
     identity_scores,
+    to_frames,
     to_tensor,
 )
 from fnevr.face3d.fitting import fit_landmarks
@@ -89,8 +90,7 @@ class TurnScorer:
         rows = []
         for angles in TURNS_DEG:
             image_01 = turn(angles[None]).clamp(0, 1)
-            rgb = (image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy()
-            rows.append(self._compare(self.meter.faces(rgb)[0], angles))
+            rows.append(self._compare(self.meter.faces(to_frames(image_01))[0], angles))
         return ClipScores({name: [row[name] for row in rows] for name in rows[0]}, {})
 
     def _compare(self, face: MeasuredFace, angles_deg: np.ndarray) -> dict[str, float]:

@@ -46,7 +46,7 @@ class EvaluationSettings:
 
     Attributes:
         protocol: what is generated from what.
-        every: identity, LPIPS and Frechet features look at every n-th frame.
+        every: AKD, AED, CSIM, LPIPS and Frechet features look at every n-th frame.
         seed: of the draw of pairs, and of the intervals.
         pairs_file: for cross-identity, a CSV file with the columns source and driver.
         files: where the standard networks lie.

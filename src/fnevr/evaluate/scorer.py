@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float, UInt8
 
 from fnevr.evaluate.csim import cosine_similarity
+from fnevr.evaluate.face_points import FacePoints
 from fnevr.evaluate.head_pose import head_turn, pose_error_deg
 from fnevr.evaluate.identity import identity_distance
 from fnevr.evaluate.jitter import jitter
-from fnevr.evaluate.landmark_distance import NUM_MESH_POINTS, landmark_distance
+from fnevr.evaluate.landmark_distance import landmark_distance, mesh_distance
 from fnevr.evaluate.networks import EVERY_FRAME, Networks
 from fnevr.evaluate.openness import eye_opening, mouth_opening
 from fnevr.faces.landmarks import NUM_LANDMARKS, Landmarks
@@ -87,11 +88,8 @@ class FaceMeter:
             faces.append(MeasuredFace(track.landmarks, embeddings))
         return faces
 
-    def points(self, video: Video) -> list[Float[np.ndarray, "68 2"] | None]:
+    def points(self, detector: FacePoints, video: Video) -> list[Float[np.ndarray, "68 2"] | None]:
         """Find AKD's points in every n-th frame; None elsewhere and where there is no face."""
-        detector = self.networks.points
-        if detector is None:
-            return [None] * len(video)
         return [
             detector.find(rgb) if index % self.every == 0 else None
             for index, rgb in enumerate(video)
@@ -142,8 +140,9 @@ class ClipScorer:
         self.start = self.meter.faces(source[None])[0]
         self.reference = self.meter.faces(reference[None])[0]
         self.real = self.meter.faces(driving)
-        self.has_akd = is_target and networks.points is not None
-        self.real_points = self.meter.points(driving) if self.has_akd else []
+        self.detector = networks.points if is_target else None
+        if self.detector is not None:
+            self.real_points = self.meter.points(self.detector, driving)
 
     def score(self, predict: Predictor) -> ClipScores:
         """Predict every driving frame and score it."""
@@ -156,13 +155,14 @@ class ClipScorer:
             image_01 = predict(batch).clamp(0, 1)
             if self.is_target:
                 self._score_pictures(values, image_01, to_tensor(batch), start)
-            generated += list((image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy())
+            generated += list(to_frames(image_01))
         video = np.stack(generated)
         faces = self.meter.faces(video)
         rows = [self._compare(*pair) for pair in zip(faces, self.real, strict=True)]
         values |= {name: [row[name] for row in rows] for name in rows[0]}
-        if self.has_akd:
-            pairs = zip(self.meter.points(video), self.real_points, strict=True)
+        if self.detector is not None:
+            found = self.meter.points(self.detector, video)
+            pairs = zip(found, self.real_points, strict=True)
             values["akd"] = [self._akd(*pair) for pair in pairs]
         values["jitter"] = jitter(_stacked(faces), _stacked(self.real), self.side).tolist()
         return ClipScores(values, self.meter.features(video))
@@ -203,9 +203,7 @@ class ClipScorer:
         if real.landmarks is None:
             return scores
         if self.is_target:
-            scores["akd-mediapipe"] = landmark_distance(
-                face.landmarks[:NUM_MESH_POINTS], real.landmarks[:NUM_MESH_POINTS], self.side
-            )
+            scores["akd-mediapipe"] = mesh_distance(face.landmarks, real.landmarks, self.side)
         if self.start.landmarks is not None and self.reference.landmarks is not None:
             scores["pose_error"] = pose_error_deg(
                 head_turn(self.start.landmarks, face.landmarks),
@@ -242,6 +240,11 @@ def identity_scores(face: MeasuredFace, wanted: MeasuredFace) -> dict[str, float
 def to_tensor(frames: UInt8[np.ndarray, "B H W 3"]) -> Float[torch.Tensor, "B 3 H W"]:
     """Turn frames into pictures in [0, 1]."""
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+
+
+def to_frames(image_01: Float[torch.Tensor, "B 3 H W"]) -> UInt8[np.ndarray, "B H W 3"]:
+    """Turn pictures in [0, 1] into frames."""
+    return (image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def _stacked(faces: list[MeasuredFace]) -> Float[np.ndarray, "T 478 3"]:

@@ -43,13 +43,26 @@ def read_checked(path: Path, sha256: str, remedy: str) -> dict[str, object]:
 
     Args:
         path: the file.
-        sha256: its SHA-256 in hexadecimal digits, or the first of them; "" takes any file.
+        sha256: its SHA-256 in hexadecimal digits, or the first of them.
         remedy: what to do about a wrong file, for the message.
 
     Raises:
         CheckpointError: if the file is missing, another one, damaged, or no state dict.
     """
     check_file(path, sha256, remedy)
+    return read_state(path, remedy)
+
+
+def read_state(path: Path, remedy: str) -> dict[str, object]:
+    """Read a state dict that `torch.save` wrote, whatever file it is.
+
+    Args:
+        path: the file.
+        remedy: what to do about a wrong file, for the message.
+
+    Raises:
+        CheckpointError: if the file is damaged or no state dict.
+    """
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, UnpicklingError, ValueError, KeyError) as error:
