@@ -36,7 +36,7 @@ then over clips. Frame 0 itself is not scored: repeating it would score infinity
 
 The 20 clips show people who are in no training clip. But the checkpoint and the shift of the
 composite's mask that shipped were chosen on these same clips (`docs/decisions.md`), so the gains
-below are somewhat better than those on clips that nobody chose by.
+below are probably somewhat larger than on clips by which nothing was chosen.
 
 - still: frame 0 repeated. Clips below 21 dB count as moving.
 - What each column is, `fnevr evaluate` prints in its report (`src/fnevr/evaluate/columns.py`).
