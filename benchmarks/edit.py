@@ -15,8 +15,8 @@ import torch
 import typer
 
 from fnevr import Animator
+from fnevr.animation.source import Framing
 from fnevr.media.image import read_image
-from fnevr.source import Framing
 
 COUNT = 30
 

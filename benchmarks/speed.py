@@ -20,10 +20,10 @@ import torch
 import typer
 
 from fnevr import Animator
+from fnevr.animation.source import Framing, generate, prepare
+from fnevr.config.presets import asset
 from fnevr.media.image import read_image
-from fnevr.presets import asset
-from fnevr.report import versions
-from fnevr.source import Framing, generate, prepare
+from fnevr.versions import versions
 
 
 def main(

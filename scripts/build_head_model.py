@@ -29,13 +29,13 @@ from head_mesh import (
 )
 from safetensors.torch import load_file, save_file
 
+from fnevr.config.presets import asset
 from fnevr.data.cropped import read_table
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.landmarks import FaceMesh
 from fnevr.faces.tracker import FaceTracker
 from fnevr.media.files import atomic_path
 from fnevr.media.video import open_video
-from fnevr.presets import asset
 
 FRAMES_PER_CLIP, FRAMES_PER_PERSON = 24, 48
 NUM_SHAPE, NUM_EXPRESSION = 60, 50

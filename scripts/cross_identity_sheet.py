@@ -13,9 +13,9 @@ import numpy as np
 import typer
 
 from fnevr import Animator
-from fnevr.driving import face_crops
+from fnevr.animation.face_crops import face_crops
+from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.find import find_face
-from fnevr.media.crop import crop, crop_box
 from fnevr.media.image import read_image, write_image
 from fnevr.media.video import open_video
 

@@ -20,6 +20,7 @@ import typer
 from einops import rearrange
 from torch import Tensor
 
+from fnevr.animation.source import to_image_01
 from fnevr.data.clips import load_clips
 from fnevr.face3d.camera import signed_points
 from fnevr.face3d.fitting import Fit, fit_landmarks
@@ -29,7 +30,6 @@ from fnevr.face3d.raster import rasterize
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.models.lite import FNeVRLite
 from fnevr.models.volume import ray_weights
-from fnevr.source import to_image_01
 
 EVERY = 30
 

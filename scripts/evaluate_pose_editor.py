@@ -21,18 +21,19 @@ import torch
 import typer
 
 from fnevr import Animator
+from fnevr.animation.edit import AXES, HeadTurn
+from fnevr.animation.source import Framing
 from fnevr.data.clips import load_clips
-from fnevr.driving import Picture
-from fnevr.edit import AXES, HeadTurn
 from fnevr.errors import FaceError
-from fnevr.evaluate.identity import IdentityEmbedder, identity_distance
+from fnevr.evaluate.metrics.embedding_distance import embedding_distance
+from fnevr.evaluate.networks.dlib_face import DlibEmbedder
+from fnevr.evaluate.protocols import Picture
 from fnevr.face3d.fitting import Fit, fit_landmarks
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
 from fnevr.face3d.raster import rasterize
 from fnevr.faces.find import find_face
 from fnevr.geometry.rotations import head_rotations
 from fnevr.media.image import read_image
-from fnevr.source import Framing
 
 RANGE_DEG = {"yaw": 30, "pitch": 20, "roll": 20}
 STEP_DEG, NEAR_DEG, IDENTITY_YAW = 5, 20, 15
@@ -85,7 +86,7 @@ def measure(source: tuple[str, str], model: str) -> Measured:
         before, landmarks = fitted(head, view)
     except FaceError:
         return found
-    embedder = IdentityEmbedder()
+    embedder = DlibEmbedder()
     own = embedder.embed(view, landmarks)
     for axis, angle in commands():
         start = time.perf_counter()
@@ -99,10 +100,10 @@ def measure(source: tuple[str, str], model: str) -> Measured:
         yaw, pitch, roll = (after.angles_deg - before.angles_deg)[0].tolist()
         found.rows.append((axis, angle, (yaw, pitch, roll)))
         if AXES[axis] == "yaw" and abs(angle) == IDENTITY_YAW:
-            edited = identity_distance(embedder.embed(output, landmarks), own)
+            edited = embedding_distance(embedder.embed(output, landmarks), own)
             warped = turned_texture(head, before, view, angle)
             try:
-                mesh = identity_distance(embedder.embed(warped, fitted(head, warped)[1]), own)
+                mesh = embedding_distance(embedder.embed(warped, fitted(head, warped)[1]), own)
             except FaceError:
                 mesh = float("nan")
             found.identity.append((edited, mesh))

@@ -21,8 +21,8 @@ from fnevr.face3d.camera import WeakPerspective
 from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks
 from fnevr.face3d.head_model import HeadModel, HeadParameters
 from fnevr.face3d.raster import normal_map, overlay_picture, rasterize
+from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.find import find_face
-from fnevr.media.crop import crop, crop_box
 from fnevr.media.image import read_image, write_image
 from fnevr.media.video import open_video
 

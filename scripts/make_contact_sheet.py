@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from fnevr.errors import FnevrError
+from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.find import find_face
-from fnevr.media.crop import crop, crop_box
 from fnevr.media.image import check_image_target, read_image, write_image
 from fnevr.media.video import open_video
 

@@ -15,8 +15,8 @@ from typing import Annotated
 
 import typer
 
+from fnevr.config.presets import resolve_model
 from fnevr.models.lite import FNeVRLite
-from fnevr.presets import resolve_model
 from fnevr.train.start import with_new_generator
 
 app = typer.Typer(add_completion=False)

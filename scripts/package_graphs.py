@@ -19,8 +19,8 @@ import onnx
 import typer
 from onnx import helper, numpy_helper
 
+from fnevr.config.presets import resolve_model
 from fnevr.models import load_model
-from fnevr.presets import resolve_model
 from fnevr.runtime.export import write_graphs
 from fnevr.runtime.graphs import FOLDER
 from fnevr.runtime.quantize import Calibration

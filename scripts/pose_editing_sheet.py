@@ -13,8 +13,8 @@ import numpy as np
 import typer
 
 from fnevr import Animator
+from fnevr.animation.source import Framing
 from fnevr.media.image import read_image, write_image
-from fnevr.source import Framing
 
 YAWS, PITCHES = (-30, -20, -10, 0, 10, 20, 30), (15, 0, -15)
 

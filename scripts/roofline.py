@@ -22,10 +22,10 @@ import typer
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fnevr.evaluate.complexity import config_of
+from fnevr.cost.bench import machine_name
+from fnevr.cost.ceilings import measure_ceilings, seconds
+from fnevr.cost.complexity import config_of
 from fnevr.models import ARCHITECTURES
-from fnevr.runtime.bench import machine_name
-from fnevr.runtime.ceilings import measure_ceilings, seconds
 from fnevr.runtime.folding import fold
 
 REPEATS = 5

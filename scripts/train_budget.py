@@ -27,10 +27,10 @@ from typing import Any
 import torch
 from PIL import Image
 
+from fnevr.config.presets import resolve_model
 from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import FnevrError
 from fnevr.models.lite import FNeVRLite
-from fnevr.presets import resolve_model
 from fnevr.train.guard import DivergenceError
 from fnevr.train.launch import make_trainer
 from fnevr.train.log import Record

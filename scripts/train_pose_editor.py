@@ -9,9 +9,9 @@ from pathlib import Path
 
 import typer
 
+from fnevr.config.presets import resolve_model
 from fnevr.data.clips import load_clips
 from fnevr.models import load_model
-from fnevr.presets import resolve_model
 from fnevr.train.pose_editor import measure_frames, measure_response, train_pose_editor
 
 

@@ -18,7 +18,7 @@ from fnevr.data.cropped import read_table
 from fnevr.data.manifest import Split
 from fnevr.evaluate.clips import find_clips
 from fnevr.evaluate.columns import BY_NAME, clip_value
-from fnevr.evaluate.openness import correlation, pooled_correlation, pooled_slope
+from fnevr.evaluate.metrics.openness import correlation, pooled_correlation, pooled_slope
 from fnevr.evaluate.plots import sheet as draw_sheet
 from fnevr.evaluate.reconstruction import MOVING_BELOW_DB
 from fnevr.evaluate.runner import STILL, Evaluation, run_evaluation

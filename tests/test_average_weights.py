@@ -5,7 +5,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from fnevr.config import LiteConfig
+from fnevr.config.models import LiteConfig
 from fnevr.models import load_model
 from fnevr.models.lite import FNeVRLite
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from media_clips import make_video
+from support.media_clips import make_video
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -195,7 +195,7 @@ def test_a_fault_of_ours_exits_with_1_and_says_where_to_report(here, monkeypatch
     def fail(*_arguments, **_options):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("fnevr.animate.Animator.animate", fail)
+    monkeypatch.setattr("fnevr.animation.animator.Animator.animate", fail)
     result = run(*WHOLE)
     assert result.exit_code == 1
     assert "our fault: ZeroDivisionError: oops" in result.stderr
@@ -208,7 +208,7 @@ def test_an_interrupt_exits_with_130(here, monkeypatch):
     def interrupt(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fnevr.animate.Animator.animate", interrupt)
+    monkeypatch.setattr("fnevr.animation.animator.Animator.animate", interrupt)
     result = run(*WHOLE)
     assert result.exit_code == 130
     assert "nothing was written" in result.stderr

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from media_clips import make_video
+from support.media_clips import make_video
 
 from fnevr.media.image import read_image, write_image
 

@@ -6,8 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fnevr.animate import Animator, Report
-    from fnevr.edit import PoseEditor
+    from fnevr.animation.animator import Animator
+    from fnevr.animation.edit import PoseEditor
+    from fnevr.animation.report import Report
     from fnevr.errors import CheckpointError, FaceError, FnevrError, MediaError
     from fnevr.geometry.keypoints import Keypoints
     from fnevr.models.fnevr import FNeVR
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME_OF_NAME = {
-    "Animator": "fnevr.animate",
-    "PoseEditor": "fnevr.edit",
-    "Report": "fnevr.animate",
+    "Animator": "fnevr.animation.animator",
+    "PoseEditor": "fnevr.animation.edit",
+    "Report": "fnevr.animation.report",
     "CheckpointError": "fnevr.errors",
     "FaceError": "fnevr.errors",
     "FnevrError": "fnevr.errors",

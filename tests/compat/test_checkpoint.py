@@ -10,7 +10,7 @@ import torch
 
 from fnevr.compat import convert, export_checkpoint, load_checkpoint
 from fnevr.compat.names import LAYOUTS
-from fnevr.config import fomm_config
+from fnevr.config.models import fomm_config
 from fnevr.errors import CheckpointError
 from fnevr.models import FOMM, FNeVR, load_model
 

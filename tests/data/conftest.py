@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from data_rows import make_row
-from raw_videos import QUICK, write_raw_videos
+from support.data_rows import make_row
+from support.raw_videos import QUICK, write_raw_videos
 
 from fnevr.data.manifest import clip_path, write_manifest
 from fnevr.data.prepare import prepare

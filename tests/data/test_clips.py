@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from data_rows import make_row
+from support.data_rows import make_row
 
 from fnevr.data.clips import Clip, Frames, load_clips, to_signed
 from fnevr.data.manifest import clip_path, write_manifest

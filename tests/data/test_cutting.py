@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from face_tracks import make_track, still
-from media_clips import make_video
 from PIL import Image, ImageFilter
+from support.face_tracks import make_track, still
+from support.media_clips import make_video
 
 from fnevr.data.cutting import BLURRED, ENDS_EARLY, TOO_DARK, face_quality, plan_cuts, write_cuts
 from fnevr.data.manifest import CLIPS, clip_path

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from data_rows import make_row
 from pydantic import ValidationError
+from support.data_rows import make_row
 
 from fnevr.data.manifest import MANIFEST, read_manifest, write_manifest
 from fnevr.errors import MediaError

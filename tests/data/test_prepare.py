@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 import pytest
-from media_clips import make_video
-from raw_videos import QUICK, talking_frames, write_raw_videos
+from support.media_clips import make_video
+from support.raw_videos import QUICK, talking_frames, write_raw_videos
 from typer.testing import CliRunner
 
 from fnevr.cli import app
@@ -25,8 +25,8 @@ from fnevr.data.pairs import PairSampler
 from fnevr.data.prepare import prepare
 from fnevr.data.settings import PrepareReport, PrepareSettings, make_settings
 from fnevr.errors import FnevrError, MediaError
+from fnevr.faces.crop import SIDE_PER_FACE
 from fnevr.geometry.patches import FacePatches
-from fnevr.media.crop import SIDE_PER_FACE
 
 
 def contents(folder):

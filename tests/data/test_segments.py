@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from face_tracks import make_track, still
+from support.face_tracks import make_track, still
 
 from fnevr.data.segments import (
     CUT_OFF,
@@ -18,7 +18,7 @@ from fnevr.data.segments import (
     plan_clips,
 )
 from fnevr.data.settings import PrepareSettings
-from fnevr.media.crop import SIDE_PER_FACE, crop_box
+from fnevr.faces.crop import SIDE_PER_FACE, crop_box
 
 SETTINGS = PrepareSettings(min_seconds=0.4, max_seconds=4.0, min_frames=8)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from data_rows import make_row
+from support.data_rows import make_row
 
 from fnevr.data.split import assign_splits, identity_place
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from media_clips import make_video
-from raw_videos import talking_frames
+from support.media_clips import make_video
+from support.raw_videos import talking_frames
 
 from fnevr.data.sources import Span
 from fnevr.data.tracking import CutDetector, is_in, track_spans

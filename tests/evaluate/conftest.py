@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from fnevr.config import LiteConfig
+from fnevr.config.models import LiteConfig
+from fnevr.config.presets import asset
 from fnevr.media.image import read_image
 from fnevr.models.lite import FNeVRLite
-from fnevr.presets import asset
 
 
 @pytest.fixture(scope="session")

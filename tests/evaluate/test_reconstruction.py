@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fnevr.config import LiteConfig
+from fnevr.config.models import LiteConfig
 from fnevr.data.clips import Clip
-from fnevr.evaluate.psnr import psnr
+from fnevr.evaluate.metrics.psnr import psnr
 from fnevr.evaluate.reconstruction import ClipScore, score_clip, summarize
 from fnevr.geometry.patches import FacePatches
 from fnevr.train.start import new_model

@@ -15,15 +15,15 @@ from fnevr.cli import app
 from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.evaluate import runner
 from fnevr.evaluate.clips import find_clips
-from fnevr.evaluate.l1 import l1
-from fnevr.evaluate.networks import Networks
-from fnevr.evaluate.psnr import psnr
+from fnevr.evaluate.metrics.l1 import l1
+from fnevr.evaluate.metrics.psnr import psnr
+from fnevr.evaluate.networks.available import Networks
 from fnevr.evaluate.published import published_tables
 from fnevr.evaluate.report import table_text, write_report
 from fnevr.evaluate.runner import EvaluationSettings, choose_models, run_evaluation
 from fnevr.evaluate.scorer import ClipScorer
 from fnevr.evaluate.summary import summarize_evaluation
-from fnevr.media.video import VideoWriter
+from fnevr.media.writer import VideoWriter
 
 
 def simple_networks(_files):

@@ -5,18 +5,18 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
+from fnevr.config.presets import resolve_model
 from fnevr.data.clips import Clip
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.evaluate.clips import EvaluationClip
 from fnevr.evaluate.columns import COLUMNS, clip_value
-from fnevr.evaluate.fid import frechet_distance
-from fnevr.evaluate.networks import NetworkFiles, Networks, load_networks
+from fnevr.evaluate.metrics.fid import frechet_distance
+from fnevr.evaluate.networks.available import NetworkFiles, Networks, load_networks
 from fnevr.evaluate.protocols import Pair, make_pairs, model_predictor, still_predictor
 from fnevr.evaluate.reconstruction import score_clip
 from fnevr.evaluate.scorer import ClipScorer, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
 from fnevr.models.lite import FNeVRLite
-from fnevr.presets import resolve_model
 
 
 class MeanColour:

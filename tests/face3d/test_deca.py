@@ -2,19 +2,19 @@
 
 import json
 
-import flame_files
 import numpy as np
 import pytest
 import torch
+from support import flame_files
 from typer.testing import CliRunner
 
 from fnevr.cli import app
+from fnevr.config.presets import asset
 from fnevr.errors import CheckpointError
 from fnevr.face3d.deca import DecaEncoder, face_region
 from fnevr.face3d.head_model import HeadModel
 from fnevr.faces.find import find_face
 from fnevr.media.image import read_image
-from fnevr.presets import asset
 
 
 @pytest.fixture(scope="module")

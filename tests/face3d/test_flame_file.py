@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from flame_files import FakePackages, random_arrays, write
+from support.flame_files import FakePackages, random_arrays, write
 
 from fnevr.errors import CheckpointError
 from fnevr.face3d import HeadModel

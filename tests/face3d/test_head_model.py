@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import smplx
 import torch
-from flame_files import random_arrays, write
+from support.flame_files import random_arrays, write
 
 from fnevr.face3d import HeadModel, HeadParameters
 

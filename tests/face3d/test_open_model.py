@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fnevr.config.presets import ASSETS
 from fnevr.errors import CheckpointError
 from fnevr.face3d import HeadModel
 from fnevr.face3d.head_model import JOINT_NAMES, OPEN_MODEL
 from fnevr.geometry.patches import FacePatches
-from fnevr.presets import ASSETS
 
 NOSE, FOREHEAD, CHIN, UPPER_LIP, LOWER_LIP = 4, 10, 152, 13, 14
 RIGHT_IRIS, LEFT_IRIS = 468, 473  # the person's

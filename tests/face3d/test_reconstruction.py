@@ -9,12 +9,12 @@ import trimesh
 from typer.testing import CliRunner
 
 from fnevr.cli import app
+from fnevr.config.presets import asset
 from fnevr.errors import FaceError, FnevrError
 from fnevr.face3d.camera import signed_points
 from fnevr.face3d.mesh_feature import mesh_feature
 from fnevr.face3d.reconstruction import reconstruct, reconstruct_file, reconstruct_video
 from fnevr.media.image import read_image, write_image
-from fnevr.presets import asset
 
 NOSE = 1
 

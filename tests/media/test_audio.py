@@ -6,7 +6,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from media_clips import (
+from PIL import Image
+from support.media_clips import (
     beep_times,
     beeping_sound,
     left_behind,
@@ -15,11 +16,11 @@ from media_clips import (
     quadrants,
     read_sound,
 )
-from PIL import Image
 
 from fnevr.errors import MediaError
 from fnevr.media.audio import has_audio
-from fnevr.media.video import VideoWriter, open_video
+from fnevr.media.video import open_video
+from fnevr.media.writer import VideoWriter
 
 RATE = Fraction(30000, 1001)
 FRAME = float(1 / RATE)

@@ -1,8 +1,17 @@
 import jaxtyping
 import numpy as np
 import pytest
-from media_clips import BLUE, GRAY, GREEN, RED, assert_colors, corners, left_behind, quadrants
 from PIL import Image, ImageCms
+from support.media_clips import (
+    BLUE,
+    GRAY,
+    GREEN,
+    RED,
+    assert_colors,
+    corners,
+    left_behind,
+    quadrants,
+)
 
 from fnevr.errors import MediaError
 from fnevr.media import image as image_module

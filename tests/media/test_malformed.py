@@ -14,12 +14,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from media_clips import beeping_sound, make_sound, make_video, quadrants
 from PIL import Image
+from support.media_clips import beeping_sound, make_sound, make_video, quadrants
 
 from fnevr.errors import MediaError
 from fnevr.media.image import read_image, write_image
-from fnevr.media.video import VideoWriter, open_video
+from fnevr.media.video import open_video
+from fnevr.media.writer import VideoWriter
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), dtype=np.uint8)
 TEXT = "Dear diary,\ntoday I filmed nothing at all.\n" * 50

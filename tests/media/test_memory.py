@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from media_clips import beeping_sound, make_video
+from support.media_clips import beeping_sound, make_video
 
 SIZE = (288, 360, 3)
 SHORT, LONG = 150, 1000  # the short one already fills the queues of both codecs

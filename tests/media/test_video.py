@@ -5,7 +5,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from media_clips import (
+from PIL import Image
+from support.media_clips import (
     BLUE,
     GRAY,
     GREEN,
@@ -16,7 +17,6 @@ from media_clips import (
     make_video,
     quadrants,
 )
-from PIL import Image
 
 from fnevr.errors import MediaError
 from fnevr.media.reader import nearest_rate

@@ -9,7 +9,7 @@ import av
 import jaxtyping
 import numpy as np
 import pytest
-from media_clips import (
+from support.media_clips import (
     BLUE,
     GRAY,
     GREEN,
@@ -24,8 +24,8 @@ from media_clips import (
 
 from fnevr.errors import MediaError
 from fnevr.media import writer as writer_module
-from fnevr.media.video import VideoWriter, check_video_target, open_video
-from fnevr.media.writer import clock_for
+from fnevr.media.video import open_video
+from fnevr.media.writer import VideoWriter, check_video_target, clock_for
 
 COLORS = [RED, GREEN, BLUE, GRAY]
 KILLED_WHILE_WRITING = """

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import formula
+from support import formula
 
 from fnevr import Animator
+from fnevr.animation.keypoint_track import KeypointTrack, save_track
 from fnevr.compat import convert, export_checkpoint, load_checkpoint
 from fnevr.compat.baseline_names import DEPTH
-from fnevr.config import DaGANConfig, EncoderConfig, FaceVid2VidConfig, dagan_config
+from fnevr.config.models import DaGANConfig, FaceVid2VidConfig, dagan_config
+from fnevr.config.stages import EncoderConfig
 from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import ARCHITECTURES, DaGAN, load_model
 from fnevr.models.baselines.depth import DepthNetwork
 from fnevr.models.baselines.head_pose import expected_degrees, rotation
-from fnevr.motion_track import MotionTrack, save_motion
 
 NAMES = ("dagan", "dagan-spade", "face-vid2vid", "face-vid2vid-s")
 
@@ -113,7 +114,7 @@ def test_motion_without_a_source_is_refused(vid2vid, tmp_path):
     with pytest.raises(FnevrError, match="cannot be recorded without one"):
         animator.record(tmp_path / "clip.mp4", tmp_path / "track.safetensors")
     keypoints = Keypoints(torch.zeros(2, 3, 2), torch.eye(2).expand(2, 3, 2, 2))
-    save_motion(tmp_path / "track.safetensors", MotionTrack(keypoints, Fraction(25), "lite"))
+    save_track(tmp_path / "track.safetensors", KeypointTrack(keypoints, Fraction(25), "lite"))
     with (
         pytest.raises(MediaError, match="depend on the source: drive it with a video"),
         animator.drivers.open(tmp_path / "track.safetensors", crop=False),

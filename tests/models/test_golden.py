@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from golden import formula
+from support import formula
 
 from fnevr.compat import load_checkpoint
 from fnevr.geometry.keypoints import Keypoints

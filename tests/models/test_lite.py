@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 
-from fnevr.config import MODEL_CONFIG, LiteConfig
+from fnevr.config.models import MODEL_CONFIG, LiteConfig
 from fnevr.errors import CheckpointError
 from fnevr.geometry.flow import centre_grid, flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fnevr.config import base_config
+from fnevr.config.models import base_config
 from fnevr.errors import CheckpointError
 from fnevr.models import FOMM, FNeVR, load_model
 

@@ -12,12 +12,12 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
-from prepared import prepared_clips
+from support.prepared import prepared_clips
 
-from fnevr.animate import Animator
+from fnevr.animation.animator import Animator
+from fnevr.config.folder import WEIGHTS_NAME
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.models import ARCHITECTURES
-from fnevr.models.weights import WEIGHTS_NAME
 from fnevr.runtime import sessions
 from fnevr.runtime.engine import EngineName
 from fnevr.runtime.export import OPSET, export

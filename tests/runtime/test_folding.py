@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from settled import settled
+from support.settled import settled
 from torch import nn
 from torch.nn import functional as F
 

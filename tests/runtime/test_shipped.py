@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from fnevr.animation.source import Framing, prepare
+from fnevr.config.presets import asset, resolve_model
 from fnevr.media.image import read_image
 from fnevr.models import load_model
-from fnevr.presets import asset, resolve_model
 from fnevr.runtime.engine import EngineName
 from fnevr.runtime.load import load_engine
 from fnevr.runtime.sessions import choose_engine
-from fnevr.source import Framing, prepare
 
 
 def test_shipped_graphs_draw_what_the_shipped_weights_draw(record_property):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fnevr.config import LiteConfig
+from fnevr.config.models import LiteConfig
 from fnevr.data.clips import Clip
 from fnevr.data.manifest import ClipRow, Split, clip_path, write_manifest
 from fnevr.data.pairs import PairSampler

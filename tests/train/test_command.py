@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from media_clips import make_video
+from support.media_clips import make_video
 from typer.testing import CliRunner
 
 from fnevr.cli import app
+from fnevr.config.presets import asset
 from fnevr.media.image import read_image
 from fnevr.models import load_model
-from fnevr.presets import asset
 from fnevr.train.recipe import RECIPES
 
 SMALL = ("--device", "cpu", "--batch-size", "2", "--set", "window=32")

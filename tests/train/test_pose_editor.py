@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fnevr.config import LiteConfig
+from fnevr.config.models import LiteConfig
 from fnevr.data.clips import Clip
 from fnevr.errors import FaceError
 from fnevr.face3d.camera import WeakPerspective

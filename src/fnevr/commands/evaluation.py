@@ -82,7 +82,7 @@ def evaluate(
     What is interrupted goes on when the same command is run again.
     """
     with answering_for_errors({"--data": data, "--report": report, "--pairs": pairs}):
-        from fnevr.evaluate.networks import NetworkFiles
+        from fnevr.evaluate.networks.available import NetworkFiles
         from fnevr.evaluate.report import PAGE, table_text, write_report
         from fnevr.evaluate.runner import EvaluationSettings, run_evaluation
         from fnevr.progress import progress_bar
@@ -132,8 +132,8 @@ def complexity(
     with answering_for_errors({"--json": json_file}):
         from dataclasses import asdict
 
-        from fnevr.evaluate.complexity import NAMES, complexity_table, measure_complexity
-        from fnevr.rendering import check_device
+        from fnevr.animation.frames import check_device
+        from fnevr.cost.complexity import NAMES, complexity_table, measure_complexity
 
         where = check_device(device or "cpu")
         rows = [measure_complexity(name, repeats=repeats, device=where) for name in model or NAMES]
@@ -168,10 +168,10 @@ def bench(
     Run it on an idle machine. OMP_NUM_THREADS says how many threads all engines use.
     """
     with answering_for_errors({"--model": model}):
+        from fnevr.animation.frames import check_device
+        from fnevr.cost.bench import bench as run_bench
+        from fnevr.cost.bench import bench_table, default_device
         from fnevr.progress import progress_bar
-        from fnevr.rendering import check_device
-        from fnevr.runtime.bench import bench as run_bench
-        from fnevr.runtime.bench import bench_table, default_device
         from fnevr.runtime.engine import ENGINES, PRECISIONS
 
         where = check_device(device or default_device())

@@ -24,8 +24,8 @@ from fnevr.commands.options import (
 from fnevr.errors import FnevrError
 
 if TYPE_CHECKING:
-    from fnevr.animate import Animator
-    from fnevr.report import Report
+    from fnevr.animation.animator import Animator
+    from fnevr.animation.report import Report
     from fnevr.runtime.engine import EngineChoice, Precision
 
 Yaw = Annotated[
@@ -106,7 +106,7 @@ def animate(
         reference = _best_frame("auto" if best_frame is None else best_frame)
         check_json(json_file, output)
 
-        from fnevr.presets import asset
+        from fnevr.config.presets import asset
         from fnevr.progress import progress_bar
 
         source = source or asset("portrait.jpg")
@@ -201,7 +201,7 @@ def edit(
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
         check_json(json_file, output)
 
-        from fnevr.edit import Sweep
+        from fnevr.animation.edit import Sweep
         from fnevr.progress import progress_bar
 
         chosen = None if sweep is None else Sweep.parse(sweep)
@@ -309,7 +309,7 @@ def _load(model: str, device: str | None, engine: EngineChoice, precision: Preci
     start_loading(model, device, engine, precision)
     gc.disable()  # nothing that imports make is garbage: a sixth of their time
 
-    from fnevr.animate import Animator
+    from fnevr.animation.animator import Animator
 
     gc.enable()
     return Animator.from_pretrained(model, device=device, engine=engine, precision=precision)

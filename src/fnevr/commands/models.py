@@ -218,7 +218,7 @@ def export(
 ) -> None:
     """Copy a model with graphs (ONNX) for the engines onnx, openvino and tensorrt."""
     with answering_for_errors({"MODEL": model, "FOLDER": out_dir, "--calibration": calibration}):
-        from fnevr.presets import resolve_model
+        from fnevr.config.presets import resolve_model
         from fnevr.progress import progress_bar
         from fnevr.runtime.export import export as export_model
         from fnevr.runtime.quantize import LEAST_PSNR_DB
@@ -237,7 +237,7 @@ def export(
 def models(json_file: Json = None) -> None:
     """List the presets, and whether their weights are here."""
     with answering_for_errors({}):
-        from fnevr.presets import PRESETS, is_installed
+        from fnevr.config.presets import PRESETS, is_installed
 
         rows = [
             {

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from fnevr.compat.names import LAYOUTS, Layout
-from fnevr.config import AnyConfig
+from fnevr.config.models import AnyConfig
 from fnevr.errors import CheckpointError
 from fnevr.models import ARCHITECTURES, PortraitModel
 from fnevr.models.weights import describe_problems, tensor_problems

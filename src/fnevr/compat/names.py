@@ -5,9 +5,7 @@ A tensor's name starts with exactly one prefix of its table; what follows is the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from fnevr.compat.baseline_names import (
     DAGAN,
@@ -17,15 +15,8 @@ from fnevr.compat.baseline_names import (
     Row,
     residual_spade_decoder,
 )
-from fnevr.config import (
-    AnyConfig,
-    base_config,
-    dagan_config,
-    dagan_spade_config,
-    face_vid2vid_config,
-    face_vid2vid_s_config,
-    fomm_config,
-)
+from fnevr.config.models import AnyConfig
+from fnevr.config.presets import find_preset
 
 DETECTOR: tuple[Row, ...] = (
     ("kp_detector", "predictor.encoder.down_blocks.", "detector.hourglass.down."),
@@ -100,15 +91,21 @@ class Layout:
 
     Attributes:
         name: of the layout.
-        config: makes the configuration of the released model.
+        preset: the name of the released model in `fnevr.config.presets`.
         signature: a prefix in the generator that no layout after this one has.
         rows: the table of names.
     """
 
     name: str
-    config: Callable[[], AnyConfig]
+    preset: str
     signature: str
     rows: tuple[Row, ...]
+
+    def config(self) -> AnyConfig:
+        """Return the configuration of the released model."""
+        preset = find_preset(self.preset)
+        assert preset is not None
+        return (preset.released_config or preset.config)()
 
     @property
     def architecture(self) -> str:
@@ -138,33 +135,33 @@ class Layout:
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "fnevr",
-        partial(base_config, "inclusive"),
+        "base",
         "Render_model.",
         (*DETECTOR, *MOTION, *ENCODER, *RENDERER, *SPADE_DECODER),
     ),
     Layout(
         "dagan-spade",
-        dagan_spade_config,
+        "dagan-spade",
         "decoder.compress.",
         (*DETECTOR, *MOTION, *ENCODER, *DAGAN, *DAGAN_SPADE_DECODER),
     ),
     Layout(
         "dagan",
-        dagan_config,
+        "dagan",
         "src_first.",
         (*DETECTOR, *MOTION, *ENCODER, *DAGAN, *RESIDUAL_DECODER),
     ),
     Layout(
         "face-vid2vid-s",
-        face_vid2vid_s_config,
+        "face-vid2vid-s",
         "decoder.G_middle_",
         (*FACE_VID2VID, *residual_spade_decoder("decoder.", num_middle_blocks=6)),
     ),
     Layout(
         "face-vid2vid",
-        face_vid2vid_config,
+        "face-vid2vid",
         "resblocks_3d.",
         (*FACE_VID2VID, *FACE_VID2VID_DECODER),
     ),
-    Layout("fomm", fomm_config, "bottleneck.", (*DETECTOR, *MOTION, *ENCODER, *RESIDUAL_DECODER)),
+    Layout("fomm", "fomm", "bottleneck.", (*DETECTOR, *MOTION, *ENCODER, *RESIDUAL_DECODER)),
 )

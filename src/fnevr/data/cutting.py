@@ -20,8 +20,8 @@ from fnevr.data.settings import SIZE, PrepareSettings
 from fnevr.data.sources import Span
 from fnevr.data.store import encode_frame, write_clip
 from fnevr.data.tracking import FaceTrack
+from fnevr.faces.crop import crop
 from fnevr.faces.landmarks import NUM_MESH
-from fnevr.media.crop import crop
 from fnevr.media.reader import VideoReader
 
 BLURRED, TOO_DARK, ENDS_EARLY = "blurred", "too dark", "video ends early"

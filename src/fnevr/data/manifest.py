@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError
 
-from fnevr.config import FrozenConfig
+from fnevr.config.stages import FrozenConfig
 from fnevr.errors import MediaError
 from fnevr.media.files import atomic_path
 

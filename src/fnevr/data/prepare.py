@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from fnevr.config import FrozenConfig
+from fnevr.config.stages import FrozenConfig
 from fnevr.data.cropped import plan_cropped, store_cropped
 from fnevr.data.cutting import plan_cuts, write_cuts
 from fnevr.data.manifest import CLIPS, ClipRow, clip_path, write_manifest
@@ -31,7 +31,8 @@ from fnevr.data.tracking import track_spans
 from fnevr.data.voxceleb import plan_voxceleb
 from fnevr.errors import FnevrError, MediaError
 from fnevr.media.files import atomic_path
-from fnevr.media.video import VideoReader, open_video
+from fnevr.media.reader import VideoReader
+from fnevr.media.video import open_video
 
 VIDEOS, SETTINGS = "videos", "settings.json"
 NO_FACE = "no face found"

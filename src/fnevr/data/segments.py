@@ -16,8 +16,8 @@ from jaxtyping import Float
 
 from fnevr.data.settings import PrepareSettings
 from fnevr.data.tracking import FaceTrack
+from fnevr.faces.crop import LIFT_PER_FACE, SIDE_PER_FACE, CropBox
 from fnevr.faces.landmarks import NUM_MESH
-from fnevr.media.crop import LIFT_PER_FACE, SIDE_PER_FACE, CropBox
 
 MAX_JUMP = 0.4  # of the face's size, from one frame to the next
 MAX_GROWTH = 1.35  # of the face's size, from one frame to the next, or against the clip's median

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from fnevr.config import FrozenConfig
+from fnevr.config.stages import FrozenConfig
 from fnevr.errors import FnevrError
 
 SIZE = 256

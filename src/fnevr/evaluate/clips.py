@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from fnevr.animation.face_crops import resized
 from fnevr.data.cropped import TABLE, read_table
 from fnevr.data.manifest import MANIFEST, Split, clip_path, read_manifest
 from fnevr.data.sources import find_videos, job_name
 from fnevr.data.store import read_clip
-from fnevr.driving import resized
 from fnevr.errors import MediaError
 from fnevr.media.video import open_video
 

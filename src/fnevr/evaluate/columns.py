@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from fnevr.evaluate.openness import correlation
+from fnevr.evaluate.metrics.openness import correlation
 from fnevr.evaluate.scorer import ClipScores
 
 Better = Literal["higher", "lower"]

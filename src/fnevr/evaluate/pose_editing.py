@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fnevr.errors import CheckpointError
-from fnevr.evaluate.head_pose import head_turn, pose_error_deg
-from fnevr.evaluate.networks import Networks
+from fnevr.evaluate.metrics.head_pose import head_turn, pose_error_deg
+from fnevr.evaluate.networks.available import Networks
 from fnevr.evaluate.scorer import (
     ClipScores,
     FaceMeter,

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from fnevr.driving import face_positions
+from fnevr.animation.reference_frame import face_positions
 from fnevr.errors import FaceError, FnevrError
 from fnevr.evaluate.clips import EvaluationClip
 from fnevr.evaluate.scorer import Predictor, to_tensor

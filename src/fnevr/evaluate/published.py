@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from fnevr.presets import asset
+from fnevr.config.presets import asset
 
 PUBLISHED = "published.json"
 

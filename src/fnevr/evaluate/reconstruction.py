@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fnevr.data.clips import Clip
-from fnevr.evaluate.psnr import psnr
+from fnevr.evaluate.metrics.psnr import psnr
 from fnevr.models.portrait import PortraitModel
 
 MOVING_BELOW_DB = 21.0

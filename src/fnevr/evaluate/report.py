@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fnevr.config.presets import asset
 from fnevr.errors import FnevrError
 from fnevr.evaluate.clips import find_clips
 from fnevr.evaluate.columns import BY_NAME, Column
@@ -22,8 +23,7 @@ from fnevr.evaluate.published import PUBLISHED, PublishedTable, published_tables
 from fnevr.evaluate.runner import STILL, Evaluation
 from fnevr.evaluate.summary import Cell, Summary, summarize_evaluation
 from fnevr.media.files import atomic_path
-from fnevr.presets import asset
-from fnevr.report import versions
+from fnevr.versions import versions
 
 PAGE, SCORES, TABLE = "report.html", "scores.json", "scores.csv"
 NUM_WORST, NUM_MEDIAN = 3, 2

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fnevr.config.folder import WEIGHTS_NAME, read_config
+from fnevr.config.presets import resolve_model
 from fnevr.data.manifest import Split
 from fnevr.errors import FnevrError, MediaError
 from fnevr.evaluate.clips import EvaluationClip, find_clips
-from fnevr.evaluate.networks import NetworkFiles, Networks, load_networks
+from fnevr.evaluate.networks.available import NetworkFiles, Networks, load_networks
 from fnevr.evaluate.pose_editing import Turner, TurnScorer, model_turner
 from fnevr.evaluate.protocols import (
     Pair,
@@ -27,11 +29,9 @@ from fnevr.evaluate.protocols import (
 )
 from fnevr.evaluate.scorer import ClipScorer, ClipScores, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, file_sha256
 from fnevr.models import load_model
 from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
-from fnevr.models.weights import WEIGHTS_NAME, read_config
-from fnevr.presets import file_sha256, resolve_model
 
 STILL, REAL = "still", "real"
 STAGE = "scoring clips"

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from fnevr.evaluate.csim import cosine_similarity
-from fnevr.evaluate.face_points import FacePoints
-from fnevr.evaluate.head_pose import head_turn, pose_error_deg
-from fnevr.evaluate.identity import identity_distance
-from fnevr.evaluate.jitter import jitter
-from fnevr.evaluate.landmark_distance import landmark_distance, mesh_distance
-from fnevr.evaluate.networks import EVERY_FRAME, Networks
-from fnevr.evaluate.openness import eye_opening, mouth_opening
+from fnevr.evaluate.metrics.csim import cosine_similarity
+from fnevr.evaluate.metrics.embedding_distance import embedding_distance
+from fnevr.evaluate.metrics.head_pose import head_turn, pose_error_deg
+from fnevr.evaluate.metrics.jitter import jitter
+from fnevr.evaluate.metrics.landmark_distance import landmark_distance, mesh_distance
+from fnevr.evaluate.metrics.openness import eye_opening, mouth_opening
+from fnevr.evaluate.networks.available import EVERY_FRAME, Networks
+from fnevr.evaluate.networks.fan import FacePoints
 from fnevr.faces.landmarks import NUM_LANDMARKS, Landmarks
 from fnevr.faces.tracker import FaceTracker
 
@@ -233,7 +233,7 @@ def identity_scores(face: MeasuredFace, wanted: MeasuredFace) -> dict[str, float
         pair = face.embeddings[name], wanted.embeddings[name]
         scores[f"csim{name}"] = cosine_similarity(*pair)
         if name:
-            scores[f"aed{name}"] = identity_distance(*pair)
+            scores[f"aed{name}"] = embedding_distance(*pair)
     return scores
 
 

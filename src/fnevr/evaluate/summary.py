@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fnevr.evaluate.columns import Column, clip_value, columns_of
-from fnevr.evaluate.fid import frechet_distance
+from fnevr.evaluate.metrics.fid import frechet_distance
 from fnevr.evaluate.runner import STILL, Evaluation
 from fnevr.evaluate.statistics import bootstrap_interval, paired_p_value
 

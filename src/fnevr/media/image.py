@@ -18,6 +18,8 @@ from PIL import Image, ImageCms, ImageOps
 from fnevr.errors import MediaError
 from fnevr.media.files import PathLike, atomic_path, check_target, readable_file
 
+Picture = UInt8[np.ndarray, "H W 3"]
+
 MAX_PIXELS = 2 * 89_478_485  # the size at which Pillow refuses a picture as a decompression bomb
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")  # that can be written
 

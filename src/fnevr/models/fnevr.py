@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fnevr.config import FNeVRConfig
+from fnevr.config.folder import read_config
+from fnevr.config.models import FNeVRConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import warp
 from fnevr.models.decoder import SpadeDecoder
 from fnevr.models.lite import FNeVRLite
 from fnevr.models.portrait import Generated, ReferenceModel
 from fnevr.models.volume import FaceVolumeRenderer
-from fnevr.models.weights import read_config
 
 
 class FNeVR(ReferenceModel):

@@ -13,12 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fnevr.config import AnyConfig, PortraitConfig, ReferenceConfig
+from fnevr.config.folder import read_config
+from fnevr.config.models import AnyConfig
+from fnevr.config.stages import PortraitConfig, ReferenceConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.blocks import Encoder
 from fnevr.models.keypoints import KeypointDetector
 from fnevr.models.motion import DenseMotion
-from fnevr.models.weights import load_strict, read_config, read_weights, save_folder
+from fnevr.models.weights import load_strict, read_weights, save_folder
 
 # Not typing.Self: the runtime type checker of the tests cannot take it in methods of modules.
 Model = TypeVar("Model", bound="PortraitModel")

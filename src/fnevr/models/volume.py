@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fnevr.config import Transmittance
+from fnevr.config.stages import Transmittance
 from fnevr.models.blocks import ConvBlock, ResidualBlock
 
 

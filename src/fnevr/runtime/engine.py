@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from fnevr.config import PortraitConfig
+    from fnevr.config.stages import PortraitConfig
     from fnevr.geometry.keypoints import Keypoints
 
 EngineName = Literal["torch", "compile", "onnx", "openvino", "tensorrt"]

@@ -18,13 +18,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fnevr.config.folder import WEIGHTS_NAME
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.files import file_sha256
 from fnevr.models import load_model
 from fnevr.models.portrait import PortraitModel
-from fnevr.models.weights import WEIGHTS_NAME
-from fnevr.presets import file_sha256
-from fnevr.report import versions
 from fnevr.runtime.engine import Precision
 from fnevr.runtime.folding import fold
 from fnevr.runtime.graph_engine import draw_inputs
@@ -40,6 +39,7 @@ from fnevr.runtime.graphs import (
     graphs_folder,
 )
 from fnevr.runtime.quantize import Calibration, quantize, quantized_psnr
+from fnevr.versions import versions
 
 OPSET = 20  # the first one whose GridSample all three agree on
 BATCH = torch.export.Dim("batch", min=1, max=1024)

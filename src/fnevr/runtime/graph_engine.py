@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fnevr.config import PortraitConfig
+from fnevr.config.stages import PortraitConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.runtime.graphs import GraphName
 from fnevr.runtime.sessions import Run

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fnevr.errors import CheckpointError
-from fnevr.presets import file_sha256
+from fnevr.media.files import file_sha256
 from fnevr.runtime.engine import Precision
 
 GraphName = Literal["encode", "keypoints", "draw"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fnevr.config.folder import read_config
 from fnevr.errors import FnevrError
 from fnevr.models import ARCHITECTURES, load_model
-from fnevr.models.weights import read_config
 from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision
 from fnevr.runtime.graph_engine import GraphEngine
 from fnevr.runtime.sessions import choose_engine, open_graphs

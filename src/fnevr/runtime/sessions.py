@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from fnevr.config.folder import WEIGHTS_NAME
+from fnevr.config.presets import resolve_model
 from fnevr.errors import CheckpointError, FnevrError
-from fnevr.presets import WEIGHTS_NAME, resolve_model
 from fnevr.runtime.engine import EngineChoice, EngineName, Precision
 from fnevr.runtime.graphs import GRAPHS, INPUTS, GraphName, has_graphs, read_graphs
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fnevr.config import AnyConfig, LiteConfig, base_config, fomm_config
+from fnevr.config.folder import parse_config
+from fnevr.config.models import AnyConfig
+from fnevr.config.presets import PRESETS, find_preset, resolve_model
 from fnevr.data.clips import load_clips
 from fnevr.data.pairs import PairSampler
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
 from fnevr.models.portrait import PortraitModel
-from fnevr.models.weights import parse_config
-from fnevr.presets import resolve_model
 from fnevr.train.log import Record
 from fnevr.train.loop import Trainer
 from fnevr.train.recipe import Recipe
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 RECIPE_NAME = "recipe.json"
-NEW_MODELS: dict[str, AnyConfig] = {
-    "lite": LiteConfig(),
-    "base": base_config(),
-    "fomm": fomm_config(),
-}
 
 
 def make_trainer(
@@ -55,7 +50,7 @@ def make_trainer(
         run_dir: made if it does not exist.
         recipe: what to do.
         init: a preset or a model folder to start from; None starts from new weights.
-        model: what to start anew: one of `NEW_MODELS` or a config.json; None is "lite".
+        model: what to start anew: a trainable preset or a config.json; None is "lite".
         device: "cpu" or "cuda"; None takes cuda if there is some.
         clock_s: seconds since any moment.
 
@@ -125,14 +120,15 @@ def starting_model(init: str | None, model: str | None, recipe: Recipe) -> Portr
 
 
 def _new_config(name_or_file: str) -> AnyConfig:
-    known = NEW_MODELS.get(name_or_file)
-    if known is not None:
-        return known
+    preset = find_preset(name_or_file)
+    if preset is not None and preset.is_trainable:
+        return preset.config()
     path = Path(name_or_file)
     if not path.is_file():
+        names = ", ".join(preset.name for preset in PRESETS if preset.is_trainable)
         raise FnevrError(
             f"there is no model '{name_or_file}' to start anew: it is neither one of "
-            f"{', '.join(NEW_MODELS)} nor a config.json"
+            f"{names} nor a config.json"
         )
     return parse_config(path)
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fnevr.animation.source import driving_keypoints
 from fnevr.data.clips import Clip
 from fnevr.errors import FaceError
 from fnevr.evaluate.pose_editing import model_turner
@@ -29,7 +30,6 @@ from fnevr.geometry.rotations import head_rotations
 from fnevr.losses.pose_edit import pose_edit_distance
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
-from fnevr.source import driving_keypoints
 
 LAMBDA1, LAMBDA2 = 4.0, 1.0
 POSE_WEIGHT, REST_WEIGHT = 1.0, 0.05

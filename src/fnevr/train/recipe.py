@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
 )
 
-from fnevr.config import FrozenConfig
+from fnevr.config.stages import FrozenConfig
 from fnevr.errors import FnevrError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fnevr.config import AnyConfig, FNeVRConfig, FOMMConfig, LiteConfig
+from fnevr.config.models import AnyConfig, FNeVRConfig, FOMMConfig, LiteConfig
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.models import FOMM, FNeVR, PortraitModel, load_model

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fnevr.config import FaceVid2VidConfig
+from fnevr.config.models import FaceVid2VidConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import warp
 from fnevr.models.baselines.face_vid2vid_motion import CanonicalDetector, VolumeMotionNetwork

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fnevr.config import DetectorConfig, HourglassConfig
+from fnevr.config.stages import DetectorConfig, HourglassConfig
 from fnevr.geometry.grids import coordinate_volume, keypoint_gaussians
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import local_affine_motions

@@ -12,7 +12,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fnevr.config import FOMMConfig
+from fnevr.config.models import FOMMConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import warp
 from fnevr.models.blocks import ConvBlock, ResidualBlock

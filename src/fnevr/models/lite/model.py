@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fnevr.config import LiteConfig
+from fnevr.config.models import LiteConfig
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from fnevr.errors import CheckpointError
-from fnevr.presets import file_sha256
+from fnevr.media.files import file_sha256
 
 
 def hub_file(name: str) -> Path:

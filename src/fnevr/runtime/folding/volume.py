@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fnevr.config import Transmittance
+from fnevr.config.stages import Transmittance
 from fnevr.models.volume import FaceVolumeRenderer, RadianceField, ray_weights
 from fnevr.runtime.folding.constants import as_conv, of_kind
 from fnevr.runtime.folding.upsampled import point_conv

@@ -1,0 +1,419 @@
+"""Animator: the strict model inside, a forgiving edge outside.
+
+Files or arrays of any size go in; frames come out one by one, and nothing holds a whole video.
+
+Shapes: H and W of the source picture, h1 and w1 of driving pictures, h and w of the output.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from fnevr.animation.driver import Driver, Drivers
+from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, check_inputs, write_edit
+from fnevr.animation.frames import Move, Progress, check_device, render
+from fnevr.animation.keypoint_track import (
+    KeypointTrack,
+    check_track_name,
+    is_track,
+    record_track,
+    save_track,
+)
+from fnevr.animation.reference_frame import BestFrame
+from fnevr.animation.report import Report
+from fnevr.animation.source import Framing, Source, prepare
+from fnevr.config.presets import DEFAULT, resolve_model
+from fnevr.errors import CheckpointError, FnevrError, MediaError
+from fnevr.media.files import PathLike, check_target
+from fnevr.media.image import Picture, check_image_target, check_rgb, read_image
+from fnevr.media.video import open_video
+from fnevr.media.writer import VideoWriter, check_video_target
+from fnevr.models.portrait import PortraitModel
+from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
+from fnevr.runtime.ahead import ahead
+from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision
+from fnevr.runtime.load import load_engine
+from fnevr.versions import versions
+
+# On two CPU cores, batches of 2, 4 and 8 of `lite` took longer per frame than single frames.
+BATCH_SIZE_CPU, BATCH_SIZE_GPU = 1, 8
+DRAW_AHEAD = 4  # frames that wait to be encoded
+
+Output = UInt8[np.ndarray, "h w 3"]
+
+
+class Animator:
+    """Move a portrait as a driver moves.
+
+    Args:
+        model: FNeVR, FOMM, or another model of the package, or an engine that runs one.
+        name: what reports call it.
+        device: where its tensors are: "cpu", "cuda", "mps".
+        batch_size: driving frames per step; None chooses by the device.
+        editor: turns heads; None for models without one.
+        engine: what reports say that it runs on.
+        precision: what reports say of its numbers.
+
+    Raises:
+        FnevrError: if the device is not available.
+    """
+
+    def __init__(
+        self,
+        model: PortraitModel | Engine,
+        name: str = "custom",
+        device: str = "cpu",
+        batch_size: int | None = None,
+        editor: LightweightPoseEditor | None = None,
+        engine: EngineName = "torch",
+        precision: Precision = "float32",
+    ) -> None:
+        if batch_size is None:
+            batch_size = BATCH_SIZE_CPU if device == "cpu" else BATCH_SIZE_GPU
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.device = check_device(device)
+        self.model: Engine = model
+        if isinstance(model, PortraitModel):
+            self.model = model.to(self.device).eval()
+        self.name, self.engine, self.precision = name, engine, precision
+        self.batch_size = batch_size
+        self.drivers = Drivers(self.model, name, self.device, batch_size)
+        self._editor = None if editor is None else editor.to(self.device).eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path = DEFAULT,
+        device: str | None = None,
+        batch_size: int | None = None,
+        *,
+        engine: EngineChoice = "auto",
+        precision: Precision = "float32",
+    ) -> Animator:
+        """Load a preset, or a folder with config.json and model.safetensors.
+
+        Args:
+            name_or_folder: see `fnevr models` for the presets.
+            device: "cpu", "cuda" or "mps"; None takes CUDA if there is some, otherwise the CPU.
+            batch_size: driving frames per step; None chooses by the device.
+            engine: what runs the networks: "torch", "compile" (PyTorch, compiled), "onnx",
+                "openvino" or "tensorrt"; "auto" takes the quickest that is here.
+            precision: "float32"; "bfloat16" or "float16" (torch and compile), or "int8" (onnx and
+                openvino), which is quicker and a little different.
+
+        Raises:
+            CheckpointError: if there is no such model, or its files are damaged.
+            FnevrError: if the device or the engine is not available.
+        """
+        device = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        folder = resolve_model(name_or_folder)
+        has_editor = (folder / EDITOR_NAME).is_file()
+        editor = LightweightPoseEditor.from_pretrained(folder) if has_editor else None
+        loaded, chosen, tensors_on = load_engine(
+            folder, device, engine, precision, str(name_or_folder)
+        )
+        return cls(loaded, str(name_or_folder), tensors_on, batch_size, editor, chosen, precision)
+
+    @property
+    def editor(self) -> LightweightPoseEditor:
+        """The pose editor.
+
+        Raises:
+            CheckpointError: if the model has none.
+        """
+        if self._editor is None:
+            raise CheckpointError(
+                f"the model '{self.name}' has no pose editor ({EDITOR_NAME})\n"
+                "train one with scripts/train_pose_editor.py, or use --model lite"
+            )
+        return self._editor
+
+    def animate(  # noqa: PLR0913 - the public face; all but the files are optional
+        self,
+        source: PathLike,
+        driving: PathLike,
+        output: PathLike,
+        *,
+        relative: bool = True,
+        crop: bool = True,
+        paste_back: bool = True,
+        face: int | None = None,
+        best_frame: BestFrame = "auto",
+        yaw_deg: float = 0.0,
+        pitch_deg: float = 0.0,
+        roll_deg: float = 0.0,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Animate a picture file with a video file or a keypoint track, into a video file.
+
+        Args:
+            source: a picture with a face.
+            driving: a video, a folder of pictures, or a keypoint track (.safetensors).
+            output: the video; it appears when it is complete.
+            relative: move the source by the driver's changes; False puts its keypoints where the
+                driver's are.
+            crop: look for the faces; False takes whole pictures, stretched to a square.
+            paste_back: frames of the source picture's size; False gives the model's square image.
+            face: which of the source's faces, the largest being 0; None means the largest.
+            best_frame: where the driver looks most like the source: "auto", "first", or its
+                number. Relative motion is measured from there; absolute motion does not use it.
+            yaw_deg: turns the head further, by the pose editor; positive: to the viewer's right.
+            pitch_deg: positive: up.
+            roll_deg: positive: clockwise as seen.
+            progress: is told after every step.
+
+        Returns:
+            What was done, and how fast.
+
+        Raises:
+            FnevrError: if an input cannot be used or the output cannot be written.
+        """
+        start = time.perf_counter()
+        _check_output(output, source, driving)
+        turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
+        adjust = self._adjustment(turn)
+        framing = Framing(crop, paste_back, face)
+        prepared = prepare(self.model, read_image(source), framing, self.device)
+        with self.drivers.open(driving, crop, prepared.keypoints) as driver:
+            choice = best_frame if relative else None
+            index, frames = render(self.model, prepared, driver, choice, progress, adjust)
+            num_frames = _write(output, prepared, driver, frames)
+        driver.warnings.extend(turn.warnings())
+        paths = {"source": str(source), "driving": str(driving), "output": str(output)}
+        return self._report(paths, start, num_frames, prepared, driver, index)
+
+    def reconstruct(
+        self, clip: PathLike, output: PathLike, *, progress: Progress | None = None
+    ) -> Report:
+        """Rebuild a clip from its first frame and its motion: the paper's same-identity protocol.
+
+        Absolute motion, no crop, no paste-back.
+
+        Args:
+            clip: a video, already framed as the model expects.
+            output: the video; it appears when it is complete.
+            progress: is told after every step.
+
+        Raises:
+            FnevrError: if the clip cannot be used or the output cannot be written.
+        """
+        start = time.perf_counter()
+        _check_output(output, clip)
+        if is_track(clip):
+            raise MediaError(f"'{clip}' is a keypoint track; reconstruct needs a video")
+        with open_video(clip) as reader:
+            first = next(iter(reader)).rgb
+        prepared = prepare(self.model, first, Framing(False, False), self.device)
+        with self.drivers.open(clip, False, prepared.keypoints) as driver:
+            index, frames = render(self.model, prepared, driver, None, progress)
+            num_frames = _write(output, prepared, driver, frames)
+        paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
+        return self._report(paths, start, num_frames, prepared, driver, index)
+
+    def frames(  # noqa: PLR0913 - as `animate`
+        self,
+        source_rgb: Picture,
+        driving_rgb_frames: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
+        *,
+        relative: bool = True,
+        crop: bool = True,
+        paste_back: bool = True,
+        face: int | None = None,
+        best_frame: BestFrame = "first",
+        yaw_deg: float = 0.0,
+        pitch_deg: float = 0.0,
+        roll_deg: float = 0.0,
+    ) -> Iterator[Output]:
+        """Animate arrays, lazily: a batch of driving frames is read, its results are yielded.
+
+        The options are those of `animate`. Only ``best_frame="auto"`` reads all driving frames
+        before the first result; it keeps nothing but their keypoints.
+
+        Raises:
+            FaceError: if there is no usable face.
+            ValueError: if an array is not a uint8 RGB picture.
+        """
+        check_rgb(source_rgb)
+        source = prepare(self.model, source_rgb, Framing(crop, paste_back, face), self.device)
+        driver = self.drivers.of_arrays(driving_rgb_frames, crop, source.keypoints)
+        adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
+        return self._lazy_frames(source, driver, best_frame if relative else None, adjust)
+
+    def pose_editor(self, picture: Picture, framing: Framing | None = None) -> PoseEditor:
+        """Make a picture ready to be turned, so that each angle then costs one frame.
+
+        Args:
+            picture: shows a face.
+            framing: how it is cropped and put back; None finds the face and pastes it back.
+
+        Raises:
+            CheckpointError: if the model has no pose editor.
+            FaceError: if there is no usable face.
+            ValueError: if the array is not a uint8 RGB picture.
+        """
+        check_rgb(picture)
+        return PoseEditor(self.model, self.editor, picture, framing, self.device)
+
+    def edit_pose(
+        self,
+        source: PathLike | Picture,
+        yaw_deg: float = 0.0,
+        pitch_deg: float = 0.0,
+        roll_deg: float = 0.0,
+        *,
+        crop: bool = True,
+        paste_back: bool = True,
+        face: int | None = None,
+    ) -> Output:
+        """Turn the head of a picture, a file or an array.
+
+        The angles are those of `edit`, the other options those of `animate`.
+
+        Raises:
+            FnevrError: if the picture cannot be used, or an angle is not within 80 degrees.
+        """
+        turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
+        picture = source if isinstance(source, np.ndarray) else read_image(source)
+        return self.pose_editor(picture, Framing(crop, paste_back, face)).turned(turn)
+
+    def edit(  # noqa: PLR0913 - the public face; all but the files are optional
+        self,
+        image: PathLike,
+        output: PathLike,
+        *,
+        yaw_deg: float = 0.0,
+        pitch_deg: float = 0.0,
+        roll_deg: float = 0.0,
+        sweep: Sweep | None = None,
+        crop: bool = True,
+        paste_back: bool = True,
+        face: int | None = None,
+        progress: Progress | None = None,
+    ) -> EditReport:
+        """Turn the head of a picture file, into a picture file, or a video of a sweep.
+
+        Args:
+            image: a picture with a face.
+            output: a picture, or with a sweep a video; it appears when it is complete.
+            yaw_deg: degrees from how the head is; positive: to the viewer's right.
+            pitch_deg: positive: up.
+            roll_deg: positive: clockwise as seen.
+            sweep: a turn from one angle to another and back, about one axis.
+            crop: look for the face; False takes the whole picture, stretched to a square.
+            paste_back: the picture's size; False gives the model's square image.
+            face: which face, the largest being 0; None means the largest.
+            progress: is told after every frame of a sweep.
+
+        Raises:
+            FnevrError: if the picture or an angle cannot be used, or the output not be written.
+        """
+        start_s = time.perf_counter()
+        (check_image_target if sweep is None else check_video_target)(output)
+        check_inputs(image, output)
+        turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
+        if sweep is not None:
+            sweep.turns(turn)
+        editor = self.pose_editor(read_image(image), Framing(crop, paste_back, face))
+        return write_edit(editor, image, output, turn, sweep, self.name, start_s, progress)
+
+    def record(
+        self, driving: PathLike, output: PathLike, *, crop: bool = True, model_name: str = ""
+    ) -> KeypointTrack:
+        """Write the motion of a video as a keypoint track, in which no person is seen.
+
+        Args:
+            driving: a video or a folder of pictures. A varying frame rate becomes its average.
+            output: ends in .safetensors.
+            crop: look for the face.
+            model_name: the name to store; this animator's own if empty.
+
+        Raises:
+            FnevrError: if the video cannot be used or the track cannot be written.
+        """
+        check_track_name(output)
+        check_target(output)
+        if self.model.uses_source_keypoints:
+            raise FnevrError(
+                f"the keypoints of '{self.name}' depend on the source: its motion cannot be "
+                "recorded without one"
+            )
+        with self.drivers.open(driving, crop) as driver:
+            keypoints = (batch.keypoints for batch in driver.batches)
+            track = record_track(keypoints, driver.frame_rate, model_name or self.name)
+        save_track(output, track)
+        return track
+
+    def _adjustment(self, turn: HeadTurn) -> Move | None:
+        """Return what turns the driving keypoints further; None where nothing does."""
+        return None if turn.is_none else partial(turn.apply, self.editor)
+
+    def _lazy_frames(
+        self,
+        source: Source,
+        driver: Driver,
+        best_frame: BestFrame | None,
+        adjust: Move | None,
+    ) -> Iterator[Output]:
+        for rgb, _ in render(self.model, source, driver, best_frame, None, adjust)[1]:
+            yield rgb
+
+    def _report(
+        self,
+        paths: dict[str, str],
+        start: float,
+        num_frames: int,
+        source: Source,
+        driver: Driver,
+        reference_frame: int | None,
+    ) -> Report:
+        seconds = time.perf_counter() - start
+        return Report(
+            **paths,
+            model=self.name,
+            device=self.device,
+            engine=self.engine,
+            precision=self.precision,
+            frames=num_frames,
+            width=source.width,
+            height=source.height,
+            seconds=round(seconds, 3),
+            frames_per_second=round(num_frames / seconds, 3),
+            reference_frame=reference_frame,
+            warnings=driver.warnings,
+            versions=versions(),
+        )
+
+
+def _write(
+    output: PathLike, source: Source, driver: Driver, frames: Iterator[tuple[Output, Fraction]]
+) -> int:
+    """Write all frames at their times, with the driver's sound; return how many there were.
+
+    Frames are drawn while others are encoded.
+    """
+    size = source.width, source.height
+    with (
+        closing(ahead(frames, DRAW_AHEAD)) as drawn,
+        VideoWriter(output, *size, driver.frame_rate, driver.audio_from) as writer,
+    ):
+        for rgb, shown_at in drawn:
+            writer.write(rgb, shown_at)
+        return writer.num_frames
+
+
+def _check_output(output: PathLike, *inputs: PathLike) -> None:
+    """Raise MediaError before any work if the output cannot be written or is also an input."""
+    check_video_target(output)
+    for path in inputs:
+        if Path(path).resolve() == Path(output).resolve():
+            raise MediaError(f"'{output}' is an input and the output; choose another output")

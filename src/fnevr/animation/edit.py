@@ -1,0 +1,257 @@
+"""Pose editing: one portrait, its head turned by angles.
+
+Shapes: H and W of the picture, h and w of the output.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from pydantic import BaseModel, ConfigDict
+
+from fnevr.animation.frames import Progress
+from fnevr.animation.source import Framing, Source, generate, prepare
+from fnevr.errors import FnevrError, MediaError
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.files import PathLike
+from fnevr.media.image import Picture, write_image
+from fnevr.media.writer import VideoWriter
+from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.runtime.engine import Engine
+
+Axis = Literal["yaw", "pitch", "roll"]
+AXES: tuple[Axis, ...] = ("yaw", "pitch", "roll")
+REACH_DEG = {"yaw": 30.0, "pitch": 20.0, "roll": 20.0}  # as far as the outputs were measured
+LIMIT_DEG = 80.0
+SWEEP_RATE, SWEEP_SECONDS = Fraction(25), 4
+TURNING = "turning the head"
+
+
+@dataclass(frozen=True)
+class HeadTurn:
+    """Angles to add to a head's pose, in degrees.
+
+    Attributes:
+        yaw: positive: the head turns to the viewer's right.
+        pitch: positive: up.
+        roll: positive: clockwise as seen.
+
+    Raises:
+        FnevrError: if an angle is not a number within 80 degrees.
+    """
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+
+    def __post_init__(self) -> None:
+        for axis in AXES:
+            angle = getattr(self, axis)
+            if not (math.isfinite(angle) and abs(angle) <= LIMIT_DEG):
+                raise FnevrError(
+                    f"--{axis} is {angle:g} degrees: wanted -{LIMIT_DEG:g} to {LIMIT_DEG:g}"
+                )
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the head stays as it is."""
+        return self == HeadTurn()
+
+    def warnings(self) -> list[str]:
+        """Say which angles are beyond what was measured."""
+        return [
+            f"--{axis} {getattr(self, axis):g}: turned by more than {reach:g} degrees, the face "
+            "falls behind the angle and is distorted"
+            for axis, reach in REACH_DEG.items()
+            if abs(getattr(self, axis)) > reach
+        ]
+
+    def apply(self, editor: LightweightPoseEditor, keypoints: Keypoints) -> Keypoints:
+        """Turn the heads of some pictures."""
+        angles = keypoints.positions.new_tensor([[self.yaw, self.pitch, self.roll]])
+        return editor.turned(keypoints, angles.expand(len(keypoints), 3))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A turn that goes from one angle to another and back, for a video that can be looped.
+
+    Attributes:
+        axis: which angle changes.
+        start: in degrees.
+        stop: in degrees.
+    """
+
+    axis: Axis
+    start: float
+    stop: float
+
+    @classmethod
+    def parse(cls, text: str) -> Sweep:
+        """Read AXIS=FROM:TO, such as yaw=-30:30.
+
+        Raises:
+            FnevrError: if the text is not of that form.
+        """
+        name, _, angles = text.partition("=")
+        try:
+            start, stop = (float(angle) for angle in angles.split(":"))
+        except ValueError:
+            name = ""
+        for axis in AXES:
+            if axis == name:
+                return cls(axis, start, stop)
+        raise FnevrError(f"--sweep is '{text}': wanted yaw, pitch or roll as in yaw=-30:30")
+
+    def turns(self, base: HeadTurn) -> list[HeadTurn]:
+        """Return the turn of each frame; the other two angles are those of `base`.
+
+        Raises:
+            FnevrError: if `base` has an angle about the same axis.
+        """
+        if getattr(base, self.axis):
+            raise FnevrError(f"--{self.axis} and --sweep {self.axis} exclude each other")
+        count = int(SWEEP_RATE * SWEEP_SECONDS)
+        swing = (0.5 - 0.5 * math.cos(2 * math.pi * index / count) for index in range(count))
+        angles = (self.start + (self.stop - self.start) * share for share in swing)
+        return [HeadTurn(**{**vars(base), self.axis: angle}) for angle in angles]
+
+
+class PoseEditor:
+    """One picture ready to be turned: all that does not depend on the angles is done once.
+
+    Args:
+        model: draws the picture.
+        editor: turns its keypoints.
+        picture: shows a face.
+        framing: how the picture is cropped and put back.
+        device: where the model is.
+
+    Raises:
+        FaceError: if there is no usable face.
+    """
+
+    def __init__(
+        self,
+        model: Engine,
+        editor: LightweightPoseEditor,
+        picture: Picture,
+        framing: Framing | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.model, self.editor = model, editor
+        self.source: Source = prepare(model, picture, framing or Framing(), device)
+
+    def __call__(
+        self, yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float = 0.0
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Show the head turned by these angles from how the picture has it.
+
+        Args:
+            yaw_deg: positive: to the viewer's right.
+            pitch_deg: positive: up.
+            roll_deg: positive: clockwise as seen.
+
+        Raises:
+            FnevrError: if an angle is not a number within 80 degrees.
+        """
+        return self.turned(HeadTurn(yaw_deg, pitch_deg, roll_deg))
+
+    def turned(self, turn: HeadTurn) -> UInt8[np.ndarray, "h w 3"]:
+        """Show the head turned."""
+        with torch.inference_mode():
+            keypoints = turn.apply(self.editor, self.source.keypoints)
+        return self.source.finish(generate(self.model, self.source, keypoints)[0])
+
+
+class EditReport(BaseModel):
+    """What was done to a picture (`--json`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    image: str
+    """The picture."""
+
+    output: str
+    """The picture or video that was written."""
+
+    model: str
+    """Name of the model."""
+
+    frames: int
+    """1 for a picture."""
+
+    width: int
+    """Of the output, in pixels."""
+
+    height: int
+    """Of the output, in pixels."""
+
+    seconds: float
+    """From reading the picture to the finished file."""
+
+    warnings: list[str]
+    """What a user should know."""
+
+
+def write_edit(
+    editor: PoseEditor,
+    image: PathLike,
+    output: PathLike,
+    turn: HeadTurn,
+    sweep: Sweep | None,
+    model_name: str,
+    start_s: float,
+    progress: Progress | None = None,
+) -> EditReport:
+    """Write the turned picture, or a video of a sweep; see `Animator.edit`."""
+    turns = sweep.turns(turn) if sweep else [turn]
+    width, height = editor.source.width, editor.source.height
+    if sweep is None:
+        write_image(output, editor.turned(turn))
+    else:
+        with VideoWriter(output, width, height, SWEEP_RATE) as writer:
+            for index, rgb in enumerate(_frames(editor, turns, progress)):
+                writer.write(rgb, index / SWEEP_RATE)
+    warnings = {text: None for turn in _ends(turns, sweep) for text in turn.warnings()}
+    return EditReport(
+        image=str(image),
+        output=str(output),
+        model=model_name,
+        frames=len(turns),
+        width=width,
+        height=height,
+        seconds=round(time.perf_counter() - start_s, 3),
+        warnings=list(warnings),
+    )
+
+
+def check_inputs(image: PathLike, output: PathLike) -> None:
+    """Raise MediaError if the output is the input."""
+    if Path(image).resolve() == Path(output).resolve():
+        raise MediaError(f"'{output}' is an input and the output; choose another output")
+
+
+def _frames(
+    editor: PoseEditor, turns: list[HeadTurn], progress: Progress | None
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    for index, turn in enumerate(turns):
+        if progress is not None:
+            progress(TURNING, index, len(turns))
+        yield editor.turned(turn)
+    if progress is not None:
+        progress(TURNING, len(turns), len(turns))
+
+
+def _ends(turns: list[HeadTurn], sweep: Sweep | None) -> list[HeadTurn]:
+    """Return the turns with the largest angles."""
+    return [turns[0], turns[len(turns) // 2]] if sweep else turns

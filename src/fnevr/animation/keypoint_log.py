@@ -1,0 +1,87 @@
+"""The keypoints of a whole driver, remembered in few large blocks.
+
+Tens of thousands of small tensors would be enough to keep the memory of the video's frames, which
+lie between them, from being used again: the process would grow with the length of the video.
+
+Shapes: B frames at a time, K keypoints, M numbers of one keypoint: 6, or 12 in three dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float
+
+from fnevr.geometry.keypoints import Keypoints
+
+FRAMES_PER_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class DrivingBatch:
+    """The driver's keypoints in consecutive frames.
+
+    Attributes:
+        keypoints: one batch entry per frame.
+        times: when each frame is shown, in seconds after the first.
+    """
+
+    keypoints: Keypoints
+    times: tuple[Fraction, ...]
+
+
+class KeypointLog:
+    """Batches that were read, frame by frame."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Float[np.ndarray, "{FRAMES_PER_BLOCK} K M"]] = []
+        self._times: list[Fraction] = []
+        self._batch_size = 1
+        self._num_dims = 2
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def append(self, batch: DrivingBatch) -> None:
+        """Copy a batch to the end."""
+        self._num_dims = batch.keypoints.positions.shape[-1]
+        jacobians = rearrange(batch.keypoints.jacobians, "b k i j -> b k (i j)")
+        values = torch.cat([batch.keypoints.positions, jacobians], dim=-1).float().cpu().numpy()
+        self._batch_size = max(self._batch_size, len(values))
+        for frame, time in zip(values, batch.times, strict=True):
+            block, row = divmod(len(self), FRAMES_PER_BLOCK)
+            if row == 0:
+                self._blocks.append(np.empty((FRAMES_PER_BLOCK, *frame.shape), np.float32))
+            self._blocks[block][row] = frame
+            self._times.append(time)
+
+    def frame(self, index: int) -> Keypoints:
+        """Return the keypoints of one frame, batch 1, on the CPU."""
+        return self._keypoints(index, index + 1)
+
+    def positions(self) -> Iterator[Float[np.ndarray, "K 2"]]:
+        """Yield where in the picture the keypoints are, frame by frame."""
+        for index in range(len(self)):
+            yield self._values(index)[:, :2]
+
+    def batches(self) -> Iterator[DrivingBatch]:
+        """Yield all frames again, on the CPU, as many at a time as they came in."""
+        for start in range(0, len(self), self._batch_size):
+            stop = min(start + self._batch_size, len(self))
+            yield DrivingBatch(self._keypoints(start, stop), tuple(self._times[start:stop]))
+
+    def _values(self, index: int) -> Float[np.ndarray, "K M"]:
+        block, row = divmod(index, FRAMES_PER_BLOCK)
+        return self._blocks[block][row]
+
+    def _keypoints(self, start: int, stop: int) -> Keypoints:
+        values = torch.from_numpy(np.stack([self._values(index) for index in range(start, stop)]))
+        jacobians = rearrange(
+            values[..., self._num_dims :], "b k (i j) -> b k i j", i=self._num_dims
+        )
+        return Keypoints(values[..., : self._num_dims], jacobians)

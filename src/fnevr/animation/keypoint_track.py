@@ -1,0 +1,139 @@
+"""Keypoint tracks: a motion without the video it came from, as a small safetensors file.
+
+The file holds ``positions`` (T, K, 2), ``jacobians`` (T, K, 2, 2) and, as metadata, the frame
+rate as an exact fraction and the model whose keypoints these are: another model's mean something
+else.
+
+Shapes: T frames, K keypoints. Coordinates span [-1, 1], x first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fnevr.errors import MediaError
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.files import PathLike, atomic_path, readable_file
+
+SUFFIX = ".safetensors"
+FORMAT = "fnevr-motion-1"
+MAX_FRAME_RATE = 1000
+
+
+@dataclass(frozen=True)
+class KeypointTrack:
+    """The keypoints of every frame of a driving video.
+
+    Attributes:
+        keypoints: one batch entry per frame.
+        frame_rate: frames per second.
+        model: name of the model that found the keypoints.
+    """
+
+    keypoints: Keypoints
+    frame_rate: Fraction
+    model: str
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+def save_track(path: PathLike, track: KeypointTrack) -> None:
+    """Write a track; the file appears when it is complete.
+
+    Raises:
+        MediaError: if the name does not end in .safetensors or the folder cannot be written.
+    """
+    check_track_name(path)
+    tensors = {
+        "positions": track.keypoints.positions.detach().cpu().float().contiguous(),
+        "jacobians": track.keypoints.jacobians.detach().cpu().float().contiguous(),
+    }
+    metadata = {"format": FORMAT, "frame_rate": str(track.frame_rate), "model": track.model}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load_track(path: PathLike) -> KeypointTrack:
+    """Read a track and check that it can move a face.
+
+    Raises:
+        MediaError: if the file is missing, damaged, or not a keypoint track.
+    """
+    path = readable_file(path, "a keypoint track")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            missing = {"positions", "jacobians"} - set(file.keys())
+            if missing or metadata.get("format") != FORMAT:
+                raise MediaError(
+                    f"'{path}' is not a keypoint track (missing: "
+                    f"{', '.join(sorted(missing)) or f'the mark {FORMAT!r}'}); "
+                    "was it made by fnevr, or is it a weights file?"
+                )
+            positions, jacobians = file.get_tensor("positions"), file.get_tensor("jacobians")
+    except (SafetensorError, OSError) as error:
+        raise MediaError(f"'{path}' is damaged or no safetensors file: {error}") from error
+    _check_tensors(path, positions, jacobians)
+    return KeypointTrack(
+        Keypoints(positions.float(), jacobians.float()),
+        _frame_rate(path, metadata.get("frame_rate", "")),
+        metadata.get("model", ""),
+    )
+
+
+def record_track(frames: Iterable[Keypoints], frame_rate: Fraction, model: str) -> KeypointTrack:
+    """Join the keypoints of consecutive frames to a track.
+
+    Raises:
+        MediaError: if there is no frame.
+    """
+    parts = [keypoints.to("cpu") for keypoints in frames]
+    if not parts:
+        raise MediaError("there is no frame to record")
+    return KeypointTrack(Keypoints.concatenate(parts), frame_rate, model)
+
+
+def is_track(path: PathLike) -> bool:
+    """Return whether a path names a keypoint track rather than a video."""
+    return str(path).lower().endswith(SUFFIX)
+
+
+def check_track_name(path: PathLike) -> None:
+    """Raise MediaError now if `save_track` would not accept the name later."""
+    if not is_track(path):
+        raise MediaError(f"cannot write '{path}': a keypoint track's name must end in {SUFFIX}")
+
+
+def _check_tensors(path: PathLike, positions: Tensor, jacobians: Tensor) -> None:
+    frames, keypoints = (*positions.shape, 0, 0)[:2]
+    if positions.shape != (frames, keypoints, 2) or jacobians.shape != (frames, keypoints, 2, 2):
+        raise MediaError(
+            f"'{path}' holds positions {tuple(positions.shape)} and jacobians "
+            f"{tuple(jacobians.shape)}; wanted (frames, keypoints, 2) and (frames, keypoints, 2, 2)"
+        )
+    if not (positions.is_floating_point() and jacobians.is_floating_point()):
+        raise MediaError(f"'{path}' holds {positions.dtype} and {jacobians.dtype}; wanted floats")
+    if frames < 1 or keypoints < 1:
+        raise MediaError(f"'{path}' holds {frames} frames of {keypoints} keypoints; nothing moves")
+    if not (torch.isfinite(positions).all() and torch.isfinite(jacobians).all()):
+        raise MediaError(f"'{path}' holds values that are not finite numbers; record it again")
+
+
+def _frame_rate(path: PathLike, text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= MAX_FRAME_RATE:
+        raise MediaError(
+            f"'{path}' states the frame rate {text!r}; wanted frames per second as '30000/1001'"
+        )
+    return rate

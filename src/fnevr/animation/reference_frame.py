@@ -1,0 +1,89 @@
+"""The driver's reference frame, from which relative motion is measured.
+
+It is the first frame, one that is named, or the one whose face looks most like the source's. For
+the last the driver is read to its end, and only its keypoints are kept.
+
+Shapes: N keypoints on the face.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from fnevr.animation.keypoint_log import DrivingBatch, KeypointLog
+from fnevr.errors import MediaError
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.transfer import best_frame
+
+BestFrame = Literal["auto", "first"] | int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The driver's frame from which relative motion is measured.
+
+    Attributes:
+        index: of the frame.
+        keypoints: in that frame, batch 1.
+        batches: all of the driver, from its first frame.
+    """
+
+    index: int
+    keypoints: Keypoints
+    batches: Iterator[DrivingBatch]
+
+
+def face_positions(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "N 2"]:
+    """Return where in the picture the keypoints on the face are (the first ones; None: all)."""
+    return keypoints.positions[0, :num_face, :2].float().cpu().numpy()
+
+
+def choose_reference(
+    batches: Iterator[DrivingBatch],
+    source: Keypoints,
+    choice: BestFrame,
+    num_face: int | None = None,
+) -> Reference:
+    """Choose the driver's reference frame, reading no further than needed.
+
+    Args:
+        batches: the driver; read to its end for "auto".
+        source: keypoints of the source, batch 1.
+        choice: "first", a frame's number counted from 0, or "auto" for the frame whose face is
+            most like the source's.
+        num_face: how many keypoints, the first ones, lie on the face; None means all.
+
+    Raises:
+        MediaError: if the driver has no frame, or none of that number.
+        FaceError: if no frame can be compared with the source.
+    """
+    if choice == "auto":
+        log = _read(batches, None)
+        faces = (positions[:num_face] for positions in log.positions())
+        index = best_frame(face_positions(source, num_face), faces) if len(log) else 0
+    else:
+        index = 0 if choice == "first" else choice
+        log = _read(batches, index)
+    if not 0 <= index < len(log):
+        raise MediaError(
+            f"--best-frame {index} does not exist: the driver has {len(log)} frame(s), "
+            "counted from 0"
+        )
+    return Reference(index, log.frame(index), itertools.chain(log.batches(), batches))
+
+
+def _read(batches: Iterator[DrivingBatch], last: int | None) -> KeypointLog:
+    """Read batches until this frame is among them, or until they end."""
+    log = KeypointLog()
+    while last is None or len(log) <= last:
+        batch = next(batches, None)
+        if batch is None:
+            break
+        log.append(batch)
+    return log

@@ -1,0 +1,186 @@
+"""The one table of models that go by a name. Importing this module does not import torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+from fnevr.config.folder import CONFIG_NAME, WEIGHTS_NAME
+from fnevr.config.models import (
+    AnyConfig,
+    LiteConfig,
+    base_config,
+    dagan_config,
+    dagan_spade_config,
+    face_vid2vid_config,
+    face_vid2vid_s_config,
+    fomm_config,
+)
+from fnevr.errors import CheckpointError
+from fnevr.media.files import file_sha256
+
+ASSETS = Path(str(files("fnevr"))) / "assets"
+
+
+MODELS_VARIABLE = "FNEVR_MODELS"
+CONVERT = (
+    "no weights ship for it: convert the authors' checkpoint with `fnevr convert CHECKPOINT "
+    "FOLDER` and use `--model FOLDER`; converted to '{folder}' it goes by its name"
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One model.
+
+    Attributes:
+        name: what `--model` takes.
+        summary: one line for people.
+        config: makes its configuration; a folder of weights brings its own, which wins.
+        sha256: of the weights file in the package; None where the package has no weights.
+        how_to_get: what to do when there are no weights.
+        released_config: makes the configuration of the authors' released weights, where their code
+            differs from the paper; None where it does not.
+        published_as: its name in the tables of FNeVR's paper, if it is there.
+        is_trainable: whether `fnevr train` can start it anew.
+    """
+
+    name: str
+    summary: str
+    config: Callable[[], AnyConfig]
+    sha256: str | None = None
+    how_to_get: str = CONVERT
+    released_config: Callable[[], AnyConfig] | None = None
+    published_as: str | None = None
+    is_trainable: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the configuration and the weights lie: in the package, or among the user's."""
+        return (user_models() if self.sha256 is None else ASSETS / "models") / self.name
+
+
+PRESETS = (
+    Preset(
+        name="lite",
+        summary="small and quick on a CPU; the default",
+        config=LiteConfig,
+        sha256="d106a3d3cb1097ffa85c3bee73edd03e8b534ce52acdc5204186f133609ad095",
+        how_to_get="its weights are not in this installation; install fnevr again",
+        is_trainable=True,
+    ),
+    Preset(
+        name="base",
+        summary="the paper's network, exactly; brings no weights",
+        config=base_config,
+        released_config=partial(base_config, "inclusive"),
+        published_as="FNeVR",
+        is_trainable=True,
+    ),
+    Preset(
+        name="fomm",
+        summary="First Order Motion Model (baseline); brings no weights",
+        config=fomm_config,
+        is_trainable=True,
+    ),
+    Preset(
+        name="face-vid2vid",
+        summary="Face vid2vid (baseline); brings no weights",
+        config=face_vid2vid_config,
+        published_as="Face vid2vid",
+    ),
+    Preset(
+        name="face-vid2vid-s",
+        summary="Face vid2vid-S (baseline); brings no weights",
+        config=face_vid2vid_s_config,
+        published_as="Face vid2vid-S",
+    ),
+    Preset(
+        name="dagan",
+        summary="DaGAN (baseline); brings no weights",
+        config=dagan_config,
+        published_as="DaGAN",
+    ),
+    Preset(
+        name="dagan-spade",
+        summary="DaGAN, SPADE decoder (baseline); brings no weights",
+        config=dagan_spade_config,
+    ),
+)
+DEFAULT = PRESETS[0].name
+
+
+def find_preset(name: str) -> Preset | None:
+    """Return the row of the table, or None if no model goes by this name."""
+    return next((preset for preset in PRESETS if preset.name == name), None)
+
+
+def resolve_model(name_or_folder: str | Path) -> Path:
+    """Return the folder with the configuration and the weights of a model.
+
+    Args:
+        name_or_folder: a preset's name, or a folder that holds config.json and model.safetensors.
+            A preset's name wins; write `./lite` for a folder of that name.
+
+    Raises:
+        CheckpointError: if there is no such preset or folder, or files are missing or damaged.
+    """
+    preset = find_preset(str(name_or_folder))
+    if preset is not None:
+        return _preset_folder(preset)
+    folder = Path(name_or_folder)
+    if folder.is_file():
+        raise CheckpointError(
+            f"'{folder}' is a file; a model is a folder with {CONFIG_NAME} and {WEIGHTS_NAME}. "
+            "Make one of another project's checkpoint with `fnevr convert CHECKPOINT FOLDER`"
+        )
+    if not folder.is_dir():
+        names = ", ".join(preset.name for preset in PRESETS)
+        raise CheckpointError(
+            f"there is no model '{name_or_folder}': it is neither a preset ({names}) nor a folder"
+        )
+    missing = [name for name in (CONFIG_NAME, WEIGHTS_NAME) if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"the folder '{folder}' is no model: it lacks {' and '.join(missing)}"
+        )
+    return folder
+
+
+def user_models() -> Path:
+    """Return the folder of converted models that go by their names: $FNEVR_MODELS, or its place."""
+    named = os.environ.get(MODELS_VARIABLE)
+    return Path(named) if named else Path.home() / ".local" / "share" / "fnevr" / "models"
+
+
+def asset(name: str) -> Path:
+    """Return a file that ships with the package.
+
+    Raises:
+        CheckpointError: if this installation lacks it.
+    """
+    path = ASSETS / name
+    if not path.is_file():
+        raise CheckpointError(f"'{name}' is not in this installation; install fnevr again")
+    return path
+
+
+def is_installed(preset: Preset) -> bool:
+    """Return whether the weights of a preset are in this installation."""
+    return (preset.folder / WEIGHTS_NAME).is_file()
+
+
+def _preset_folder(preset: Preset) -> Path:
+    if not is_installed(preset) or not (preset.folder / CONFIG_NAME).is_file():
+        how = preset.how_to_get.format(folder=preset.folder)
+        raise CheckpointError(f"the model '{preset.name}' cannot be used: {how}")
+    if preset.sha256 is not None and file_sha256(preset.folder / WEIGHTS_NAME) != preset.sha256:
+        raise CheckpointError(
+            f"the weights of '{preset.name}' in '{preset.folder}' are damaged (wrong sha256); "
+            "install fnevr again"
+        )
+    return preset.folder

@@ -1,0 +1,364 @@
+"""Speed of a model on the engines that are here, against the plain loop of the authors' code.
+
+All variants run in turns, round after round, so that a machine that slows down slows all of them;
+what counts is medians. The first row is the plain loop: PyTorch, layer by layer, every stage as it
+is defined, the source encoded anew for each frame.
+
+Shapes: B frames per call.
+"""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from fnevr.config.presets import resolve_model
+from fnevr.cost.ceilings import GIGA, measure_ceilings, synchronize
+from fnevr.cost.complexity import config_of
+from fnevr.data.clips import Clip
+from fnevr.errors import CheckpointError, FnevrError
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.models import ARCHITECTURES, load_model
+from fnevr.models.portrait import PortraitModel
+from fnevr.runtime.engine import ENGINES, PRECISIONS, Engine, EngineName, Precision
+from fnevr.runtime.export import write_graphs
+from fnevr.runtime.folding import fold
+from fnevr.runtime.graphs import has_graphs
+from fnevr.runtime.load import load_engine
+from fnevr.runtime.quantize import Calibration
+from fnevr.versions import versions
+
+Progress = Callable[[str, int, int | None], None]
+PLAIN = "plain loop"
+WARM_UPS = 2
+GRAPH_ENGINES: tuple[EngineName, ...] = ("onnx", "openvino", "tensorrt")
+
+
+@dataclass
+class Row:
+    """One way to run the model.
+
+    Attributes:
+        engine: what runs it; "plain loop" for the authors' way.
+        precision: of its numbers.
+        batch: frames per call.
+        load_s: seconds until it can run, the first frame included.
+        keypoints_ms: per frame, the driving keypoints.
+        draw_ms: per frame, the picture (in the plain loop with the encoding of the source).
+        fps: frames per second of both.
+        speedup: over the plain loop of batch 1, of medians.
+        gmacs_per_s: multiply-adds of the folded model per second, in 1e9 (the plain loop: of the
+            plain one).
+        share: of the measured ceiling of the precision.
+        psnr_db: from the plain loop's picture; None for itself or an equal one.
+        max_levels: largest difference from it, in levels of 255.
+    """
+
+    engine: str
+    precision: str
+    batch: int
+    load_s: float = 0.0
+    keypoints_ms: float = 0.0
+    draw_ms: float = 0.0
+    fps: float = 0.0
+    speedup: float = 1.0
+    gmacs_per_s: float = 0.0
+    share: float | None = None
+    psnr_db: float | None = None
+    max_levels: float = 0.0
+
+
+@dataclass
+class Bench:
+    """All that was measured.
+
+    Attributes:
+        model: its name.
+        has_weights: False if they were drawn at random, for the sake of the times alone.
+        device: where it ran.
+        threads: that PyTorch and the engines used.
+        plain_gmacs: multiply-adds of a frame of the plain loop, in 1e9.
+        folded_gmacs: those of a folded frame.
+        ceilings: see `measure_ceilings`.
+        rows: the variants, the plain loop first.
+        missing: engines that could not be had here, and why.
+        machine: processor, and graphics card if used.
+        versions: of the packages.
+    """
+
+    model: str
+    has_weights: bool
+    device: str
+    threads: int
+    plain_gmacs: float
+    folded_gmacs: float
+    ceilings: dict[str, float]
+    rows: list[Row]
+    missing: dict[str, str]
+    machine: str
+    versions: dict[str, str] = field(default_factory=versions)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as plain values."""
+        return asdict(self)
+
+
+@dataclass
+class _Variant:
+    row: Row
+    keypoints: Callable[[], Keypoints]
+    draw: Callable[[Keypoints], Tensor]
+    times: list[tuple[float, float]] = field(default_factory=list)
+
+
+@torch.inference_mode()
+def bench(
+    name: str,
+    engines: Sequence[EngineName] = ENGINES,
+    precisions: Sequence[Precision] = PRECISIONS,
+    batches: Sequence[int] = (1,),
+    device: str = "cpu",
+    repeats: int = 7,
+    progress: Progress | None = None,
+) -> Bench:
+    """Time a model.
+
+    Args:
+        name: a preset or folder. Of a preset without weights, they are drawn at random.
+        engines: which to try.
+        precisions: which to try.
+        batches: frames per call.
+        device: "cpu", "cuda" or "mps".
+        repeats: rounds.
+        progress: is told what is done.
+
+    Raises:
+        FnevrError: if there is no such model.
+    """
+    with _folder(name, set(engines) & set(GRAPH_ENGINES), "int8" in precisions, progress) as (
+        folder,
+        has_weights,
+    ):
+        model = load_model(folder, device)
+        variants = [_plain_variant(model, device, batch) for batch in batches]
+        missing: dict[str, str] = {}
+        for engine in engines:
+            for precision in precisions:
+                try:
+                    for batch in batches:
+                        variants.append(_variant(folder, engine, precision, device, batch))
+                except FnevrError as error:
+                    missing[f"{engine}, {precision}"] = str(error).splitlines()[0]
+        _compare(variants)
+        for index in range(repeats):
+            if progress is not None:
+                progress("timing", index, repeats)
+            for variant in variants:
+                _time(variant, device)
+    plain_gmacs, folded_gmacs = _gmacs(model.cpu())
+    ceilings = measure_ceilings(device)
+    _finish(variants, plain_gmacs, folded_gmacs, ceilings)
+    return Bench(
+        model=name,
+        has_weights=has_weights,
+        device=device,
+        threads=torch.get_num_threads(),
+        plain_gmacs=plain_gmacs,
+        folded_gmacs=folded_gmacs,
+        ceilings=ceilings,
+        rows=[variant.row for variant in variants],
+        missing=missing,
+        machine=machine_name(device),
+    )
+
+
+def default_device() -> str:
+    """Return "cuda" if there is some, otherwise "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def machine_name(device: str) -> str:
+    """Return what the processor, or the graphics card, calls itself."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
+
+
+def bench_table(found: Bench) -> str:
+    """Return tables in Markdown."""
+    lines = [
+        f"{found.model} on {found.machine} ({found.device}, {found.threads} threads)"
+        + ("" if found.has_weights else "; weights drawn at random"),
+        "",
+        "| engine | precision | batch | load, s | keypoints, ms | draw, ms | frames/s | speed-up | "
+        "GMAC/s | of the ceiling | PSNR from plain, dB | largest difference, levels |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in found.rows:
+        psnr = "" if row.psnr_db is None else f"{row.psnr_db:.1f}"
+        share = "" if row.share is None else f"{100 * row.share:.0f} %"
+        lines.append(
+            f"| {row.engine} | {row.precision} | {row.batch} | {row.load_s:.2f} | "
+            f"{row.keypoints_ms:.2f} | {row.draw_ms:.2f} | {row.fps:.1f} | {row.speedup:.2f} | "
+            f"{row.gmacs_per_s:.0f} | {share} | {psnr} | {row.max_levels:.3f} |"
+        )
+    lines += ["", "| ceiling, measured | |", "|---|---|"]
+    for name, rate in found.ceilings.items():
+        unit = "" if "GB/s" in name else ", GMAC/s"
+        lines.append(f"| {name}{unit} | {rate:.0f} |")
+    lines.append(f"| a frame, plain / folded, GMAC | {found.plain_gmacs:.2f} / ")
+    lines[-1] += f"{found.folded_gmacs:.2f} |"
+    lines += ["", *(f"not here: {name}: {why}" for name, why in found.missing.items())]
+    return "\n".join(lines).rstrip()
+
+
+@contextmanager
+def _folder(
+    name: str, graph_engines: set[EngineName], wants_int8: bool, progress: Progress | None
+) -> Iterator[tuple[Path, bool]]:
+    """Find a model's folder, or make one with what it lacks: weights, graphs."""
+    try:
+        folder, has_weights = resolve_model(name), True
+    except CheckpointError:
+        config = config_of(name)
+        torch.manual_seed(0)
+        model, has_weights = ARCHITECTURES[config.architecture](config).eval(), False
+    else:
+        is_complete = has_graphs(folder, "float32") and (
+            not wants_int8 or has_graphs(folder, "int8")
+        )
+        model = load_model(folder)
+        if not graph_engines or is_complete or model.uses_source_keypoints:
+            yield folder, has_weights
+            return
+    with tempfile.TemporaryDirectory(prefix="fnevr-bench-") as temporary:
+        made = Path(temporary) / "model"
+        model.save_pretrained(made)
+        if graph_engines and not model.uses_source_keypoints:
+            noise = [_noise(model.config.image_size)]
+            clips = Calibration(noise, noise) if wants_int8 else None
+            with torch.inference_mode(mode=False):
+                write_graphs(model, made, clips, progress)
+        yield made, has_weights
+
+
+def _noise(side: int) -> Clip:
+    """Return a clip that only fixes ranges of eight-bit numbers, for times without meaning."""
+    frames = np.random.default_rng(0).integers(0, 255, (8, side, side, 3), np.uint8)
+    return Clip("noise", "nobody", 0.0, frames, np.zeros((8, 478, 2), np.float32))
+
+
+def _pictures(side: int, batch: int, device: str) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(batch + 1, 3, side // 8, side // 8, generator=generator)
+    smooth = torch.nn.functional.interpolate(
+        pictures, size=(side, side), mode="bicubic", align_corners=False
+    ).clamp(0, 1)
+    return smooth[:1].to(device), smooth[1:].to(device)
+
+
+def _plain_variant(model: PortraitModel, device: str, batch: int) -> _Variant:
+    """Return the loop of the authors' code, which encodes the source anew for each frame."""
+    source_01, driving_01 = _pictures(model.config.image_size, batch, device)
+    source = model.keypoints(source_01)
+
+    def draw(driving: Keypoints) -> Tensor:
+        frames = [model.generate(source_01, source, driving[i]).image for i in range(len(driving))]
+        return torch.cat(frames)
+
+    return _Variant(
+        Row(PLAIN, "float32", batch), lambda: model.driving_keypoints(driving_01, source), draw
+    )
+
+
+def _variant(
+    folder: Path, engine: EngineName, precision: Precision, device: str, batch: int
+) -> _Variant:
+    start = time.perf_counter()
+    loaded: Engine
+    loaded, _, tensors_on = load_engine(folder, device, engine, precision)
+    source_01, driving_01 = _pictures(loaded.config.image_size, batch, tensors_on)
+    source, features = loaded.read_source(source_01)
+    variant = _Variant(
+        Row(engine, precision, batch),
+        lambda: loaded.driving_keypoints(driving_01, source),
+        lambda driving: loaded.draw(source_01, source, driving, features),
+    )
+    variant.draw(variant.keypoints())
+    synchronize(device)
+    variant.row.load_s = time.perf_counter() - start
+    return variant
+
+
+def _compare(variants: list[_Variant]) -> None:
+    """Set each variant's picture against the plain loop's of the same batch."""
+    expected: dict[int, Tensor] = {}
+    for variant in variants:
+        for _ in range(WARM_UPS):
+            image_01 = variant.draw(variant.keypoints()).float().cpu()
+        row = variant.row
+        if row.engine == PLAIN:
+            expected[row.batch] = image_01
+            continue
+        difference = image_01 - expected[row.batch]
+        row.max_levels = 255 * difference.abs().max().item()
+        mean_square = difference.square().mean().item()
+        row.psnr_db = None if mean_square == 0 else -10 * float(np.log10(mean_square))
+
+
+def _time(variant: _Variant, device: str) -> None:
+    """Time one frame; one before it brings the variant's own data back into the caches."""
+    variant.draw(variant.keypoints())
+    synchronize(device)
+    start = time.perf_counter()
+    driving = variant.keypoints()
+    synchronize(device)
+    middle = time.perf_counter()
+    variant.draw(driving)
+    synchronize(device)
+    variant.times.append((middle - start, time.perf_counter() - middle))
+
+
+def _finish(
+    variants: list[_Variant], plain_gmacs: float, folded_gmacs: float, ceilings: dict[str, float]
+) -> None:
+    """Turn times into what the rows tell."""
+    for variant in variants:
+        row = variant.row
+        keypoints_s, draw_s = (
+            median(times) / row.batch for times in zip(*variant.times, strict=True)
+        )
+        row.keypoints_ms, row.draw_ms = 1e3 * keypoints_s, 1e3 * draw_s
+        row.fps = 1 / (keypoints_s + draw_s)
+        row.speedup = row.fps / variants[0].row.fps
+        gmacs = plain_gmacs if row.engine == PLAIN else folded_gmacs
+        row.gmacs_per_s = gmacs * row.fps
+        if row.precision in ceilings:
+            row.share = row.gmacs_per_s / ceilings[row.precision]
+
+
+def _gmacs(model: PortraitModel) -> tuple[float, float]:
+    """Count a frame of the plain loop, and one of the folded model."""
+    source_01, driving_01 = _pictures(model.config.image_size, 1, "cpu")
+    source, features = model.read_source(source_01)
+    with FlopCounterMode(display=False) as plain:
+        model.generate(source_01, source, model.driving_keypoints(driving_01, source))
+    folded = fold(model)
+    with FlopCounterMode(display=False) as cheap:
+        driving = folded.driving_keypoints(driving_01, source)
+        folded.draw(source_01, source, driving, features)
+    return plain.get_total_flops() / 2 / GIGA, cheap.get_total_flops() / 2 / GIGA

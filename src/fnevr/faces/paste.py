@@ -1,0 +1,149 @@
+"""Put an animated crop back into the full picture, without a visible seam.
+
+Shapes: H and W of the picture, S the side of the crop.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from fnevr.faces.crop import CropBox
+
+FILTER = Image.Resampling.BICUBIC
+FEATHER = 0.12  # of the box's side: where the crop fades in from nothing to all
+
+
+class PasteBack:
+    """Blend crops of one size into one box of one picture; what can be is computed once.
+
+    Args:
+        picture: left as it is.
+        box: where the crops come from, to a fraction of a pixel; may hang over the border.
+        size: side of the crops, in pixels.
+        mask: how much of the crop to take, in [0, 1], at the crop's resolution; None takes all
+            but a feathered border. A given mask is multiplied by that border.
+        feather: width of the border, as a fraction of the box's side; 0 for a hard edge.
+
+    Raises:
+        ValueError: if the mask has another size than the crops.
+    """
+
+    def __init__(
+        self,
+        picture: UInt8[np.ndarray, "H W 3"],
+        box: CropBox,
+        size: int,
+        mask: Float[np.ndarray, "S S"] | None = None,
+        feather: float = FEATHER,
+    ) -> None:
+        self.picture, self.size = picture, size
+        # Up to a pixel of the picture at the box's ends shows what lies beyond the crop.
+        self.pad = 2 + math.ceil(size / box.size)
+        height, width = picture.shape[:2]
+        rows, columns = _covered(box.top, box.size, height), _covered(box.left, box.size, width)
+        self.rows, self.columns = rows, columns
+        self.target = (columns.stop - columns.start, rows.stop - rows.start)
+        starts = np.array([columns.start - box.left, rows.start - box.top])
+        window = np.stack([starts, starts + self.target]) * size / box.size + self.pad
+        left, top, right, bottom = (float(value) for value in window.reshape(-1))
+        self.window = (left, top, right, bottom)
+
+        fade_y = _fade(rows, box.top, box.size, feather, height)
+        fade_x = _fade(columns, box.left, box.size, feather, width)
+        weight = fade_y[:, None] * fade_x[None]
+        if mask is not None:
+            if mask.shape != (size, size):
+                raise ValueError(f"the mask must be {size}x{size} like the crop, got {mask.shape}")
+            weight *= self._resample(mask.astype(np.float32)).clip(0.0, 1.0)
+        self.blends = []
+        for block in _fading_blocks(weight):
+            share = np.repeat(weight[block][..., None], 3, axis=2)
+            # The half rounds to the nearest level.
+            kept = (1 - share) * picture[rows, columns][block] + np.float32(0.5)
+            self.blends.append((block, share, kept))
+
+    def __call__(self, face: UInt8[np.ndarray, "S S 3"]) -> UInt8[np.ndarray, "H W 3"]:
+        """Give a copy of the picture with this crop in its box.
+
+        Raises:
+            ValueError: if the crop is not of the size given before.
+        """
+        if face.shape != (self.size, self.size, 3):
+            raise ValueError(f"the crop must be ({self.size}, {self.size}, 3), got {face.shape}")
+        result = self.picture.copy()
+        if min(self.target) > 0:
+            inside = result[self.rows, self.columns]
+            resampled = self._resample(face)
+            inside[...] = resampled
+            for block, share, kept in self.blends:
+                inside[block] = resampled[block] * share + kept
+        return result
+
+    def _resample(self, crop: np.ndarray) -> np.ndarray:
+        """Bring a crop, or its mask, to the picture's pixels under the box."""
+        if min(self.target) <= 0:
+            return np.zeros((self.target[1], self.target[0], *crop.shape[2:]), crop.dtype)
+        padding = [(self.pad, self.pad)] * 2 + [(0, 0)] * (crop.ndim - 2)
+        image = Image.fromarray(np.pad(crop, padding, mode="edge"))
+        return np.asarray(image.resize(self.target, FILTER, box=self.window))
+
+
+def paste_back(
+    picture: UInt8[np.ndarray, "H W 3"],
+    face: UInt8[np.ndarray, "S S 3"],
+    box: CropBox,
+    mask: Float[np.ndarray, "S S"] | None = None,
+    feather: float = FEATHER,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Blend one crop into a picture; for many crops make a :class:`PasteBack` once."""
+    return PasteBack(picture, box, face.shape[0], mask, feather)(face)
+
+
+def _covered(start: float, length: float, limit: int) -> slice:
+    """Give the whole pixels of one axis that a box covers, inside the picture."""
+    first = min(max(math.floor(start), 0), limit)
+    return slice(first, max(first, min(math.ceil(start + length), limit)))
+
+
+def _fading_blocks(weight: Float[np.ndarray, "H W"]) -> list[tuple[slice, slice]]:
+    """Give four blocks around the rectangle in the middle where all of the crop is taken.
+
+    Only they need blending; without such a rectangle the first block is everything.
+    """
+    height, width = weight.shape
+    whole = (slice(0, height), slice(0, width))
+    middle_row = weight[height // 2] == 1 if height else np.zeros(0, bool)
+    middle_column = weight[:, width // 2] == 1 if width else np.zeros(0, bool)
+    if not (middle_row.any() and middle_column.any()):
+        return [whole]
+    left, right = int(middle_row.argmax()), width - int(middle_row[::-1].argmax())
+    top, bottom = int(middle_column.argmax()), height - int(middle_column[::-1].argmax())
+    if not (weight[top:bottom, left:right] == 1).all():
+        return [whole]
+    return [
+        (slice(0, top), slice(0, width)),
+        (slice(bottom, height), slice(0, width)),
+        (slice(top, bottom), slice(0, left)),
+        (slice(top, bottom), slice(right, width)),
+    ]
+
+
+def _fade(
+    pixels: slice, start: float, length: float, feather: float, limit: int
+) -> Float[np.ndarray, " N"]:
+    """Weights of one axis: 0 at the box's ends, 1 inside, a smooth step between.
+
+    Where the box hangs over the picture's border nothing has to be hidden, so nothing fades.
+    """
+    centres = np.arange(pixels.start, pixels.stop) + 0.5
+    before = np.full_like(centres, np.inf) if start < 0 else centres - start
+    after = np.full_like(centres, np.inf) if start + length > limit else start + length - centres
+    distance = np.minimum(before, after)
+    if feather <= 0:
+        return (distance >= 0).astype(np.float32)
+    t = (distance / (feather * length)).clip(0.0, 1.0)
+    return (t * t * (3 - 2 * t)).astype(np.float32)

@@ -1,0 +1,299 @@
+"""Animator on a model whose results are known, and on a tiny random one."""
+
+from fractions import Fraction
+from itertools import count
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.gray_model import SIZE, GrayModel, gray
+from support.media_clips import beep_times, beeping_sound, make_video
+
+from fnevr.animation.animator import Animator
+from fnevr.animation.keypoint_track import load_track
+from fnevr.config.presets import asset
+from fnevr.errors import FaceError, FnevrError, MediaError
+from fnevr.media.image import write_image
+from fnevr.media.video import open_video
+from fnevr.models import FOMM, FNeVR
+
+WHOLE = {"crop": False, "paste_back": False}
+
+
+@pytest.fixture
+def animator():
+    return Animator(GrayModel(), name="gray", batch_size=2)
+
+
+@pytest.fixture
+def source(tmp_path):
+    write_image(tmp_path / "source.png", gray(100, 48, 40))
+    return tmp_path / "source.png"
+
+
+def driver(path, levels, **options):
+    return make_video(path, [gray(level, 64, 64) for level in levels], **options)
+
+
+def levels_of(path):
+    with open_video(path) as video:
+        return [int(np.rint(frame.rgb.mean())) for frame in video]
+
+
+def shades(frames):
+    return [int(np.rint(frame.mean())) for frame in frames]
+
+
+def close(levels, tolerance=3):
+    return pytest.approx(levels, abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"relative": False}, [50, 60, 90, 40, 50]),
+        ({"best_frame": "first"}, [100, 110, 140, 90, 100]),
+        ({"best_frame": 2}, [60, 70, 100, 50, 60]),
+        ({"best_frame": 4}, [100, 110, 140, 90, 100]),
+    ],
+)
+def test_motion_adds_up(animator, options, expected):
+    drivers = [gray(level) for level in (50, 60, 90, 40, 50)]
+    frames = list(animator.frames(gray(100), drivers, **WHOLE, **options))
+    assert shades(frames) == close(expected, 1)
+    assert all(frame.shape == (SIZE, SIZE, 3) and frame.dtype == np.uint8 for frame in frames)
+
+
+def test_files_in_file_out(animator, source, tmp_path):
+    talk = driver(tmp_path / "talk.mp4", [50, 60, 90, 40, 50], rate=Fraction(30000, 1001))
+    calls = []
+    report = animator.animate(
+        source,
+        talk,
+        tmp_path / "out.mp4",
+        crop=False,
+        best_frame="first",
+        progress=lambda *call: calls.append(call),
+    )
+    assert levels_of(tmp_path / "out.mp4") == close([100, 110, 140, 90, 100])
+    assert (report.frames, report.width, report.height) == (5, 40, 48)
+    assert (report.model, report.device, report.reference_frame) == ("gray", "cpu", 0)
+    assert report.frames_per_second == pytest.approx(report.frames / report.seconds, rel=0.1)
+    assert report.versions["torch"].startswith(torch.__version__.split("+")[0])
+    assert report.warnings == []
+    assert calls == [("animating", done, total) for done, total in [(0, 5), (2, 5), (4, 5), (5, 5)]]
+    with open_video(tmp_path / "out.mp4") as video:
+        assert (video.info.width, video.info.height) == (40, 48)
+        assert video.info.frame_rate == Fraction(30000, 1001)
+    assert animator.model.num_encoded == 1
+
+
+def test_auto_reads_the_motion_once_and_then_animates(animator, source, tmp_path):
+    talk = driver(tmp_path / "talk.mp4", [50, 60, 90])
+    stages = []
+    report = animator.animate(
+        source,
+        talk,
+        tmp_path / "out.mp4",
+        crop=False,
+        progress=lambda stage, *_: stages.append(stage),
+    )
+    assert report.reference_frame in range(3)
+    assert list(dict.fromkeys(stages)) == ["reading the motion", "animating"]
+    assert animator.model.num_seen == 3 + 1  # every driving frame, and the source, once
+
+
+def test_frames_are_lazy(animator):
+    taken = count()
+    endless = (gray(50 + next(taken)) for _ in count())
+    frames = animator.frames(gray(100), endless, **WHOLE)
+    assert next(taken) == 0
+    assert next(frames).mean() == pytest.approx(100, abs=1)
+    next(frames)
+    assert next(taken) <= 2 * animator.batch_size + 1
+
+
+def test_paste_back_without_crop_restores_the_size(animator):
+    (frame,) = animator.frames(gray(100, 30, 50), [gray(70)], crop=False)
+    assert frame.shape == (30, 50, 3)
+
+
+def test_reconstruct_is_absolute_and_of_the_models_size(animator, tmp_path):
+    clip = driver(tmp_path / "clip.mp4", [50, 60, 90])
+    report = animator.reconstruct(clip, tmp_path / "out.mp4")
+    assert levels_of(tmp_path / "out.mp4") == close([50, 60, 90])
+    assert (report.width, report.height, report.reference_frame) == (SIZE, SIZE, None)
+
+
+def test_a_recorded_track_moves_as_its_video_does(animator, source, tmp_path):
+    talk = driver(tmp_path / "talk.mp4", [50, 60, 90, 40], rate=Fraction(30000, 1001))
+    animator.record(talk, tmp_path / "talk.safetensors", crop=False)
+    track = load_track(tmp_path / "talk.safetensors")
+    assert (len(track), track.frame_rate, track.model) == (4, Fraction(30000, 1001), "gray")
+    options = {"crop": False, "best_frame": 1}
+    animator.animate(source, talk, tmp_path / "video.mp4", **options)
+    report = animator.animate(
+        source, tmp_path / "talk.safetensors", tmp_path / "track.mp4", **options
+    )
+    assert report.warnings == []
+    assert levels_of(tmp_path / "track.mp4") == levels_of(tmp_path / "video.mp4")
+    with open_video(tmp_path / "track.mp4") as video:
+        assert video.info.frame_rate == Fraction(30000, 1001)
+
+
+def test_a_track_of_another_model_is_told(source, tmp_path):
+    talk = driver(tmp_path / "talk.mp4", [50, 60])
+    track, out = tmp_path / "t.safetensors", tmp_path / "out.mp4"
+    Animator(GrayModel(), name="gray").record(talk, track, crop=False)
+    other = Animator(GrayModel(), name="other")
+    assert "model 'gray', not 'other'" in other.animate(source, track, out, crop=False).warnings[0]
+    more = Animator(GrayModel(num_keypoints=10), name="more")
+    with pytest.raises(MediaError, match="moves 4 keypoints, but the model 'more' has 10"):
+        more.animate(source, track, out, crop=False)
+
+
+def test_the_drivers_sound_comes_along(animator, source, tmp_path):
+    sound = beeping_sound(2, [Fraction(1, 2), Fraction(3, 2)])
+    talk = driver(tmp_path / "talk.mp4", [50] * 50, sound=sound)
+    animator.animate(source, talk, tmp_path / "out.mp4", crop=False)
+    found = [float(time) for time in beep_times(tmp_path / "out.mp4")]
+    assert found == pytest.approx([0.5, 1.5], abs=0.04)
+
+
+def test_variable_frame_times_are_kept(animator, source, tmp_path):
+    times = [Fraction(0), Fraction(1, 25), Fraction(1, 5), Fraction(1, 2)]
+    talk = driver(tmp_path / "talk.mkv", [50, 60, 70, 80], times=times)
+    animator.animate(source, talk, tmp_path / "out.mp4", crop=False)
+    with open_video(tmp_path / "out.mp4") as video:
+        assert [float(f.time) for f in video] == pytest.approx(list(map(float, times)), abs=0.001)
+
+
+def test_faces_are_cropped_and_pasted_back(animator, tmp_path):
+    photo = asset("portrait.jpg")
+    picture = np.asarray(Image.open(photo).convert("RGB"))
+    shifted = [np.roll(picture, shift, axis=1) for shift in (0, 4, 8, 12)]
+    talk = make_video(tmp_path / "talk.mp4", [np.zeros_like(picture), *shifted])
+    report = animator.animate(photo, talk, tmp_path / "out.mp4", best_frame="first")
+    assert (report.frames, report.width, report.height) == (5, *picture.shape[1::-1])
+    with open_video(tmp_path / "out.mp4") as video:
+        frames = [frame.rgb.astype(int) for frame in video]
+    corner = (slice(0, 40), slice(0, 40))
+    assert np.abs(frames[-1][corner] - picture[corner]).mean() < 4
+    assert np.abs(frames[-1] - picture).mean() > 1
+    # The frame before the face appeared repeats the first motion seen.
+    assert np.abs(frames[0] - frames[1]).mean() < 1
+
+
+def test_a_driver_without_a_face_is_an_error(animator, tmp_path):
+    talk = driver(tmp_path / "talk.mp4", [50] * 3)
+    with pytest.raises(FaceError, match="driving video"):
+        animator.animate(asset("portrait.jpg"), talk, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": "no.jpg"}, r"no such file: '.*no\.jpg'"),
+        ({"driving": "no.mp4"}, r"no\.mp4"),
+        ({"driving": "no.safetensors"}, r"no such file"),
+        ({"source": "talk.mp4"}, "looks like a video"),
+        ({"driving": "text.mp4"}, r"text\.mp4"),
+        ({"output": "out.txt"}, "must end in"),
+        ({"output": "nowhere/out.mp4"}, "does not exist"),
+        ({"output": "talk.mp4"}, "an input and the output"),
+        ({"best_frame": 3}, "--best-frame 3 does not exist: the driver has 3 frame"),
+        ({"best_frame": -1}, "--best-frame -1 does not exist"),
+        ({"crop": True}, "no face found"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_leaves_no_file(
+    animator, source, tmp_path, change, message
+):
+    driver(tmp_path / "talk.mp4", [50, 60, 70])
+    (tmp_path / "text.mp4").write_text("this is no video")
+    before = sorted(tmp_path.iterdir())
+    files = {"source": "source.png", "driving": "talk.mp4", "output": "out.mp4"}
+    arguments = {**files, "crop": False, **change}
+    for name in files:
+        arguments[name] = tmp_path / arguments[name]
+    with pytest.raises(FnevrError, match=message):
+        animator.animate(**arguments)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_interrupted_run_leaves_nothing(animator, source, tmp_path):
+    talk = driver(tmp_path / "talk.mp4", [50] * 10)
+    before = sorted(tmp_path.iterdir())
+
+    def interrupt(stage, num_done, _num_frames):
+        if stage == "animating" and num_done > 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        animator.animate(source, talk, tmp_path / "out.mp4", crop=False, progress=interrupt)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_damaged_driver_gives_what_it_holds_and_a_warning(animator, source, tmp_path):
+    talk = driver(tmp_path / "talk.mkv", [50] * 200, options={"g": "10"})
+    talk.write_bytes(talk.read_bytes()[: talk.stat().st_size // 2])
+    report = animator.animate(source, talk, tmp_path / "out.mp4", crop=False)
+    assert 0 < report.frames < 200
+    assert "cut short" in report.warnings[0]
+    assert len(levels_of(tmp_path / "out.mp4")) == report.frames
+
+
+def test_arrays_that_are_no_pictures(animator, bad_argument):
+    with pytest.raises(ValueError, match="uint8 array"):
+        animator.frames(np.zeros((8, 8)), [gray(1)])
+    frames = animator.frames(gray(100), [np.zeros((8, 8, 4), np.uint8)], **WHOLE)
+    with pytest.raises(ValueError, match="uint8 array"):
+        next(frames)
+
+
+def test_no_driving_frames(animator):
+    for best_frame in ("first", "auto"):
+        with pytest.raises(MediaError, match="the driver has 0 frame"):
+            list(animator.frames(gray(100), [], **WHOLE, best_frame=best_frame))
+    assert list(animator.frames(gray(100), [], **WHOLE, relative=False)) == []
+
+
+def test_devices_that_are_not_there():
+    with pytest.raises(FnevrError, match="--device must be cpu, cuda or mps, got 'tpu'"):
+        Animator(GrayModel(), device="tpu")
+    with pytest.raises(FnevrError, match="cuda:99 is not available"):
+        Animator(GrayModel(), device="cuda:99")
+    with pytest.raises(ValueError, match="at least 1"):
+        Animator(GrayModel(), batch_size=0)
+
+
+@pytest.fixture(params=["fnevr", "fomm"])
+def folder(request, tmp_path, tiny_fnevr_config, tiny_fomm_config):
+    model = FNeVR(tiny_fnevr_config) if request.param == "fnevr" else FOMM(tiny_fomm_config)
+    model.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_any_model_of_the_package_animates(folder):
+    animator = Animator.from_pretrained(folder, device="cpu")
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (6, 40, 40, 3), np.uint8)
+    frames = list(animator.frames(pictures[0], pictures[1:], **WHOLE))
+    assert [frame.shape for frame in frames] == [(32, 32, 3)] * 5
+    assert animator.name == str(folder)
+
+
+def test_batches_do_not_change_the_result(folder):
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    one, four = (
+        list(
+            Animator.from_pretrained(folder, "cpu", batch_size=size).frames(
+                pictures[0], pictures[1:], **WHOLE
+            )
+        )
+        for size in (1, 4)
+    )
+    for a, b in zip(one, four, strict=True):
+        np.testing.assert_allclose(a.astype(int), b.astype(int), atol=1)

@@ -1,0 +1,93 @@
+from fractions import Fraction
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fnevr.animation.keypoint_track import (
+    KeypointTrack,
+    load_track,
+    record_track,
+    save_track,
+)
+from fnevr.errors import MediaError
+from fnevr.geometry.keypoints import Keypoints
+
+GOOD = {"format": "fnevr-motion-1", "frame_rate": "25", "model": "tiny"}
+
+
+def some_keypoints(frames, num=5):
+    generator = torch.Generator().manual_seed(frames)
+    return Keypoints(
+        torch.randn(frames, num, 2, generator=generator),
+        torch.randn(frames, num, 2, 2, generator=generator),
+    )
+
+
+def test_a_track_is_read_as_it_was_written(tmp_path):
+    track = KeypointTrack(some_keypoints(7), Fraction(30000, 1001), "tiny")
+    save_track(tmp_path / "m.safetensors", track)
+    back = load_track(tmp_path / "m.safetensors")
+    assert torch.equal(back.keypoints.positions, track.keypoints.positions)
+    assert torch.equal(back.keypoints.jacobians, track.keypoints.jacobians)
+    assert (back.frame_rate, back.model, len(back)) == (Fraction(30000, 1001), "tiny", 7)
+
+
+def test_recording_joins_frames():
+    track = record_track(iter([some_keypoints(2), some_keypoints(3)]), Fraction(25), "tiny")
+    assert len(track) == 5
+    assert torch.equal(track.keypoints.positions[2:], some_keypoints(3).positions)
+    with pytest.raises(MediaError, match="no frame"):
+        record_track(iter([]), Fraction(25), "tiny")
+
+
+def write(path, metadata=GOOD, **changed):
+    tensors = {"positions": torch.zeros(4, 5, 2), "jacobians": torch.zeros(4, 5, 2, 2)}
+    save_file({k: v for k, v in {**tensors, **changed}.items() if v is not None}, path, metadata)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"positions": None}, "missing: positions"),
+        ({"metadata": {}}, "missing: the mark 'fnevr-motion-1'"),
+        ({"metadata": {**GOOD, "frame_rate": "0"}}, "frame rate '0'"),
+        ({"metadata": {**GOOD, "frame_rate": "1/0"}}, "frame rate '1/0'"),
+        ({"metadata": {**GOOD, "frame_rate": "fast"}}, "frame rate 'fast'"),
+        ({"positions": torch.zeros(4, 6, 2)}, r"positions \(4, 6, 2\)"),
+        ({"positions": torch.zeros(3, 5, 2)}, r"positions \(3, 5, 2\)"),
+        ({"positions": torch.zeros(())}, r"positions \(\)"),
+        ({"positions": torch.full((4, 5, 2), torch.nan)}, "not finite"),
+        ({"positions": torch.zeros(0, 5, 2), "jacobians": torch.zeros(0, 5, 2, 2)}, "0 frames"),
+        ({"positions": torch.zeros(4, 5, 2, dtype=torch.int64)}, "int64"),
+    ],
+)
+def test_a_track_that_cannot_move_a_face_says_why(tmp_path, arguments, message):
+    path = tmp_path / "m.safetensors"
+    write(path, **arguments)
+    with pytest.raises(MediaError, match=message):
+        load_track(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 4, b"\xff" * 64, b"hello world, not a track"])
+def test_a_damaged_file_is_one_clear_error(tmp_path, content):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match=r"m\.safetensors"):
+        load_track(path)
+
+
+def test_a_truncated_file_is_one_clear_error(tmp_path):
+    path = tmp_path / "m.safetensors"
+    write(path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(MediaError, match="damaged"):
+        load_track(path)
+
+
+def test_missing_file_and_wrong_name(tmp_path):
+    with pytest.raises(MediaError, match="no such file"):
+        load_track(tmp_path / "m.safetensors")
+    with pytest.raises(MediaError, match="must end in"):
+        save_track(tmp_path / "m.mp4", KeypointTrack(some_keypoints(1), Fraction(25), "tiny"))
+    assert list(tmp_path.iterdir()) == []
