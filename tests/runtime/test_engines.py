@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,9 @@ def exported(tmp_path_factory, exportable_models):
     for name in NAMES:
         exportable_models[name].save_pretrained(root / f"{name}-plain")
     with unchecked():
+        level = logging.getLogger().level
         export(root / "lite-plain", root / "lite", "int8", clips)
+        assert logging.getLogger().level == level, "the quantizer's silence must end with it"
         export(root / "fnevr-plain", root / "fnevr")
     return root
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -129,6 +130,19 @@ def test_validates_over_the_budget_and_keeps_the_best(make_trainer, sampler, mon
     again = make_trainer(minutes=7, held_out=[clip], validations=3, validation_stride=2)
     assert (again.progress.validations, again.progress.best_psnr) == (3, 7.0)
     assert again.run()
+
+
+def test_a_clip_that_stands_still_does_not_keep_the_best_from_being_found(make_trainer, sampler):
+    """Repeating its first frame is exact: infinite PSNR would leave a mean that is not a number."""
+    clip = sampler.clips[0]
+    still = dataclasses.replace(clip, frames=clip.frames[:1].repeat(len(clip.frames), axis=0))
+    trainer = make_trainer(minutes=5, held_out=[clip, still], validations=1, validation_stride=2)
+    records: list[Record] = []
+    assert trainer.run(records.append)
+    (validation,) = [record for record in records if "psnr" in record]
+    assert trainer.progress.best_psnr == validation["psnr"]
+    assert math.isfinite(validation["psnr"])
+    assert (trainer.run_dir / "best" / "model.safetensors").is_file()
 
 
 def test_finished_run_does_nothing_more(make_trainer):

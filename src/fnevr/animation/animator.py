@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 
 from fnevr.animation.driver import Driver, Drivers
 from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, check_inputs, write_edit
-from fnevr.animation.frames import Move, Progress, check_device, render
+from fnevr.animation.frames import Move, check_device, render
 from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,
@@ -39,6 +39,7 @@ from fnevr.media.video import open_video
 from fnevr.media.writer import VideoWriter, check_video_target
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
+from fnevr.progress import Progress
 from fnevr.runtime.ahead import ahead
 from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision
 from fnevr.runtime.load import load_engine

@@ -18,7 +18,6 @@ import torch
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
-from fnevr.animation.frames import Progress
 from fnevr.animation.source import Framing, Source, generate, prepare
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.keypoints import Keypoints
@@ -26,6 +25,7 @@ from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
 from fnevr.media.writer import VideoWriter
 from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 
 Axis = Literal["yaw", "pitch", "roll"]

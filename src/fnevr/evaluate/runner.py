@@ -32,12 +32,11 @@ from fnevr.evaluate.store import ScoreStore, settings_key
 from fnevr.media.files import atomic_path, file_sha256
 from fnevr.models import load_model
 from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
+from fnevr.progress import Progress
 
 STILL, REAL = "still", "real"
 STAGE = "scoring clips"
 FORMAT = 2  # of the stored scores; to be raised when a definition changes
-
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import file_sha256
 from fnevr.models import load_model
 from fnevr.models.portrait import PortraitModel
+from fnevr.progress import Progress
 from fnevr.runtime.engine import Precision
 from fnevr.runtime.folding import fold
 from fnevr.runtime.graph_engine import draw_inputs
@@ -97,7 +98,7 @@ def export(
     out: Path,
     precision: Precision = "float32",
     calibration: Path | None = None,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Manifest]:
     """Copy a model folder and give the copy graphs of its weights, for the graph engines.
 
@@ -141,7 +142,7 @@ def write_graphs(
     model: PortraitModel,
     folder: Path,
     calibration: Calibration | None = None,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
     finish: Callable[[Path], None] | None = None,
 ) -> list[Manifest]:
     """Write graphs into the folder of a model, int8 too where there are clips to calibrate on.
