@@ -48,9 +48,11 @@ def assert_same_state(one, other):
 
 @pytest.mark.parametrize("stage", ["motion", "full"])
 def test_two_steps_on_one_batch_lower_the_loss(stage, make_trainer, monkeypatch):
-    slow = {"generator_rate": 3e-4, "motion_rate": 3e-4, "prior_rate": 3e-4}
+    slow = {"motion_rate": 3e-4, "prior_rate": 3e-4}
+    if stage == "full":
+        slow |= {"generator_rate": 3e-4, "window": 64}
     weights = {"equivariance": 0.0}  # its warps differ from step to step
-    trainer = make_trainer(stage=stage, batch_size=4, window=64, weights=weights, **slow)
+    trainer = make_trainer(stage=stage, batch_size=4, weights=weights, **slow)
     batch = trainer.sampler.sample(4, 0)
     monkeypatch.setattr(trainer, "_next_turns", lambda: [batch])
     weights, losses = trainer.recipe.weights, []
