@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -44,9 +45,11 @@ def exported(tmp_path_factory, exportable_models):
         exportable_models[name].save_pretrained(root / f"{name}-plain")
     config = exportable_models["lite"].config
     editor = LightweightPoseEditor(config.num_keypoints, config.num_face_keypoints, width=8)
-    editor.save_pretrained(root / "lite-plain")
+    editor.save(root / "lite-plain")
     with unchecked():
+        level = logging.getLogger().level
         export(root / "lite-plain", root / "lite", "int8", clips)
+        assert logging.getLogger().level == level, "the quantizer's silence must end with it"
         export(root / "fnevr-plain", root / "fnevr")
     return root
 
@@ -137,6 +140,7 @@ def test_auto_takes_graphs_where_there_are_some(exported, monkeypatch):
 
 def test_auto_takes_eight_bits_where_they_are_measured_to_be_close(exported, monkeypatch):
     measured = measured_psnr_db(exported / "lite", "int8")
+    assert measured is not None
     monkeypatch.setattr("fnevr.runtime.sessions.AUTO_PSNR_DB", measured - 0.1)
     assert choose(exported / "lite", "cpu", "auto", "auto") == ("openvino", "int8")
     assert choose(exported / "lite", "cpu", "onnx", "auto") == ("onnx", "int8")
@@ -224,7 +228,7 @@ def test_graphs_of_other_weights_are_refused(exported, tmp_path):
 
 def test_a_graph_of_another_pose_editor_is_refused(exported, tmp_path):
     folder = copied(exported, tmp_path)
-    LightweightPoseEditor(5, 3, width=8).save_pretrained(folder)
+    LightweightPoseEditor(5, 3, width=8).save(folder)
     with pytest.raises(CheckpointError, match="not of the weights beside them"):
         load_engine(folder, engine="onnx")
 

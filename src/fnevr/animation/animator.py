@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 
 from fnevr.animation.driver import Driver, Drivers
 from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, check_inputs, write_edit
-from fnevr.animation.frames import Move, Progress, render
+from fnevr.animation.frames import Move, render
 from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,
@@ -37,6 +37,7 @@ from fnevr.media.files import PathLike, check_target
 from fnevr.media.image import Picture, check_image_target, check_rgb, read_image
 from fnevr.media.video import open_video
 from fnevr.media.writer import VideoWriter, check_video_target
+from fnevr.progress import Progress
 from fnevr.runtime.ahead import ahead
 from fnevr.runtime.engine import Engine, EngineChoice, PrecisionChoice, Turn
 from fnevr.runtime.load import load_engine

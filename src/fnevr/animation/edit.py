@@ -17,13 +17,13 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
-from fnevr.animation.frames import Progress
 from fnevr.animation.source import Framing, Source, draw, prepare
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
 from fnevr.media.writer import VideoWriter
+from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine, Turn
 
 Axis = Literal["yaw", "pitch", "roll"]

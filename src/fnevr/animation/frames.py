@@ -15,9 +15,9 @@ from fnevr.animation.source import Source, draw
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
 from fnevr.media.image import Picture
+from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 
-Progress = Callable[[str, int, int | None], None]
 """Called with the stage, the frames done in it, and how many there are if that is known."""
 
 Move = Callable[[Keypoints], Keypoints]

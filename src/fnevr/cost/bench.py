@@ -31,6 +31,7 @@ from fnevr.errors import CheckpointError, FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import ARCHITECTURES, load_model
 from fnevr.models.portrait import PortraitModel
+from fnevr.progress import Progress
 from fnevr.runtime.engine import ENGINES, PRECISIONS, EngineName, Precision
 from fnevr.runtime.export import write_graphs
 from fnevr.runtime.folding import fold
@@ -39,7 +40,6 @@ from fnevr.runtime.load import load_engine
 from fnevr.runtime.quantize import Calibration
 from fnevr.versions import versions
 
-Progress = Callable[[str, int, int | None], None]
 PLAIN = "plain loop"
 WARM_UPS = 2
 GRAPH_ENGINES: tuple[EngineName, ...] = ("onnx", "openvino", "tensorrt")

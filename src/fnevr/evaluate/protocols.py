@@ -1,7 +1,7 @@
 """What is generated from what: the protocols of the field.
 
 same-identity: frame 0 of a clip is the source, its later frames are driven by absolute motion and
-are what should come out. Frame 0 itself is not scored: repeating it would score infinity.
+are what should come out. Frame 0 itself is not scored: it is the source.
 
 cross-identity: frame 0 of one person's clip is driven by another's clip, by relative motion from
 the driver's frame 0 (FOMM, Eq. 8), as the papers do. There is no truth to compare with: identity is

@@ -1,8 +1,8 @@
 """Same-identity reconstruction: frame 0 is the source, every later frame is driven and scored.
 
 Two predictions of each frame are scored side by side by PSNR: ``still`` repeats frame 0, ``model``
-is the model's picture. A clip's score is the mean over its frames 1, 2, ... (frame 0 would score
-infinity for ``still``); a table's score is the mean over its clips.
+is the model's picture. A clip's score is the mean over its frames 1, 2, ... (frame 0 is the
+source); a table's score is the mean over its clips. Identical pictures score `MAX_PSNR_DB`.
 """
 
 from __future__ import annotations

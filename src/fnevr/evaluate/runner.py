@@ -31,6 +31,7 @@ from fnevr.evaluate.protocols import (
 from fnevr.evaluate.scorer import ClipScorer, ClipScores, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
 from fnevr.media.files import atomic_path, file_sha256
+from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.runtime.load import check_device, load_engine
 from fnevr.runtime.sessions import THREADS_VARIABLE, choose
@@ -38,8 +39,6 @@ from fnevr.runtime.sessions import THREADS_VARIABLE, choose
 STILL, REAL = "still", "real"
 STAGE = "scoring clips"
 FORMAT = 2  # of the stored scores; to be raised when a definition changes
-
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)

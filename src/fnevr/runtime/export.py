@@ -26,6 +26,7 @@ from fnevr.models.architectures import load_model
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.progress import Progress
 from fnevr.runtime.engine import Precision
 from fnevr.runtime.folding import fold
 from fnevr.runtime.graph_engine import draw_inputs
@@ -114,7 +115,7 @@ def export(
     out: Path,
     precision: Precision = "float32",
     calibration: Path | None = None,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Manifest]:
     """Copy a model folder and give the copy graphs of its weights, for the graph engines.
 
@@ -158,7 +159,7 @@ def write_graphs(
     model: PortraitModel,
     folder: Path,
     calibration: Calibration | None = None,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
     finish: Callable[[Path], None] | None = None,
 ) -> list[Manifest]:
     """Write graphs into the folder of a model, int8 too where there are clips to calibrate on.

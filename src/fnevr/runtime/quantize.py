@@ -8,7 +8,8 @@ arithmetic.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
+from fnevr.progress import Progress
 from fnevr.runtime.graph_engine import draw_inputs
 from fnevr.runtime.graphs import INPUTS
 from fnevr.runtime.rounding import round_before_moving
@@ -38,7 +40,7 @@ def quantize(
     model: PortraitModel,
     draw_graph: Path,
     calibration: list[Clip],
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Replace a draw graph by its quantized form.
 
@@ -66,24 +68,36 @@ def quantize(
     if not nodes:
         raise FnevrError(f"'{model.architecture}' has no convolution to quantize")
     inputs = calibration_inputs(model, calibration)
-    logging.getLogger().setLevel(logging.ERROR)  # of the quantizer, which advises on every model
     quantized = draw_graph.with_suffix(".int8.onnx")
-    quantize_static(
-        draw_graph,
-        quantized,
-        _Reader(inputs, progress),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        nodes_to_quantize=nodes,
-        op_types_to_quantize=["Conv"],
-        calibrate_method=CalibrationMethod.MinMax,
-    )
+    with _root_logger_at(logging.ERROR):  # the quantizer gives every model the same advice there
+        quantize_static(
+            draw_graph,
+            quantized,
+            _Reader(inputs, progress),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=nodes,
+            op_types_to_quantize=["Conv"],
+            calibrate_method=CalibrationMethod.MinMax,
+        )
     rounded = onnx.load(quantized)
     round_before_moving(rounded)
     onnx.save(rounded, draw_graph)
     quantized.unlink()
+
+
+@contextmanager
+def _root_logger_at(level: int) -> Iterator[None]:
+    """Set the root logger's level while the block runs."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(level)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,7 @@ class _Reader:
     def __init__(
         self,
         inputs: list[dict[str, np.ndarray]],
-        progress: Callable[[str, int, int | None], None] | None,
+        progress: Progress | None,
     ) -> None:
         self.inputs, self.progress, self.next = inputs, progress, 0
 

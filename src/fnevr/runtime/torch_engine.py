@@ -58,7 +58,8 @@ class TorchEngine:
                 "float32, bfloat16 and float16",
             )
         self.name: EngineName = "compile" if compiled else "torch"
-        self.precision, self.device = precision, device
+        self.precision: Precision = precision
+        self.device = device
         self.model = model.to(device).eval()
         self.config = model.config
         self.editor = None if editor is None else editor.to(device).eval()
@@ -114,7 +115,6 @@ class TorchEngine:
                 "or clang++, or use the engine onnx or openvino"
             )
         mode = "reduce-overhead" if is_cuda else None
-        self._find, self._find_driving, self._draw = (
-            torch.compile(method, mode=mode, dynamic=False)
-            for method in (self._find, self._find_driving, self._draw)
-        )
+        self._find = torch.compile(self._find, mode=mode, dynamic=False)
+        self._find_driving = torch.compile(self._find_driving, mode=mode, dynamic=False)
+        self._draw = torch.compile(self._draw, mode=mode, dynamic=False)
