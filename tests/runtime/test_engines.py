@@ -167,9 +167,9 @@ def test_wrong_sizes_say_so(exported, bad_argument):
     [
         ({"engine": "onnx", "precision": "int8"}, "no graphs of precision int8"),
         ({"engine": "openvino", "device": "cuda"}, "runs on the CPU, not on cuda"),
-        ({"engine": "tensorrt"}, "needs --device cuda"),
-        ({"engine": "onnx", "precision": "float16"}, "needs --engine torch or compile"),
-        ({"engine": "torch", "precision": "int8"}, "needs --engine onnx or openvino"),
+        ({"engine": "tensorrt"}, "needs `device='cuda'`"),
+        ({"engine": "onnx", "precision": "float16"}, "float16 needs `engine='torch'` or"),
+        ({"engine": "torch", "precision": "int8"}, "int8 needs `engine='onnx'` or"),
     ],
 )
 def test_what_an_engine_cannot_do_says_so(exported, options, words):

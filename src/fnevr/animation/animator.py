@@ -134,7 +134,7 @@ class Animator:
         if self._editor is None:
             raise CheckpointError(
                 f"the model '{self.name}' has no pose editor ({EDITOR_NAME})\n"
-                "train one with scripts/train_pose_editor.py, or use --model lite"
+                "train one with scripts/train_pose_editor.py, or use the model 'lite'"
             )
         return self._editor
 

@@ -83,11 +83,11 @@ def check_device(device: str) -> str:
     except RuntimeError:
         kind = ""
     if kind not in {"cpu", "cuda", "mps"}:
-        raise FnevrError(f"--device must be cpu, cuda or mps, got '{device}'")
+        raise FnevrError(f"the device must be cpu, cuda or mps, got '{device}'", argument="device")
     has_cuda = (torch.device(device).index or 0) < torch.cuda.device_count()
     is_available = {"cpu": True, "cuda": has_cuda, "mps": torch.backends.mps.is_available()}
     if not is_available[kind]:
-        raise FnevrError(f"--device {device} is not available on this machine; use --device cpu")
+        raise FnevrError(f"there is no {device} on this machine; use `device='cpu'`")
     return device
 
 

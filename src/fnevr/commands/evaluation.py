@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 import typer
 
 from fnevr.commands.options import (
+    TAKEN_UP,
     DeviceOption,
     EngineKind,
     Json,
     PrecisionKind,
     answering_for_errors,
+    in_options,
     write_json,
 )
 
@@ -81,7 +83,8 @@ def evaluate(
 
     What is interrupted goes on when the same command is run again.
     """
-    with answering_for_errors({"--data": data, "--report": report, "--pairs": pairs}):
+    flags = {"--data": data, "--report": report, "--pairs": pairs}
+    with answering_for_errors(flags, TAKEN_UP):
         from fnevr.evaluate.networks.available import NetworkFiles
         from fnevr.evaluate.report import PAGE, table_text, write_report
         from fnevr.evaluate.runner import EvaluationSettings, run_evaluation
@@ -106,7 +109,7 @@ def evaluate(
             )
         typer.echo(table_text(write_report(evaluation, report)))
         for name, reason in evaluation.missing.items():
-            typer.echo(f"not measured: {name}: {reason.splitlines()[0]}", err=True)
+            typer.echo(f"not measured: {name}: {in_options(reason.splitlines()[0])}", err=True)
         typer.echo(f"{report / PAGE}", err=True)
 
 

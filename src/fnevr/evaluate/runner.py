@@ -63,7 +63,7 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise FnevrError(f"--every must be at least 1, got {self.every}")
+            raise FnevrError(f"every must be at least 1, got {self.every}", argument="every")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def run_evaluation(
     """
     settings = settings or EvaluationSettings()
     if workers < 1:
-        raise FnevrError(f"--workers must be at least 1, got {workers}")
+        raise FnevrError(f"workers must be at least 1, got {workers}", argument="workers")
     chosen = choose_models(models)
     side = _common_side(chosen)
     clips = {clip.name: clip for clip in find_clips(data, split)}
@@ -189,7 +189,7 @@ def choose_models(models: list[str]) -> list[EvaluatedModel]:
         FnevrError: if there is none, one cannot be used, or two have one name.
     """
     if not models:
-        raise FnevrError("no model to evaluate: name one by --model")
+        raise FnevrError("no model to evaluate: name one", argument="models")
     chosen = [EvaluatedModel(STILL, None, STILL)]
     for text in models:
         name, _, folder = text.rpartition("=")

@@ -23,7 +23,7 @@ GraphName = Literal["encode", "keypoints", "draw"]
 GraphPrecision = Literal["float32", "int8"]
 GRAPHS: tuple[GraphName, ...] = ("encode", "keypoints", "draw")
 FOLDER, MANIFEST = "graphs", "manifest.json"
-HOW_TO = "export them: fnevr export {model} FOLDER{options}, then --model FOLDER"
+HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
 
 INPUTS: dict[GraphName, tuple[str, ...]] = {
     "encode": ("source_01",),

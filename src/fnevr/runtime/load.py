@@ -42,15 +42,17 @@ def load_engine(
         loaded = torch_engine(model, device, precision, compiled=chosen == "compile")
         return loaded, chosen, device
     if chosen == "openvino" and device != "cpu":
-        raise FnevrError(f"--engine openvino runs on the CPU, not on {device}; use --engine torch")
+        raise FnevrError(f"OpenVINO runs on the CPU, not on {device}; use `engine='torch'`")
     if chosen == "tensorrt" and device != "cuda":
-        raise FnevrError("--engine tensorrt needs --device cuda")
+        raise FnevrError("`engine='tensorrt'` needs `device='cuda'`")
     if precision not in ("float32", "int8"):
         raise FnevrError(
-            f"--precision {precision} needs --engine torch or compile; graphs have float32 and int8"
+            f"{precision} needs `engine='torch'` or `engine='compile'`; graphs have float32 and "
+            "int8",
+            argument="precision",
         )
     config = read_config(folder)
     if ARCHITECTURES[config.architecture].uses_source_keypoints:
-        raise FnevrError(f"'{config.architecture}' has no graphs: use --engine torch")
+        raise FnevrError(f"'{config.architecture}' has no graphs: use `engine='torch'`")
     runs = open_graphs(folder, chosen, device, precision, name or str(folder))
     return GraphEngine(config, runs), chosen, "cpu"

@@ -35,8 +35,9 @@ def torch_engine(
     """
     if precision == "int8":
         raise FnevrError(
-            "--precision int8 needs --engine onnx or openvino; the torch engines have float32, "
-            "bfloat16 and float16"
+            "int8 needs `engine='onnx'` or `engine='openvino'`; the torch engines have float32, "
+            "bfloat16 and float16",
+            argument="precision",
         )
     folded = fold(model).to(device)
     if precision in HALF:
@@ -45,8 +46,9 @@ def torch_engine(
         return folded
     if torch.device(device).type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
         raise FnevrError(
-            "--engine compile needs a C++ compiler on a CPU and there is none: install g++ or "
-            "clang++, or use --engine onnx or openvino"
+            "`engine='compile'` needs a C++ compiler on a CPU and there is none: install g++ or "
+            "clang++, or use `engine='onnx'` or `engine='openvino'`",
+            argument="engine",
         )
     return _compiled(folded, is_cuda=torch.device(device).type == "cuda")
 

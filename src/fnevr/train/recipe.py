@@ -243,7 +243,7 @@ def _put(values: dict[str, Any], setting: str) -> None:
     if not is_pair or not isinstance(target, dict) or name not in target:
         raise FnevrError(
             f"'{setting}' sets nothing: wanted NAME=VALUE with a name of the recipe, such as "
-            "batch_size=16 or weights.image=8; --dry-run prints them all"
+            "batch_size=16 or weights.image=8; `fnevr train DATA RUN --dry-run` prints them all"
         )
     target[name] = value
 
