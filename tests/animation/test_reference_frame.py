@@ -58,7 +58,7 @@ def test_the_reference_is_chosen_and_no_frame_is_lost(size, choice, index, num_r
 
 @pytest.mark.parametrize("choice", [5, -1, 10**9])
 def test_a_frame_that_does_not_exist(choice):
-    with pytest.raises(MediaError, match=f"--best-frame {choice} does not exist"):
+    with pytest.raises(MediaError, match=f"there is no frame {choice}: the driver has"):
         choose_reference(batches(SHAPES, 2, []), keypoints(SQUARE), choice)
 
 

@@ -217,7 +217,7 @@ def test_pairs_from_a_file(tmp_path):
         make_pairs(clips("a", "b"), "cross-identity", path, 0)
     with pytest.raises(FnevrError, match="cannot read"):
         make_pairs(clips("a", "b"), "cross-identity", tmp_path / "none.csv", 0)
-    with pytest.raises(FnevrError, match="is for --protocol cross-identity"):
+    with pytest.raises(FnevrError, match="pairs are for `protocol='cross-identity'`"):
         make_pairs(clips("a", "b"), "same-identity", path, 0)
 
 

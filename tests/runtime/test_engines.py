@@ -194,9 +194,9 @@ def test_wrong_sizes_say_so(exported, bad_argument):
     ("options", "words"),
     [
         ({"engine": "onnx", "precision": "int8"}, "no graphs of precision int8"),
-        ({"engine": "tensorrt"}, "needs the device cuda"),
-        ({"engine": "onnx", "precision": "float16"}, "needs the engine torch or compile"),
-        ({"engine": "torch", "precision": "int8"}, "needs the engine onnx or openvino"),
+        ({"engine": "tensorrt"}, "needs `device='cuda'`"),
+        ({"engine": "onnx", "precision": "float16"}, "float16 needs `engine='torch'` or"),
+        ({"engine": "torch", "precision": "int8"}, "int8 needs `engine='onnx'` or"),
     ],
 )
 def test_what_an_engine_cannot_do_says_so(exported, options, words):
