@@ -10,9 +10,11 @@ import typer
 
 from fnevr.commands.options import (
     DeviceOption,
+    Engine,
     EngineKind,
     Json,
     PrecisionKind,
+    PrecisionOption,
     answering_for_errors,
     write_json,
 )
@@ -76,6 +78,9 @@ def evaluate(
     openface: Annotated[
         Path | None, typer.Option("--openface", help="For AED: OpenFacePytorch's openface.pth.")
     ] = None,
+    device: DeviceOption = None,
+    engine: Engine = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Measure models on clips: tables, intervals, worst and median clips, in one page.
 
@@ -93,6 +98,9 @@ def evaluate(
             seed=seed,
             pairs_file=pairs,
             files=NetworkFiles(alexnet, inception, arcface, openface),
+            device=device,
+            engine=engine,
+            precision=precision,
         )
         with progress_bar("clips") as progress:
             evaluation = run_evaluation(
@@ -132,8 +140,8 @@ def complexity(
     with answering_for_errors({"--json": json_file}):
         from dataclasses import asdict
 
-        from fnevr.animation.frames import check_device
         from fnevr.cost.complexity import NAMES, complexity_table, measure_complexity
+        from fnevr.runtime.load import check_device
 
         where = check_device(device or "cpu")
         rows = [measure_complexity(name, repeats=repeats, device=where) for name in model or NAMES]
@@ -168,11 +176,11 @@ def bench(
     Run it on an idle machine. OMP_NUM_THREADS says how many threads all engines use.
     """
     with answering_for_errors({"--model": model}):
-        from fnevr.animation.frames import check_device
         from fnevr.cost.bench import bench as run_bench
         from fnevr.cost.bench import bench_table, default_device
         from fnevr.progress import progress_bar
         from fnevr.runtime.engine import ENGINES, PRECISIONS
+        from fnevr.runtime.load import check_device
 
         where = check_device(device or default_device())
         with progress_bar("rounds") as progress:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from fnevr.errors import FnevrError
+from fnevr.extras import TORCH
 
 OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 DEBUG_VARIABLE = "FNEVR_DEBUG"
@@ -64,10 +65,11 @@ Engine = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    Literal["float32", "bfloat16", "float16", "int8"],
+    Literal["auto", "float32", "bfloat16", "float16", "int8"],
     typer.Option(
         "--precision",
-        help="float32; bfloat16, float16 (torch, compile); int8 (onnx, openvino).",
+        help="float32; bfloat16, float16 (torch, compile); int8 (onnx, openvino). auto takes int8 "
+        "where its pictures are measured to be close to those of float32.",
     ),
 ]
 Json = Annotated[
@@ -90,13 +92,20 @@ def answering_for_errors(flags: Mapping[str, object]) -> Iterator[None]:
         fail(INTERRUPTED, "Interrupted; nothing was written.")
     except typer.Exit:
         raise
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            fail(OUR_FAULT, _internal(error))
+        fail(BAD_INPUT, f"Error: this command needs PyTorch, which is not installed: {TORCH}")
     except MemoryError:
         fail(OUR_FAULT, "Error: there is not enough memory; use a smaller picture.")
     except Exception as error:  # noqa: BLE001 - the outermost caller: what is left is our fault
-        if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        fail(OUR_FAULT, f"Internal error, which is our fault: {what}\n{ISSUES}.")
+        fail(OUR_FAULT, _internal(error))
+
+
+def _internal(error: Exception) -> str:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error)
+    return f"Internal error, which is our fault: {type(error).__name__}: {error}\n{ISSUES}."
 
 
 def fail(code: int, message: str) -> NoReturn:

@@ -24,13 +24,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from fnevr.config.folder import EDITOR_NAME
 from fnevr.errors import CheckpointError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.rotations import head_angles_deg, head_rotations
 from fnevr.media.files import atomic_path
 from fnevr.models.weights import load_strict
 
-EDITOR_NAME = "pose_editor.safetensors"
 FORMAT = "fnevr-pose-editor-1"
 PER_KEYPOINT = 6  # two coordinates, four of the Jacobian
 MAX_PITCH_DEG = 85.0  # beyond, yaw and roll are one

@@ -20,6 +20,7 @@ import torch
 from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.progress import Progress
 from fnevr.runtime.graph_engine import draw_inputs
@@ -136,8 +137,8 @@ def quantized_psnr(model: PortraitModel, draw_graph: Path, clips: list[Clip]) ->
     found = []
     for feed in calibration_inputs(model, clips):
         source_01, features, *keypoints = (torch.from_numpy(array) for array in feed.values())
-        source, driving = Keypoints(*keypoints[:2]), Keypoints(*keypoints[2:])
-        exact_01 = model.draw(source_01, source, driving, features)
+        source = EncodedSource(source_01, Keypoints(*keypoints[:2]), features)
+        exact_01 = model.draw(source, Keypoints(*keypoints[2:]))
         (rough_01,) = run(list(feed.values()))
         error = (torch.from_numpy(rough_01) - exact_01).square().mean().clamp(min=1e-10)
         found.append(-10 * error.log10().item())
@@ -171,9 +172,7 @@ def calibration_inputs(model: PortraitModel, clips: list[Clip]) -> list[dict[str
         source_01, driving_01 = (
             torch.from_numpy(frames[int(i)].copy()).permute(2, 0, 1)[None] / 255 for i in chosen
         )
-        source, features = model.read_source(source_01)
-        driving = model.keypoints(driving_01)
-        tensors = draw_inputs(source_01, features, source, driving)
+        tensors = draw_inputs(model.read_source(source_01), model.keypoints(driving_01))
         arrays = (tensor.contiguous().numpy() for tensor in tensors)
         feeds.append(dict(zip(INPUTS["draw"], arrays, strict=True)))
     return feeds

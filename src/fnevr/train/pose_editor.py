@@ -30,6 +30,7 @@ from fnevr.geometry.rotations import head_rotations
 from fnevr.losses.pose_edit import pose_edit_distance
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.runtime.torch_engine import TorchEngine
 
 LAMBDA1, LAMBDA2 = 4.0, 1.0
 POSE_WEIGHT, REST_WEIGHT = 1.0, 0.05
@@ -160,10 +161,11 @@ def measure_response(
     """
     head = HeadModel.packaged()
     found: list[list[float]] = [[], [], []]
+    engine = TorchEngine(model, editor=editor)
     places = np.linspace(0, len(clips) - 1, min(NUM_RESPONSES, len(clips))).round().astype(int)
     for done, place in enumerate(places):
         clip = clips[int(place)]
-        turn = model_turner(model, editor, clip.name, clip.frames[int(clip.tracked[0])].copy())
+        turn = model_turner(engine, clip.name, clip.frames[int(clip.tracked[0])].copy())
         for axis in range(3):
             there = RESPONSE_DEG * np.eye(3, dtype=np.float32)[axis : axis + 1]
             before, after = (_drawn_angles(head, turn(angles)[0]) for angles in (-there, there))

@@ -55,7 +55,7 @@ def _picture_terms(
     size = pairs.driving_01.shape[-1]
     window = draw_window(size // CELL, recipe.window // CELL, rng)
     features = model.encode(pairs.source_01)
-    generated = model.render(pairs.source_01, features, motion, window)
+    generated = model.compose(pairs.source_01, features, motion, window, details=True)
     expected = window.of_image(pairs.driving_01)
     attention = region_weights(pairs.driving_landmarks, size, recipe.region_gain)
     attention = window.of_image(attention)
