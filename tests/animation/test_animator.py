@@ -205,8 +205,8 @@ def test_a_driver_without_a_face_is_an_error(animator, tmp_path):
         ({"output": "out.txt"}, "must end in"),
         ({"output": "nowhere/out.mp4"}, "does not exist"),
         ({"output": "talk.mp4"}, "an input and the output"),
-        ({"best_frame": 3}, "--best-frame 3 does not exist: the driver has 3 frame"),
-        ({"best_frame": -1}, "--best-frame -1 does not exist"),
+        ({"best_frame": 3}, "there is no frame 3: the driver has 3 frame"),
+        ({"best_frame": -1}, "there is no frame -1: the driver has"),
         ({"crop": True}, "no face found"),
     ],
 )
@@ -265,7 +265,7 @@ def test_no_driving_frames(animator):
 def test_devices_that_are_not_there():
     with pytest.raises(FnevrError, match="device must be cpu, cuda or mps, got 'tpu'"):
         check_device("tpu")
-    with pytest.raises(FnevrError, match="cuda:99 is not available"):
+    with pytest.raises(FnevrError, match="there is no cuda:99 on this machine"):
         check_device("cuda:99")
     with pytest.raises(ValueError, match="at least 1"):
         Animator(TorchEngine(GrayModel()), batch_size=0)

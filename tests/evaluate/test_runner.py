@@ -196,9 +196,9 @@ def test_the_command_writes_a_report(data, tiny_model_folder, tmp_path, monkeypa
 
 @pytest.mark.usefixtures("quick")
 def test_inputs_that_cannot_be_used_say_so(data, tiny_model_folder, tmp_path):
-    with pytest.raises(FnevrError, match="--every must be at least 1, got 0"):
+    with pytest.raises(FnevrError, match="every must be at least 1, got 0"):
         EvaluationSettings(every=0)
-    with pytest.raises(FnevrError, match="--workers must be at least 1"):
+    with pytest.raises(FnevrError, match="workers must be at least 1"):
         run_evaluation(data, ["lite"], tmp_path, workers=0)
     with pytest.raises(FnevrError, match="no model to evaluate"):
         choose_models([])

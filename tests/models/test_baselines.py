@@ -205,7 +205,7 @@ def test_depth_files_of_their_own(tiny_configs, tmp_path):
     wrapped = {f"module.{name}": value for name, value in parts["generator"].items()}
     torch.save(parts | {"generator": wrapped}, tmp_path / "dagan.pth.tar")
 
-    with pytest.raises(CheckpointError, match=r"encoder\.pth and depth\.pth by --depth"):
+    with pytest.raises(CheckpointError, match=r"encoder\.pth and depth\.pth by `depth=FOLDER`"):
         load_checkpoint(tmp_path / "dagan.pth.tar", model.config)
     loaded = load_checkpoint(tmp_path / "dagan.pth.tar", model.config, depth=tmp_path)
     state = loaded.state_dict()

@@ -45,7 +45,7 @@ def exported(tmp_path_factory, exportable_models):
         exportable_models[name].save_pretrained(root / f"{name}-plain")
     config = exportable_models["lite"].config
     editor = LightweightPoseEditor(config.num_keypoints, config.num_face_keypoints, width=8)
-    editor.save_pretrained(root / "lite-plain")
+    editor.save(root / "lite-plain")
     with unchecked():
         level = logging.getLogger().level
         export(root / "lite-plain", root / "lite", "int8", clips)
@@ -140,6 +140,7 @@ def test_auto_takes_graphs_where_there_are_some(exported, monkeypatch):
 
 def test_auto_takes_eight_bits_where_they_are_measured_to_be_close(exported, monkeypatch):
     measured = measured_psnr_db(exported / "lite", "int8")
+    assert measured is not None
     monkeypatch.setattr("fnevr.runtime.sessions.AUTO_PSNR_DB", measured - 0.1)
     assert choose(exported / "lite", "cpu", "auto", "auto") == ("openvino", "int8")
     assert choose(exported / "lite", "cpu", "onnx", "auto") == ("onnx", "int8")
@@ -193,9 +194,9 @@ def test_wrong_sizes_say_so(exported, bad_argument):
     ("options", "words"),
     [
         ({"engine": "onnx", "precision": "int8"}, "no graphs of precision int8"),
-        ({"engine": "tensorrt"}, "needs the device cuda"),
-        ({"engine": "onnx", "precision": "float16"}, "needs the engine torch or compile"),
-        ({"engine": "torch", "precision": "int8"}, "needs the engine onnx or openvino"),
+        ({"engine": "tensorrt"}, "needs `device='cuda'`"),
+        ({"engine": "onnx", "precision": "float16"}, "float16 needs `engine='torch'` or"),
+        ({"engine": "torch", "precision": "int8"}, "int8 needs `engine='onnx'` or"),
     ],
 )
 def test_what_an_engine_cannot_do_says_so(exported, options, words):
@@ -227,7 +228,7 @@ def test_graphs_of_other_weights_are_refused(exported, tmp_path):
 
 def test_a_graph_of_another_pose_editor_is_refused(exported, tmp_path):
     folder = copied(exported, tmp_path)
-    LightweightPoseEditor(5, 3, width=8).save_pretrained(folder)
+    LightweightPoseEditor(5, 3, width=8).save(folder)
     with pytest.raises(CheckpointError, match="not of the weights beside them"):
         load_engine(folder, engine="onnx")
 

@@ -56,7 +56,8 @@ class HeadTurn:
             angle = getattr(self, axis)
             if not (math.isfinite(angle) and abs(angle) <= LIMIT_DEG):
                 raise FnevrError(
-                    f"--{axis} is {angle:g} degrees: wanted -{LIMIT_DEG:g} to {LIMIT_DEG:g}"
+                    f"the {axis} is {angle:g} degrees: wanted -{LIMIT_DEG:g} to {LIMIT_DEG:g}",
+                    argument=f"{axis}_deg",
                 )
 
     @property
@@ -67,7 +68,7 @@ class HeadTurn:
     def warnings(self) -> list[str]:
         """Say which angles are beyond what was measured."""
         return [
-            f"--{axis} {getattr(self, axis):g}: turned by more than {reach:g} degrees, the face "
+            f"{axis} {getattr(self, axis):g}: turned by more than {reach:g} degrees, the face "
             "falls behind the angle and is distorted"
             for axis, reach in REACH_DEG.items()
             if abs(getattr(self, axis)) > reach
@@ -108,7 +109,9 @@ class Sweep:
         for axis in AXES:
             if axis == name:
                 return cls(axis, start, stop)
-        raise FnevrError(f"--sweep is '{text}': wanted yaw, pitch or roll as in yaw=-30:30")
+        raise FnevrError(
+            f"'{text}' is no sweep: wanted yaw, pitch or roll as in yaw=-30:30", argument="sweep"
+        )
 
     def turns(self, base: HeadTurn) -> list[HeadTurn]:
         """Return the turn of each frame; the other two angles are those of `base`.
@@ -117,7 +120,10 @@ class Sweep:
             FnevrError: if `base` has an angle about the same axis.
         """
         if getattr(base, self.axis):
-            raise FnevrError(f"--{self.axis} and --sweep {self.axis} exclude each other")
+            raise FnevrError(
+                f"a {self.axis} and a sweep of the {self.axis} exclude each other",
+                argument=f"{self.axis}_deg",
+            )
         count = int(SWEEP_RATE * SWEEP_SECONDS)
         swing = (0.5 - 0.5 * math.cos(2 * math.pi * index / count) for index in range(count))
         angles = (self.start + (self.stop - self.start) * share for share in swing)
@@ -169,7 +175,7 @@ class PoseEditor:
 
 
 class EditReport(BaseModel):
-    """What was done to a picture (`--json`)."""
+    """What was done to a picture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

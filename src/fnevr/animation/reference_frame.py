@@ -72,8 +72,8 @@ def choose_reference(
         log = _read(batches, index)
     if not 0 <= index < len(log):
         raise MediaError(
-            f"--best-frame {index} does not exist: the driver has {len(log)} frame(s), "
-            "counted from 0"
+            f"there is no frame {index}: the driver has {len(log)} frame(s), counted from 0",
+            argument="best_frame",
         )
     return Reference(index, log.frame(index), itertools.chain(log.batches(), batches))
 

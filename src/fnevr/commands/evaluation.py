@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from fnevr.commands.options import (
+    TAKEN_UP,
     DeviceOption,
     Engine,
     EngineKind,
@@ -16,6 +17,7 @@ from fnevr.commands.options import (
     PrecisionKind,
     PrecisionOption,
     answering_for_errors,
+    in_options,
     write_json,
 )
 
@@ -86,7 +88,8 @@ def evaluate(
 
     What is interrupted goes on when the same command is run again.
     """
-    with answering_for_errors({"--data": data, "--report": report, "--pairs": pairs}):
+    flags = {"--data": data, "--report": report, "--pairs": pairs}
+    with answering_for_errors(flags, TAKEN_UP):
         from fnevr.evaluate.networks.available import NetworkFiles
         from fnevr.evaluate.report import PAGE, table_text, write_report
         from fnevr.evaluate.runner import EvaluationSettings, run_evaluation
@@ -114,7 +117,7 @@ def evaluate(
             )
         typer.echo(table_text(write_report(evaluation, report)))
         for name, reason in evaluation.missing.items():
-            typer.echo(f"not measured: {name}: {reason.splitlines()[0]}", err=True)
+            typer.echo(f"not measured: {name}: {in_options(reason.splitlines()[0])}", err=True)
         typer.echo(f"{report / PAGE}", err=True)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fnevr.commands.options import (
+    WHOLE_FILES,
     DeviceOption,
     Engine,
     Json,
@@ -253,7 +254,7 @@ def reconstruct3d(
     """Fit the head model to a face: mesh, shape, expression, pose, camera."""
     flags = {"IMAGE": image, "--output": output, "--overlay": overlay}
     more = {"--depth": depth, "--normals": normals, "--deca": deca, "--flame": flame}
-    with answering_for_errors(flags | more):
+    with answering_for_errors(flags | more, WHOLE_FILES):
         check_json(json_file, output)
 
         from fnevr.face3d.reconstruction import reconstruct_file

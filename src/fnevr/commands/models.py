@@ -13,10 +13,10 @@ import typer
 
 from fnevr.commands.options import (
     INTERRUPTED,
+    TAKEN_UP,
     DeviceOption,
     Json,
     answering_for_errors,
-    fail,
     write_json,
 )
 
@@ -73,7 +73,7 @@ def prepare(
 ) -> None:
     """Turn videos into clips for training; an interrupted run goes on when it is run again."""
     flags = {"IN": videos, "OUT": out_dir, "--voxceleb": voxceleb, "--shards": shards}
-    with answering_for_errors(flags):
+    with answering_for_errors(flags, TAKEN_UP):
         from fnevr.data.prepare import prepare as prepare_videos
         from fnevr.data.settings import make_settings
         from fnevr.progress import progress_bar
@@ -86,19 +86,16 @@ def prepare(
             max_seconds=max_seconds,
             min_face_px=min_face,
         )
-        try:
-            with progress_bar("videos") as progress:
-                report = prepare_videos(
-                    videos,
-                    out_dir,
-                    settings,
-                    voxceleb=voxceleb,
-                    cropped=cropped,
-                    workers=workers,
-                    progress=progress,
-                )
-        except KeyboardInterrupt:
-            fail(INTERRUPTED, "Interrupted; the same command goes on where this one stopped.")
+        with progress_bar("videos") as progress:
+            report = prepare_videos(
+                videos,
+                out_dir,
+                settings,
+                voxceleb=voxceleb,
+                cropped=cropped,
+                workers=workers,
+                progress=progress,
+            )
         if shards is not None:
             from fnevr.data.shards import write_shards
 
@@ -154,7 +151,8 @@ def train(
 
     Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
     """
-    with answering_for_errors({"DATA": data, "RUN": run_dir, "--init": init, "--model": model}):
+    flags = {"DATA": data, "RUN": run_dir, "--init": init, "--model": model}
+    with answering_for_errors(flags, TAKEN_UP):
         from fnevr.train.recipe import recipe_json
         from fnevr.train.recipe_choice import choose_recipe
 

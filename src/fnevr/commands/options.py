@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,23 @@ from fnevr.extras import TORCH
 OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 DEBUG_VARIABLE = "FNEVR_DEBUG"
 ISSUES = "please report it with the output of the same command run with FNEVR_DEBUG=1"
+NOTHING_WRITTEN = "Interrupted; nothing was written."
+TAKEN_UP = "Interrupted; what is finished is kept, and the same command goes on from there."
+WHOLE_FILES = "Interrupted; no file was left half written."
+
+# Arguments of the library whose options are not called after them, or switch the other way.
+IRREGULAR = {
+    "models": "--model",
+    "pairs_file": "--pairs",
+    "min_face_px": "--min-face",
+    "settings": "--set",
+    "yaw_deg": "--yaw",
+    "pitch_deg": "--pitch",
+    "roll_deg": "--roll",
+    "relative=False": "--absolute",
+}
+ARGUMENT = re.compile(r"`(\w+)=([^`]*)`")
+QUOTES = "'\""
 
 
 class Device(StrEnum):
@@ -78,18 +96,22 @@ Json = Annotated[
 
 
 @contextmanager
-def answering_for_errors(flags: Mapping[str, object]) -> Iterator[None]:
+def answering_for_errors(
+    flags: Mapping[str, object], interrupted: str = NOTHING_WRITTEN
+) -> Iterator[None]:
     """Turn what goes wrong into a message on stderr and an exit code.
 
     Args:
         flags: the options that name files; a message about such a file quotes its option.
+        interrupted: what to say of an interrupt, which is true of this command.
     """
     try:
         yield
     except FnevrError as error:
-        fail(BAD_INPUT, f"Error: {error}{_flag_behind(str(error), flags)}")
+        message = in_options(str(error))
+        fail(BAD_INPUT, f"Error: {message}{_flag_behind(message, error.argument, flags)}")
     except KeyboardInterrupt:
-        fail(INTERRUPTED, "Interrupted; nothing was written.")
+        fail(INTERRUPTED, interrupted)
     except typer.Exit:
         raise
     except ModuleNotFoundError as error:
@@ -97,7 +119,7 @@ def answering_for_errors(flags: Mapping[str, object]) -> Iterator[None]:
             fail(OUR_FAULT, _internal(error))
         fail(BAD_INPUT, f"Error: this command needs PyTorch, which is not installed: {TORCH}")
     except MemoryError:
-        fail(OUR_FAULT, "Error: there is not enough memory; use a smaller picture.")
+        fail(OUR_FAULT, "Error: there is not enough memory: take smaller pictures, or fewer.")
     except Exception as error:  # noqa: BLE001 - the outermost caller: what is left is our fault
         fail(OUR_FAULT, _internal(error))
 
@@ -114,12 +136,30 @@ def fail(code: int, message: str) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _flag_behind(message: str, flags: Mapping[str, object]) -> str:
-    """Name the option that a message about a file is about, unless it does so itself."""
-    if "--" in message:
-        return ""
-    named = [flag for flag, value in flags.items() if value and f"{value}" in message]
-    return f" ({named[0]})" if named else ""
+def option_of(argument: str, value: str | None = None) -> str:
+    """Return the option of the command line for an argument of the library, as in `crop=False`."""
+    if f"{argument}={value}" in IRREGULAR:
+        return IRREGULAR[f"{argument}={value}"]
+    flag = IRREGULAR.get(argument, f"--{argument.replace('_', '-')}")
+    if value == "False":
+        return flag.replace("--", "--no-", 1)
+    return flag if value in (None, "True") else f"{flag} {str(value).strip(QUOTES)}"
+
+
+def in_options(message: str) -> str:
+    """Write the arguments that a message names as Python does, `crop=False`, as options."""
+    return ARGUMENT.sub(lambda match: option_of(match[1], match[2]), message)
+
+
+def _flag_behind(message: str, argument: str | None, flags: Mapping[str, object]) -> str:
+    """Name the option that a message is about, unless it does so itself."""
+    about = [] if argument is None else [option_of(argument)]
+    about += [flag for flag, value in flags.items() if value and _is_named(str(value), message)]
+    return "" if not about or about[0] in message else f" ({about[0]})"
+
+
+def _is_named(value: str, message: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", message) is not None
 
 
 def check_json(json_file: str | None, output: Path) -> None:

@@ -216,7 +216,7 @@ def _detect(parts: dict[str, dict[str, Tensor]], path: Path) -> Layout:
             files = " and ".join(file for _, file in _DEPTH_FILES)
             raise CheckpointError(
                 f"{path}: DaGAN keeps its depth network in files of their own: name the folder "
-                f"with {files} by --depth"
+                f"with {files} by `depth=FOLDER`"
             )
     known = ", ".join(layout.name for layout in LAYOUTS)
     raise CheckpointError(

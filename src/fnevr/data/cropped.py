@@ -75,7 +75,9 @@ def store_cropped(video: VideoReader, job: Job, out: Path) -> ClipRow:
     assert job.ready is not None
     if video.info.width != video.info.height:
         size = f"{video.info.width}x{video.info.height}"
-        raise MediaError(f"'{job.video}' is {size}\nready clips are square; leave --cropped out")
+        raise MediaError(
+            f"'{job.video}' is {size}\nready clips are square; leave `cropped=True` out"
+        )
     tracker = FaceTracker(num_threads=1)
     jpegs, landmarks, times_s, faces = [], [], [], []
     for frame in video:

@@ -88,7 +88,7 @@ def prepare(
     """
     settings = settings or PrepareSettings()
     if workers < 1:
-        raise FnevrError(f"--workers must be 1 or more, got {workers}")
+        raise FnevrError(f"workers must be 1 or more, got {workers}", argument="workers")
     jobs, missing, unreadable = _plan(videos, settings, voxceleb, cropped)
     _open_folder(out, settings)
     done = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
@@ -121,7 +121,9 @@ def _plan(
 ) -> tuple[list[Job], list[str], dict[str, str]]:
     """List the jobs, the videos that lists name in vain, and the lists that cannot be read."""
     if cropped and voxceleb is not None:
-        raise FnevrError("--cropped and --voxceleb exclude each other: leave one of them out")
+        raise FnevrError(
+            "`cropped=True` and `voxceleb=LISTS` exclude each other: leave one of them out"
+        )
     missing: list[str] = []
     malformed: dict[str, str] = {}
     if voxceleb is not None:
@@ -194,7 +196,8 @@ def _run(
     except BrokenProcessPool as error:
         raise FnevrError(
             "a worker process was killed, perhaps for want of memory\n"
-            "run the same command again, with fewer --workers; finished videos are kept"
+            "do the same again, with fewer workers; finished videos are kept",
+            argument="workers",
         ) from error
     except BaseException:
         # What they are at is not finished, and nobody waits for it.

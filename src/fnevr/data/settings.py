@@ -75,7 +75,7 @@ def make_settings(**values: object) -> PrepareSettings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
-        raise FnevrError(f"{where}: {what}" if where else what) from error
+        raise FnevrError(f"{where}: {what}" if where else what, argument=where or None) from error
 
 
 class PrepareReport(BaseModel):

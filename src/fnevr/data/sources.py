@@ -119,11 +119,14 @@ def compile_identity(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise FnevrError(f"--identity '{pattern}' is no regular expression: {error}") from error
+        raise FnevrError(
+            f"'{pattern}' is no regular expression: {error}", argument="identity"
+        ) from error
     if compiled.groups < 1:
         raise FnevrError(
-            f"--identity '{pattern}' has no group\n"
-            "put what names the person in parentheses, as in '^([^_]+)_'"
+            f"'{pattern}' has no group\n"
+            "put what names the person in parentheses, as in '^([^_]+)_'",
+            argument="identity",
         )
     return compiled
 
@@ -139,8 +142,9 @@ def identity_of(source: Path, pattern: re.Pattern[str] | None) -> str:
     match = pattern.search(source.as_posix())
     if match is None or not match[1]:
         raise FnevrError(
-            f"--identity '{pattern.pattern}' finds nothing in '{source.as_posix()}'\n"
-            "change the pattern, or move that video elsewhere"
+            f"'{pattern.pattern}' finds nothing in '{source.as_posix()}'\n"
+            "change the pattern, or move that video elsewhere",
+            argument="identity",
         )
     return match[1]
 

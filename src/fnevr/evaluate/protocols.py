@@ -66,7 +66,7 @@ def make_pairs(
     """
     if protocol != "cross-identity":
         if pairs_file is not None:
-            raise FnevrError("--pairs is for --protocol cross-identity")
+            raise FnevrError("pairs are for `protocol='cross-identity'`", argument="pairs_file")
         return [Pair(clip.name, clip.name) for clip in clips]
     if pairs_file is not None:
         return _read_pairs(pairs_file, {clip.name for clip in clips})

@@ -70,7 +70,7 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise FnevrError(f"--every must be at least 1, got {self.every}")
+            raise FnevrError(f"every must be at least 1, got {self.every}", argument="every")
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def run_evaluation(
     """
     settings = settings or EvaluationSettings()
     if workers < 1:
-        raise FnevrError(f"--workers must be at least 1, got {workers}")
+        raise FnevrError(f"workers must be at least 1, got {workers}", argument="workers")
     chosen = choose_models(models, settings)
     side = _common_side(chosen)
     clips = {clip.name: clip for clip in find_clips(data, split)}
@@ -202,7 +202,7 @@ def choose_models(
         FnevrError: if there is none, one cannot be used, or two have one name.
     """
     if not models:
-        raise FnevrError("no model to evaluate: name one by --model")
+        raise FnevrError("no model to evaluate: name one", argument="models")
     settings = settings or EvaluationSettings()
     device = check_device(settings.device)
     chosen = [EvaluatedModel(STILL, None, STILL)]

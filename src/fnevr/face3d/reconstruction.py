@@ -47,7 +47,7 @@ class HeadTrack:
 
 
 class HeadReport(BaseModel):
-    """What was found of a head in a picture (`--json`)."""
+    """What was found of a head in a picture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -176,7 +176,7 @@ def reconstruct_file(
         raise FnevrError("two of the files are the same\ngive each output a name of its own")
 
     if (deca is None) != (flame is None):
-        raise FnevrError("--deca and --flame belong together: give both files or neither")
+        raise FnevrError("`deca=FILE` and `flame=FILE` belong together: give both or neither")
     model = HeadModel.packaged() if flame is None else HeadModel.from_file(Path(flame))
     encoder = None if deca is None else DecaEncoder.from_file(Path(deca))
     rgb = read_image(image)

@@ -64,14 +64,16 @@ def find_face(
     if not faces:
         raise FaceError(
             f"no face found in the picture ({width}x{height}); use one that shows a face from "
-            "the front, upright and well lit, or --no-crop if it is cropped to a face already"
+            "the front, upright and well lit; to animate one that is cropped to a face already, "
+            "use `crop=False`"
         )
     chosen = 0 if index is None else index
     if not 0 <= chosen < len(faces):
         sizes = ", ".join(f"{i}: {face_size(face):.0f} px" for i, face in enumerate(faces))
         raise FaceError(
-            f"--face {chosen} does not exist: the picture holds {len(faces)} face(s) ({sizes}, "
-            "largest first); count from 0"
+            f"there is no face {chosen}: the picture holds {len(faces)} face(s) ({sizes}, "
+            "largest first); count from 0",
+            argument="face",
         )
     size = face_size(faces[chosen])
     if size < MIN_FACE_PX:

@@ -38,6 +38,13 @@ def as_like(values: Any, like: Array) -> Array:
     return namespace(like).asarray(values, dtype=dtype, device=like.device)
 
 
+def identity(size: int, like: Array) -> Array:
+    """Return the identity matrix, made so that PyTorch can export it, which `eye` cannot."""
+    xp = namespace(like)
+    index = xp.arange(size, device=like.device)
+    return xp.astype(index[:, None] == index, like.dtype)
+
+
 def as_numpy(array: Array) -> np.ndarray:
     """Return an array of NumPy, outside of PyTorch's graph and on the host."""
     return np.asarray(array if isinstance(array, np.ndarray) else array.detach().cpu())

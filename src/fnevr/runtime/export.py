@@ -134,9 +134,11 @@ def export(
             way.
     """
     if precision not in ("float32", "int8"):
-        raise FnevrError(f"--precision {precision} is not for graphs: wanted float32 or int8")
+        raise FnevrError(
+            f"graphs have no precision {precision}: wanted float32 or int8", argument="precision"
+        )
     if (precision == "int8") != (calibration is not None):
-        raise FnevrError("--precision int8 and --calibration CLIPS go together")
+        raise FnevrError("`precision='int8'` and `calibration=CLIPS` go together")
     if out.exists():
         raise FnevrError(f"'{out}' exists already: remove it, or name another folder")
     clips = None if calibration is None else Calibration.load(calibration)
@@ -144,7 +146,7 @@ def export(
     if model.config.uses_source_keypoints:
         raise FnevrError(
             f"'{model.architecture}' cannot be exported: its driving keypoints depend on the "
-            "source; use --engine torch"
+            "source; use it with `engine='torch'`"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as partial:

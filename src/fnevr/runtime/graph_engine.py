@@ -41,7 +41,9 @@ class GraphEngine:
         device: str = "cpu",
     ) -> None:
         self.config, self.runs = config, runs
-        self.name, self.precision, self.device = name, precision, device
+        self.name: EngineName = name
+        self.precision: Precision = precision
+        self.device = device
         self.turn = self._turn if "turn" in runs else None
 
     def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:

@@ -26,7 +26,7 @@ GraphPrecision = Literal["float32", "int8"]
 GRAPHS: tuple[GraphName, ...] = get_args(GraphName)
 GRAPH_PRECISIONS: tuple[GraphPrecision, ...] = get_args(GraphPrecision)
 FOLDER, MANIFEST = "graphs", "manifest.json"
-HOW_TO = "export them: fnevr export {model} FOLDER{options}, then --model FOLDER"
+HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
 
 INPUTS: dict[GraphName, tuple[str, ...]] = {
     "encode": ("source_01",),

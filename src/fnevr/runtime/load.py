@@ -42,17 +42,18 @@ def load_engine(
     if chosen in ("torch", "compile"):
         return _torch_engine(folder, device, chosen, exact)
     if chosen == "openvino" and device != "cpu":
-        raise FnevrError(f"the engine openvino runs on the CPU, not on {device}: use torch")
+        raise FnevrError(f"OpenVINO runs on the CPU, not on {device}; use `engine='torch'`")
     if chosen == "tensorrt" and device != "cuda":
-        raise FnevrError("the engine tensorrt needs the device cuda")
+        raise FnevrError("`engine='tensorrt'` needs `device='cuda'`")
     if exact not in GRAPH_PRECISIONS:
         raise FnevrError(
-            f"precision {exact} needs the engine torch or compile; graphs have "
-            f"{' and '.join(GRAPH_PRECISIONS)}"
+            f"{exact} needs `engine='torch'` or `engine='compile'`; graphs have "
+            f"{' and '.join(GRAPH_PRECISIONS)}",
+            argument="precision",
         )
     config = read_config(folder)
     if config.uses_source_keypoints:
-        raise FnevrError(f"'{config.architecture}' has no graphs: use the engine torch")
+        raise FnevrError(f"'{config.architecture}' has no graphs: use `engine='torch'`")
     runs = open_graphs(folder, chosen, device, exact, name or str(folder))
     return GraphEngine(config, runs, chosen, exact, device)
 
@@ -67,15 +68,15 @@ def check_device(device: str | None) -> str:
         return "cuda" if _has_cuda() else "cpu"
     kind, _, index = device.partition(":")
     if kind not in DEVICES or (index and not index.isdecimal()):
-        raise FnevrError(f"the device must be cpu, cuda or mps, got '{device}'")
+        raise FnevrError(f"the device must be cpu, cuda or mps, got '{device}'", argument="device")
     if kind == "cpu":
         return device
-    need_torch(f"the device {device}")
+    need_torch(f"`device='{device}'`")
     import torch  # noqa: PLC0415 (optional, slow)
 
     has_cuda = int(index or 0) < torch.cuda.device_count()
     if not (has_cuda if kind == "cuda" else torch.backends.mps.is_available()):
-        raise FnevrError(f"the device {device} is not available on this machine; use cpu")
+        raise FnevrError(f"there is no {device} on this machine; use `device='cpu'`")
     return device
 
 
@@ -89,7 +90,7 @@ def _has_cuda() -> bool:
 
 
 def _torch_engine(folder: Path, device: str, engine: EngineName, precision: Precision) -> Engine:
-    need_torch(f"the engine {engine}")
+    need_torch(f"`engine='{engine}'`")
     from fnevr.models.architectures import load_model  # noqa: PLC0415 (optional, slow)
     from fnevr.models.pose_editor import LightweightPoseEditor  # noqa: PLC0415
     from fnevr.runtime.folding import fold  # noqa: PLC0415

@@ -151,9 +151,10 @@ def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = Fal
     if provider not in onnxruntime.get_available_providers():
         engine = "tensorrt" if tensorrt else "onnx"
         raise FnevrError(
-            f"--engine {engine} --device {device}: this ONNX Runtime has no {provider}; "
+            f"{engine} on {device}: this ONNX Runtime has no {provider}; "
             "pip install onnxruntime-gpu (with CUDA, and TensorRT for that engine), or use "
-            "--engine torch"
+            "`engine='torch'`",
+            argument="engine",
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _num_threads()
@@ -179,7 +180,7 @@ def openvino_run(graph: bytes, name: GraphName) -> Run:
         import openvino  # noqa: PLC0415 (optional)
     except ImportError as error:
         raise FnevrError(
-            "--engine openvino: OpenVINO is not here; pip install 'fnevr[openvino]'"
+            "OpenVINO is not here; pip install 'fnevr[openvino]'", argument="engine"
         ) from error
 
     core = openvino.Core()

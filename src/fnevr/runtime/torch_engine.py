@@ -54,11 +54,13 @@ class TorchEngine:
         """
         if precision == "int8":
             raise FnevrError(
-                "precision int8 needs the engine onnx or openvino; torch and compile have "
+                "int8 needs `engine='onnx'` or `engine='openvino'`; the torch engines have "
                 "float32, bfloat16 and float16",
+                argument="precision",
             )
         self.name: EngineName = "compile" if compiled else "torch"
-        self.precision, self.device = precision, device
+        self.precision: Precision = precision
+        self.device = device
         self.model = model.to(device).eval()
         self.config = model.config
         self.editor = None if editor is None else editor.to(device).eval()
@@ -110,11 +112,11 @@ class TorchEngine:
         is_cuda = torch.device(self.device).type == "cuda"
         if not (is_cuda or shutil.which("g++") or shutil.which("clang++")):
             raise FnevrError(
-                "the engine compile needs a C++ compiler on a CPU and there is none: install g++ "
-                "or clang++, or use the engine onnx or openvino"
+                "`engine='compile'` needs a C++ compiler on a CPU and there is none: install g++ "
+                "or clang++, or use `engine='onnx'` or `engine='openvino'`",
+                argument="engine",
             )
         mode = "reduce-overhead" if is_cuda else None
-        self._find, self._find_driving, self._draw = (
-            torch.compile(method, mode=mode, dynamic=False)
-            for method in (self._find, self._find_driving, self._draw)
-        )
+        self._find = torch.compile(self._find, mode=mode, dynamic=False)
+        self._find_driving = torch.compile(self._find_driving, mode=mode, dynamic=False)
+        self._draw = torch.compile(self._draw, mode=mode, dynamic=False)

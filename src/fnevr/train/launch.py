@@ -64,7 +64,7 @@ def make_trainer(
     if isinstance(recipe, FullRecipe) and recipe.window > sampler.side_px:
         raise FnevrError(
             f"the recipe's window of {recipe.window} pixels does not fit the clips' "
-            f"{sampler.side_px}\ngive a smaller one, such as --set window={sampler.side_px}"
+            f"{sampler.side_px}\nset a smaller one, such as window={sampler.side_px}"
         )
     held_out = load_clips(data, "val") if recipe.validations else []
     trainer = Trainer(
@@ -96,7 +96,7 @@ def make_accelerator(device: str | None) -> Accelerator:
         ) from error
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise FnevrError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
+        raise FnevrError("PyTorch finds no CUDA device here; use `device='cpu'`")
     return Accelerator(cpu=device == "cpu")
 
 
@@ -113,7 +113,7 @@ def starting_model(init: str | None, model: str | None, recipe: Recipe) -> Portr
     if model is not None:
         raise FnevrError(
             "a model to start from brings its own configuration\n"
-            "leave --model out, or --init to start anew"
+            "leave `model=NAME` out, or to start anew `init=MODEL`"
         )
     return saved_model(resolve_model(init))
 

@@ -56,7 +56,7 @@ def _parsed(setting: str, recipe: AnyRecipe) -> tuple[str, str]:
         raise FnevrError(f"{name} {_idle_in(recipe.stage, stages)}")
     raise FnevrError(
         f"'{setting}' sets nothing: wanted NAME=VALUE with a name of the recipe, such as "
-        "batch_size=16 or weights.image=8; --dry-run prints them all"
+        "batch_size=16 or weights.image=8; `fnevr train DATA RUN --dry-run` prints them all"
     )
 
 

@@ -76,7 +76,7 @@ def inception_features(path: Path | None = None, *, sha256: str = INCEPTION_SHA2
     path = cached if path is None else path
     remedy = (
         f"FID needs the Inception network: fetch {INCEPTION_URL} to '{cached}' or name the file by "
-        "--inception; `fid-efficientnet` needs no download"
+        "`inception=FILE`; `fid-efficientnet` needs no download"
     )
     check_file(path, sha256, remedy)
     network = torch.jit.load(path, map_location="cpu").eval()

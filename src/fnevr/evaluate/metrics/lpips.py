@@ -98,7 +98,7 @@ class LPIPS(nn.Module):
         path = _cache_path() if alexnet is None else alexnet
         remedy = (
             f"LPIPS needs AlexNet: fetch {ALEXNET_URL} to '{_cache_path()}' or name the file by "
-            "--alexnet; `lpips-efficientnet` needs no download"
+            "`alexnet=FILE`; `lpips-efficientnet` needs no download"
         )
         backbone = read_checked(path, sha256[0], remedy)
         head_path = _packaged_heads() if heads is None else heads

@@ -53,7 +53,7 @@ class ArcFaceEmbedder:
         path = known if path is None else path
         remedy = (
             f"CSIM needs ArcFace: take {ARCFACE_NAME} out of {ARCFACE_ARCHIVE} to '{known}' or "
-            "name the file by --arcface; `csim-dlib` needs no download"
+            "name the file by `arcface=FILE`; `csim-dlib` needs no download"
         )
         check_file(path, sha256, remedy)
         options = onnxruntime.SessionOptions()

@@ -118,7 +118,7 @@ class OpenFace(nn.Module):
         path = cached if path is None else path
         remedy = (
             f"AED needs OpenFace: take {WEIGHTS_NAME} from {WEIGHTS_URL} to '{cached}' or name the "
-            "file by --openface; `aed-dlib` needs no download"
+            "file by `openface=FILE`; `aed-dlib` needs no download"
         )
         sha256 = check_file(path, "", remedy)
         weights = read_state(path, remedy)

@@ -1,6 +1,6 @@
 r"""Write the page of validation tables that docs/ shows, from an evaluation.
 
-    python scripts/validation_page.py DATA EVALUATION --model first=OLD --model second=NEW \
+    python scripts/docs/validation_page.py DATA EVALUATION --model first=OLD --model second=NEW \
         --out docs/lite_validation.md --sheet docs/lite_worst.jpg --sheet-tiers A
 
 Scores that EVALUATION (the --report folder of `fnevr evaluate`) has are not computed again.
@@ -45,7 +45,7 @@ below are probably somewhat larger than on clips by which nothing was chosen.
   the driver's; pooled over all clips with each clip's own mean taken out, and as the mean of the
   clips' own correlations. Slope: by how much of the driver's change the output changes, pooled.
 
-Written by `scripts/validation_page.py`.
+Written by `scripts/docs/validation_page.py`.
 """
 NUM_WORST = 4
 

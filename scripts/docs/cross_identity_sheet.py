@@ -1,6 +1,6 @@
 """Animate several portraits with one driver and lay out frames of it side by side.
 
-    python scripts/cross_identity_sheet.py DRIVING OUT.png PORTRAIT... [--model lite] [--columns 8]
+    python scripts/docs/cross_identity_sheet.py DRIVING OUT.png PORTRAIT... [--model lite]
 
 The first row shows the driver as it is cropped, the first column the sources as they are cropped.
 """

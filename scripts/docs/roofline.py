@@ -1,6 +1,6 @@
 """Draw how far each stage of a folded model is from what the machine can do.
 
-    python scripts/roofline.py docs/roofline.png --model lite --model base
+    python scripts/docs/roofline.py docs/roofline.png --model lite --model base
 
 A stage's point has its multiply-adds per byte that its convolutions read and write (pictures,
 weights and results, each once) and the multiply-adds per second that PyTorch reaches. The lines are

@@ -1,6 +1,6 @@
 """Print how well the open head model fits faces that it was not built from, as Markdown tables.
 
-    python scripts/evaluate_head_model.py DATA [--landmarks CACHE.npz]
+    python scripts/assets/evaluate_head_model.py DATA [--landmarks CACHE.npz]
 
 DATA holds `clips.tsv`, `clips/`, `portraits.tsv` and `portraits/`; clips of the split `val` and
 all photographs are used. Errors are mean distances in the picture over the 468 points of the face

@@ -1,6 +1,7 @@
-"""Draw reconstructed heads for `docs/head_model.md`: picture, mesh over it, mesh turned.
+r"""Draw reconstructed heads for `docs/head_model.md`: picture, mesh over it, mesh turned.
 
-    python scripts/head_model_sheet.py OUT.jpg IMAGE ... [--clip CLIP.mp4 ...]
+    PYTHONPATH=scripts python scripts/docs/head_model_sheet.py \
+        OUT.jpg IMAGE ... [--clip CLIP.mp4 ...]
 
 The last row shows the model itself: at rest, jaw open, and its first components of identity and
 expression at 2.5 standard deviations.
