@@ -196,7 +196,7 @@ class LightweightPoseEditor(nn.Module):
         if not path.is_file():
             raise CheckpointError(
                 f"the model in '{folder}' has no pose editor ({EDITOR_NAME})\n"
-                "train one with scripts/train_pose_editor.py, or use the model 'lite'"
+                "train one with `fnevr train-editor`, or use the model 'lite'"
             )
         try:
             with safe_open(path, framework="pt") as file:
