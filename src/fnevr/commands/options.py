@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn, get_args
 
 import typer
 
 from fnevr.errors import FnevrError
+from fnevr.runtime.engine import (
+    PRECISIONS,
+    TORCH_ENGINES,
+    EngineChoice,
+    GraphPrecision,
+    Precision,
+)
 
 OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 DEBUG_VARIABLE = "FNEVR_DEBUG"
@@ -37,32 +43,9 @@ ARGUMENT = re.compile(r"`(\w+)=([^`]*)`")
 QUOTES = "'\""
 
 
-class Device(StrEnum):
-    """What a network can run on."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
-
-
-class EngineKind(StrEnum):
-    """What can run the networks."""
-
-    TORCH = "torch"
-    COMPILE = "compile"
-    ONNX = "onnx"
-    OPENVINO = "openvino"
-    TENSORRT = "tensorrt"
-
-
-class PrecisionKind(StrEnum):
-    """The numbers that networks can run with."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-    INT8 = "int8"
-
+Device = Literal["cpu", "cuda", "mps"]
+GRAPH_PRECISIONS = get_args(GraphPrecision)
+OTHER_PRECISIONS = [precision for precision in PRECISIONS if precision not in GRAPH_PRECISIONS]
 
 Model = Annotated[
     str, typer.Option("--model", help="A preset (see `fnevr models`) or a folder with weights.")
@@ -74,23 +57,36 @@ DeviceOption = Annotated[
     ),
 ]
 Engine = Annotated[
-    Literal["auto", "torch", "compile", "onnx", "openvino", "tensorrt"],
+    EngineChoice,
     typer.Option(
         "--engine",
-        help="What runs the networks; auto takes the quickest that is here. All but torch and "
-        "compile need a model with graphs: lite, or what `fnevr export` made.",
+        help="What runs the networks; auto takes the quickest that is here. All but "
+        f"{' and '.join(TORCH_ENGINES)} need a model with graphs: lite, or what `fnevr export` "
+        "made.",
     ),
 ]
 PrecisionOption = Annotated[
-    Literal["float32", "bfloat16", "float16", "int8"],
+    Precision,
     typer.Option(
         "--precision",
-        help="float32; bfloat16, float16 (torch, compile); int8 (onnx, openvino).",
+        help=f"{' and '.join(OTHER_PRECISIONS)} are of the engines {' and '.join(TORCH_ENGINES)}; "
+        "int8 of those that run graphs.",
     ),
 ]
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help='Write a report; "-" is stdout.')
 ]
+
+
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """Return what reads one name of a repeatable option, where Typer takes no `Literal`."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise typer.BadParameter(f"'{text}' is not one of {', '.join(names)}.")
+        return text
+
+    return read
 
 
 @contextmanager

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from fnevr.geometry.keypoints import Keypoints
 
 EngineName = Literal["torch", "compile", "onnx", "openvino", "tensorrt"]
-EngineChoice = EngineName | Literal["auto"]
+EngineChoice = Literal["auto", EngineName]
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
+GraphPrecision = Literal["float32", "int8"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+TORCH_ENGINES: tuple[EngineName, ...] = ("torch", "compile")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 

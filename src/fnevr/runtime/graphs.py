@@ -17,10 +17,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fnevr.errors import CheckpointError
 from fnevr.media.files import file_sha256
-from fnevr.runtime.engine import Precision
+from fnevr.runtime.engine import GraphPrecision, Precision
 
 GraphName = Literal["encode", "keypoints", "draw"]
-GraphPrecision = Literal["float32", "int8"]
 GRAPHS: tuple[GraphName, ...] = ("encode", "keypoints", "draw")
 FOLDER, MANIFEST = "graphs", "manifest.json"
 HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
