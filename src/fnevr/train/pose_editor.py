@@ -32,7 +32,7 @@ from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 
 LAMBDA1, LAMBDA2 = 4.0, 1.0
-POSE_WEIGHT, REST_WEIGHT = 1.0, 0.05
+POSE_WEIGHT = 1.0
 WIDEST_DEG = (40.0, 28.0, 28.0)  # of the turned head models: yaw, pitch, roll
 SPIN_DEG = 15.0  # deviation of the turn of everything in the picture's plane
 NECK = JOINT_NAMES.index("neck")
