@@ -16,10 +16,10 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from fnevr.cli import app
+from fnevr.config.engines import ENGINES, PRECISIONS
 from fnevr.media.image import write_image
 from fnevr.media.video import open_video
 from fnevr.models import FNeVR
-from fnevr.runtime.engine import ENGINES, PRECISIONS
 
 OPTIONS = {
     "animate": [
@@ -57,6 +57,7 @@ OPTIONS = {
     "evaluate": [
         *("--data", "--model", "--report", "--split", "--protocol", "--pairs", "--seed"),
         *("--every", "--workers", "--alexnet", "--inception", "--arcface", "--openface"),
+        *("--device", "--engine", "--precision"),
     ],
     "complexity": ["--model", "--repeats", "--device", "--json"],
     "bench": [
@@ -196,7 +197,7 @@ def test_what_stands_by_position_is_needed_and_named_in_capitals():
 def test_engines_and_precisions_are_those_of_the_library():
     told = run("animate", "--help").stdout
     assert f"--engine <{'|'.join(('auto', *ENGINES))}>" in told
-    assert f"--precision <{'|'.join(PRECISIONS)}>" in told
+    assert f"--precision <{'|'.join(('auto', *PRECISIONS))}>" in told
     result = run("bench", "--engine", "tpu")
     assert result.exit_code == 2
     assert f"'tpu' is not one of {', '.join(ENGINES)}" in " ".join(result.stderr.split())

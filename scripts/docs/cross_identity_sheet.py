@@ -25,7 +25,7 @@ def main(
 ) -> None:
     """Write the contact sheet."""
     animator = Animator.from_pretrained(model)
-    size = animator.model.config.image_size
+    size = animator.engine.config.image_size
     with open_video(driving) as video:
         crops = [frame.rgb for frame in face_crops(video, size)]
     chosen = np.linspace(0, len(crops) - 1, columns).round().astype(int)

@@ -16,6 +16,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.image import read_image, write_image
 from fnevr.media.video import open_video
 from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.runtime.torch_engine import TorchEngine
 
 WHOLE = {"crop": False, "paste_back": False}
 
@@ -30,7 +31,7 @@ class Brighten(LightweightPoseEditor):
 
 @pytest.fixture
 def animator():
-    return Animator(GrayModel(), name="gray", batch_size=2, editor=Brighten(4, 4))
+    return Animator(TorchEngine(GrayModel(), editor=Brighten(4, 4)), name="gray", batch_size=2)
 
 
 def test_a_picture_is_turned_from_what_it_shows(animator):
@@ -45,7 +46,7 @@ def test_the_source_is_prepared_once(animator):
     shades = [int(np.rint(editor(yaw).mean())) for yaw in (-10.0, 0.0, 25.0)]
     assert shades == [90, 100, 125]
     assert editor(5.0).shape == (48, 40, 3)
-    assert (animator.model.num_encoded, animator.model.num_seen) == (1, 1)
+    assert (animator.engine.model.num_encoded, animator.engine.model.num_seen) == (1, 1)
 
 
 def test_angles_come_on_top_of_the_drivers_motion(animator):
@@ -105,7 +106,7 @@ def test_angles_that_are_none(animator, angle):
 
 
 def test_a_model_without_an_editor(tmp_path):
-    plain = Animator(GrayModel(), name="plain")
+    plain = Animator(TorchEngine(GrayModel()), name="plain")
     with pytest.raises(CheckpointError, match="'plain' has no pose editor"):
         plain.edit_pose(gray(100), yaw_deg=5.0, **WHOLE)
     assert len(list(plain.frames(gray(100), [gray(50)], **WHOLE))) == 1

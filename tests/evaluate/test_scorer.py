@@ -17,6 +17,7 @@ from fnevr.evaluate.reconstruction import score_clip
 from fnevr.evaluate.scorer import ClipScorer, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
 from fnevr.models.lite import FNeVRLite
+from fnevr.runtime.torch_engine import TorchEngine
 
 
 class MeanColour:
@@ -130,7 +131,7 @@ def test_no_frames_say_so(walk):
 
 def test_a_model_scores_as_in_the_reconstruction_table(scorer, walk):
     model = FNeVRLite.from_pretrained(resolve_model("lite")).eval()
-    scores = scorer.score(model_predictor(model, walk[0], walk[0], "same-identity"))
+    scores = scorer.score(model_predictor(TorchEngine(model), walk[0], walk[0], "same-identity"))
     clip = Clip("walk", "a", 0.1, walk, np.zeros((7, 478, 2), np.float32))
     with torch.inference_mode():
         expected = score_clip(model, clip)
@@ -141,7 +142,7 @@ def test_relative_motion_of_nobody_keeps_the_source(walk):
     """Driven by the reference frame itself, cross-identity shows what the source's keypoints do."""
     model = FNeVRLite.from_pretrained(resolve_model("lite")).eval()
     source = np.ascontiguousarray(walk[0][:, ::-1])
-    predict = model_predictor(model, source, walk[2], "cross-identity")
+    predict = model_predictor(TorchEngine(model), source, walk[2], "cross-identity")
     keypoints = model.keypoints(to_tensor(source[None]))
     own = model.generate(to_tensor(source[None]), keypoints, keypoints).image
     torch.testing.assert_close(predict(walk[2:3]), own.detach(), atol=1e-4, rtol=1e-4)

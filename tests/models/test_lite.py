@@ -161,8 +161,8 @@ def test_window_is_the_crop_of_the_whole_away_from_its_border(model, top, left):
     shake(model)
     motion = model.motion(source, model.keypoints(source), model.keypoints(driving))
     features, window = model.encode(source), Window(top, left, size)
-    whole = model.render(source, features, motion)
-    part = model.render(source, features, motion, window)
+    whole = model.compose(source, features, motion, details=True)
+    part = model.compose(source, features, motion, window, details=True)
     assert part.image.shape == (1, 3, CELL * size, CELL * size)
 
     def border(start):
@@ -188,8 +188,8 @@ def test_points_move_into_the_window():
 def test_window_of_everything_changes_nothing(model):
     source, driving = torch.rand(2, 2, 3, 64, 64)
     motion = model.motion(source, model.keypoints(source), model.keypoints(driving))
-    whole = model.render(source, model.encode(source), motion)
-    part = model.render(source, model.encode(source), motion, Window(0, 0, 16))
+    whole = model.compose(source, model.encode(source), motion, details=True)
+    part = model.compose(source, model.encode(source), motion, Window(0, 0, 16), details=True)
     assert torch.equal(whole.image, part.image)
 
 

@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
-from fnevr.animation.frames import Progress
-from fnevr.animation.source import Framing, Source, generate, prepare
+from fnevr.animation.source import Framing, Source, draw, prepare
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
 from fnevr.media.writer import VideoWriter
-from fnevr.models.pose_editor import LightweightPoseEditor
-from fnevr.runtime.engine import Engine
+from fnevr.progress import Progress
+from fnevr.runtime.engine import Engine, Turn
 
 Axis = Literal["yaw", "pitch", "roll"]
 AXES: tuple[Axis, ...] = ("yaw", "pitch", "roll")
@@ -76,10 +74,10 @@ class HeadTurn:
             if abs(getattr(self, axis)) > reach
         ]
 
-    def apply(self, editor: LightweightPoseEditor, keypoints: Keypoints) -> Keypoints:
+    def apply(self, turn: Turn, keypoints: Keypoints) -> Keypoints:
         """Turn the heads of some pictures."""
-        angles = keypoints.positions.new_tensor([[self.yaw, self.pitch, self.roll]])
-        return editor.turned(keypoints, angles.expand(len(keypoints), 3))
+        angles = np.array([[self.yaw, self.pitch, self.roll]], np.float32)
+        return turn(keypoints, angles.repeat(len(keypoints), axis=0))
 
 
 @dataclass(frozen=True)
@@ -136,11 +134,10 @@ class PoseEditor:
     """One picture ready to be turned: all that does not depend on the angles is done once.
 
     Args:
-        model: draws the picture.
-        editor: turns its keypoints.
+        engine: draws the picture.
+        turn: turns its keypoints: the engine's pose editor.
         picture: shows a face.
         framing: how the picture is cropped and put back.
-        device: where the model is.
 
     Raises:
         FaceError: if there is no usable face.
@@ -148,14 +145,13 @@ class PoseEditor:
 
     def __init__(
         self,
-        model: Engine,
-        editor: LightweightPoseEditor,
+        engine: Engine,
+        turn: Turn,
         picture: Picture,
         framing: Framing | None = None,
-        device: str = "cpu",
     ) -> None:
-        self.model, self.editor = model, editor
-        self.source: Source = prepare(model, picture, framing or Framing(), device)
+        self.engine, self.turn = engine, turn
+        self.source: Source = prepare(engine, picture, framing or Framing())
 
     def __call__(
         self, yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float = 0.0
@@ -174,9 +170,8 @@ class PoseEditor:
 
     def turned(self, turn: HeadTurn) -> UInt8[np.ndarray, "h w 3"]:
         """Show the head turned."""
-        with torch.inference_mode():
-            keypoints = turn.apply(self.editor, self.source.keypoints)
-        return self.source.finish(generate(self.model, self.source, keypoints)[0])
+        keypoints = turn.apply(self.turn, self.source.keypoints)
+        return self.source.finish(draw(self.engine, self.source, keypoints)[0])
 
 
 class EditReport(BaseModel):

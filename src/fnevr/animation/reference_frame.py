@@ -41,7 +41,7 @@ class Reference:
 
 def face_positions(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "N 2"]:
     """Return where in the picture the keypoints on the face are (the first ones; None: all)."""
-    return keypoints.positions[0, :num_face, :2].float().cpu().numpy()
+    return keypoints.positions[0, :num_face, :2]
 
 
 def choose_reference(

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import typer
 
 from fnevr.commands.options import (
     TAKEN_UP,
-    Device,
     DeviceOption,
+    Engine,
     Json,
+    PrecisionOption,
     answering_for_errors,
     in_options,
     one_of,
     write_json,
 )
-from fnevr.runtime.engine import ENGINES, PRECISIONS, EngineName, GraphPrecision, Precision
+from fnevr.config.engines import (
+    ENGINES,
+    GRAPH_PRECISIONS,
+    PRECISIONS,
+    DeviceName,
+    EngineName,
+    Precision,
+)
 
 DEFAULT_ENGINES: tuple[EngineName, ...] = ("torch", "onnx", "openvino")
-DEFAULT_PRECISIONS: tuple[Precision, ...] = get_args(GraphPrecision)
+DEFAULT_PRECISIONS: tuple[Precision, ...] = GRAPH_PRECISIONS
 
 
 def evaluate(
@@ -79,6 +87,9 @@ def evaluate(
     openface: Annotated[
         Path | None, typer.Option("--openface", help="For AED: OpenFacePytorch's openface.pth.")
     ] = None,
+    device: DeviceOption = None,
+    engine: Engine = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Measure models on clips: tables, intervals, worst and median clips, in one page.
 
@@ -97,6 +108,9 @@ def evaluate(
             seed=seed,
             pairs_file=pairs,
             files=NetworkFiles(alexnet, inception, arcface, openface),
+            device=device,
+            engine=engine,
+            precision=precision,
         )
         with progress_bar("clips") as progress:
             evaluation = run_evaluation(
@@ -126,7 +140,7 @@ def complexity(
     repeats: Annotated[
         int, typer.Option("--repeats", min=0, help="Timed frames per model; 0 times none.")
     ] = 3,
-    device: Annotated[Device, typer.Option("--device", help="For timed frames.")] = "cpu",
+    device: Annotated[DeviceName, typer.Option("--device", help="For timed frames.")] = "cpu",
     json_file: Json = None,
 ) -> None:
     """Count parameters and multiply-adds, time a frame, and set the paper's figures beside.
@@ -136,8 +150,8 @@ def complexity(
     with answering_for_errors({"--json": json_file}):
         from dataclasses import asdict
 
-        from fnevr.animation.frames import check_device
         from fnevr.cost.complexity import NAMES, complexity_table, measure_complexity
+        from fnevr.runtime.load import check_device
 
         where = check_device(device)
         rows = [measure_complexity(name, repeats=repeats, device=where) for name in model or NAMES]
@@ -182,10 +196,10 @@ def bench(
     Run it on an idle machine. OMP_NUM_THREADS says how many threads all engines use.
     """
     with answering_for_errors({"--model": model}):
-        from fnevr.animation.frames import check_device
         from fnevr.cost.bench import bench as run_bench
         from fnevr.cost.bench import bench_table, default_device
         from fnevr.progress import progress_bar
+        from fnevr.runtime.load import check_device
 
         where = check_device(device or default_device())
         with progress_bar("rounds") as progress:

@@ -30,7 +30,7 @@ from fnevr.errors import FnevrError
 if TYPE_CHECKING:
     from fnevr.animation.animator import Animator
     from fnevr.animation.report import Report
-    from fnevr.runtime.engine import EngineChoice, Precision
+    from fnevr.config.engines import EngineChoice, PrecisionChoice
 
 Yaw = Annotated[
     float, typer.Option("--yaw", help="Degrees; positive: the head turns to the viewer's right.")
@@ -63,7 +63,7 @@ def animate(
     model: Model = "lite",
     device: DeviceOption = None,
     engine: Engine = "auto",
-    precision: PrecisionOption = "float32",
+    precision: PrecisionOption = "auto",
     relative: Annotated[
         bool,
         typer.Option(
@@ -175,7 +175,7 @@ def reconstruct(
     model: Model = "lite",
     device: DeviceOption = None,
     engine: Engine = "auto",
-    precision: PrecisionOption = "float32",
+    precision: PrecisionOption = "auto",
     json_file: Json = None,
 ) -> None:
     """Rebuild a clip from its first frame and its motion, as the paper's protocol does.
@@ -217,7 +217,7 @@ def edit(
     model: Model = "lite",
     device: DeviceOption = None,
     engine: Engine = "auto",
-    precision: PrecisionOption = "float32",
+    precision: PrecisionOption = "auto",
     crop: Annotated[
         bool, typer.Option("--crop/--no-crop", help="Look for the face, or take it all.")
     ] = True,
@@ -341,12 +341,14 @@ def _tell(report: Report, json_file: str | None) -> None:
     )
 
 
-def _load(model: str, device: str | None, engine: EngineChoice, precision: Precision) -> Animator:
-    """Load the model; its graphs, if it has some, while PyTorch is imported."""
+def _load(
+    model: str, device: str | None, engine: EngineChoice, precision: PrecisionChoice
+) -> Animator:
+    """Load the model; its graphs, if it has some, in a thread that goes on beside the rest."""
+    gc.disable()  # nothing that imports make is garbage: a sixth of their time
     from fnevr.runtime.sessions import start_loading
 
     start_loading(model, device, engine, precision)
-    gc.disable()  # nothing that imports make is garbage: a sixth of their time
 
     from fnevr.animation.animator import Animator
 

@@ -19,7 +19,7 @@ from fnevr.commands.options import (
     answering_for_errors,
     write_json,
 )
-from fnevr.runtime.engine import GraphPrecision
+from fnevr.config.engines import GraphPrecision
 
 
 def prepare(
@@ -154,13 +154,14 @@ def train(
     """
     flags = {"DATA": data, "RUN": run_dir, "--init": init, "--model": model}
     with answering_for_errors(flags, TAKEN_UP):
-        from fnevr.train.recipe import choose_recipe
+        from fnevr.train.recipe import recipe_json
+        from fnevr.train.recipe_choice import choose_recipe
 
         options = {"minutes": minutes, "steps": steps, "batch_size": batch_size}
         given = [f"{name}={value}" for name, value in options.items() if value is not None]
         chosen = choose_recipe(recipe, [*given, *(settings or [])])
         if dry_run:
-            typer.echo(chosen.model_dump_json(indent=2))
+            typer.echo(recipe_json(chosen))
             return
 
         from fnevr.train.interrupt import stop_on_signals

@@ -8,18 +8,20 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, get_args
+from typing import Annotated, NoReturn
 
 import typer
 
-from fnevr.errors import FnevrError
-from fnevr.runtime.engine import (
+from fnevr.config.engines import (
+    GRAPH_PRECISIONS,
     PRECISIONS,
     TORCH_ENGINES,
+    DeviceName,
     EngineChoice,
-    GraphPrecision,
-    Precision,
+    PrecisionChoice,
 )
+from fnevr.errors import FnevrError
+from fnevr.extras import TORCH
 
 OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 DEBUG_VARIABLE = "FNEVR_DEBUG"
@@ -43,15 +45,13 @@ ARGUMENT = re.compile(r"`(\w+)=([^`]*)`")
 QUOTES = "'\""
 
 
-Device = Literal["cpu", "cuda", "mps"]
-GRAPH_PRECISIONS = get_args(GraphPrecision)
 OTHER_PRECISIONS = [precision for precision in PRECISIONS if precision not in GRAPH_PRECISIONS]
 
 Model = Annotated[
     str, typer.Option("--model", help="A preset (see `fnevr models`) or a folder with weights.")
 ]
 DeviceOption = Annotated[
-    Device | None,
+    DeviceName | None,
     typer.Option(
         "--device", help="Default: cuda if there is some, otherwise cpu.", show_default=False
     ),
@@ -66,11 +66,12 @@ Engine = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    Precision,
+    PrecisionChoice,
     typer.Option(
         "--precision",
-        help=f"{' and '.join(OTHER_PRECISIONS)} are of the engines {' and '.join(TORCH_ENGINES)}; "
-        "int8 of those that run graphs.",
+        help=f"{' and '.join(OTHER_PRECISIONS)} are of the engines {' and '.join(TORCH_ENGINES)}, "
+        "int8 is of those that run graphs. auto takes int8 where its pictures are measured to be "
+        "close to those of float32.",
     ),
 ]
 Json = Annotated[
@@ -108,13 +109,20 @@ def answering_for_errors(
         fail(INTERRUPTED, interrupted)
     except typer.Exit:
         raise
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            fail(OUR_FAULT, _internal(error))
+        fail(BAD_INPUT, f"Error: this command needs PyTorch, which is not installed: {TORCH}")
     except MemoryError:
         fail(OUR_FAULT, "Error: there is not enough memory: take smaller pictures, or fewer.")
     except Exception as error:  # noqa: BLE001 - the outermost caller: what is left is our fault
-        if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        fail(OUR_FAULT, f"Internal error, which is our fault: {what}\n{ISSUES}.")
+        fail(OUR_FAULT, _internal(error))
+
+
+def _internal(error: Exception) -> str:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error)
+    return f"Internal error, which is our fault: {type(error).__name__}: {error}\n{ISSUES}."
 
 
 def fail(code: int, message: str) -> NoReturn:

@@ -16,8 +16,8 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from fnevr.geometry.flow import affine_view
+from fnevr.geometry.inverse import invert_2x2
 from fnevr.geometry.patches import FacePatches
-from fnevr.geometry.warps import invert_2x2
 
 FLIP_SHARE, MOVE_SHARE = 0.5, 0.6
 ANGLE, LOG_SCALE, SHIFT = 0.15, 0.13, 0.08  # deviations: 9 degrees, 13 %, 4 % of the side

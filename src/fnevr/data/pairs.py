@@ -129,6 +129,11 @@ class PairSampler:
         self.probabilities = weights / weights.sum()
         self.tracked = [clip.tracked for clip in self.clips]
 
+    @property
+    def side_px(self) -> int:
+        """Side of the pictures."""
+        return self.clips[0].frames[0].shape[0]
+
     def sample(self, batch_size: int, step: int, rows: Sequence[int] | None = None) -> Pairs:
         """Draw one augmented batch, or some rows of it; None draws all."""
         return self.sample_raw(batch_size, step, rows).finish()

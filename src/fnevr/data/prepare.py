@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -33,11 +33,10 @@ from fnevr.errors import FnevrError, MediaError
 from fnevr.media.files import atomic_path
 from fnevr.media.reader import VideoReader
 from fnevr.media.video import open_video
+from fnevr.progress import Progress
 
 VIDEOS, SETTINGS = "videos", "settings.json"
 NO_FACE = "no face found"
-
-Progress = Callable[[str, int, int | None], None]
 
 
 class VideoRecord(FrozenConfig):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import tarfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from fnevr.data.pairs import Pairs, RawPairs, draw_pair
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
+from fnevr.progress import Progress
 
 SHARD_BYTES = 256 * 2**20
 
@@ -33,7 +34,7 @@ def write_shards(
     out: Path,
     *,
     shard_bytes: int = SHARD_BYTES,
-    progress: Callable[[str, int, int | None], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> list[Path]:
     """Pack the clips of a prepared folder, mixed, into ``SPLIT-00000.tar`` and so on.
 

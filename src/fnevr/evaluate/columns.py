@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from fnevr.evaluate.metrics.openness import correlation
+from fnevr.evaluate.metrics.psnr import MAX_PSNR_DB
 from fnevr.evaluate.scorer import ClipScores
 
 Better = Literal["higher", "lower"]
@@ -39,7 +40,13 @@ COLUMNS = (
     Column(
         "l1", "L1", "lower", 4, "Mean absolute error over pixels and channels, values in [0, 1]."
     ),
-    Column("psnr", "PSNR, dB", "higher", 2, "10 log10(1 / MSE) of each frame, values in [0, 1]."),
+    Column(
+        "psnr",
+        "PSNR, dB",
+        "higher",
+        2,
+        f"10 log10(1 / MSE) of each frame, values in [0, 1]; {MAX_PSNR_DB:g} at most.",
+    ),
     Column(
         "ssim",
         "SSIM",

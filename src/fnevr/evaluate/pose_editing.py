@@ -22,13 +22,12 @@ from fnevr.evaluate.scorer import (
     identity_columns,
     identity_scores,
     to_frames,
-    to_tensor,
 )
 from fnevr.face3d.fitting import fit_landmarks
 from fnevr.face3d.head_model import HeadModel
 from fnevr.geometry.rotations import head_rotations
-from fnevr.models.portrait import PortraitModel
-from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.media.arrays import to_images_01
+from fnevr.runtime.engine import Engine
 
 # Yaw, pitch and roll of each turn, in degrees: one axis at a time.
 TURNS_DEG = np.array(
@@ -47,28 +46,21 @@ FLIP = np.diag([1.0, -1.0, -1.0])
 Turner = Callable[[Float[np.ndarray, "B 3"]], Tensor]
 
 
-def model_turner(
-    model: PortraitModel,
-    editor: LightweightPoseEditor | None,
-    name: str,
-    source: UInt8[np.ndarray, "H W 3"],
-) -> Turner:
+def model_turner(engine: Engine, name: str, source: UInt8[np.ndarray, "H W 3"]) -> Turner:
     """Turn the head of a picture by a model's pose editor.
 
     Raises:
         CheckpointError: if the model has none.
     """
-    if editor is None:
+    turned = engine.turn
+    if turned is None:
         raise CheckpointError(f"the model '{name}' has no pose editor: it cannot be evaluated so")
-    source_01 = to_tensor(source[None])
-    with torch.inference_mode():
-        keypoints, features = model.read_source(source_01)
+    encoded = engine.read_source(to_images_01(source[None]))
+    keypoints = encoded.keypoints.numpy()
 
-    @torch.inference_mode()
     def turn(angles_deg: Float[np.ndarray, "B 3"]) -> Tensor:
-        angles = torch.from_numpy(angles_deg)
-        moved = editor.turned(keypoints.expand(len(angles)), angles)
-        return model.generate(source_01, keypoints, moved, source_features=features).image
+        moved = turned(keypoints.expand(len(angles_deg)), angles_deg)
+        return torch.from_numpy(engine.draw(encoded, moved))
 
     return turn
 

@@ -35,7 +35,7 @@ LEGENDS = (
 PROTOCOLS = {
     "same-identity": "Same-identity reconstruction: frame 0 of each clip is the source, its later "
     "frames are driven by absolute motion and scored before any video encoding; mean over frames, "
-    "then over clips. Frame 0 itself is not scored: repeating it would score infinity.",
+    "then over clips. Frame 0 itself is not scored: it is the source.",
     "cross-identity": "Cross-identity reenactment: frame 0 of each source clip is driven by "
     "another person's clip, by relative motion from that clip's frame 0. There is no truth to "
     "compare with: identity is compared with the source picture, Fréchet features with the real "

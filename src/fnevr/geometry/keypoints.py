@@ -7,23 +7,25 @@ Coordinates are in [-1, 1], x first (`docs/conventions.md`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
+
+from fnevr.geometry.arrays import Array, as_numpy, namespace
 
 
 @dataclass(frozen=True)
 class Keypoints:
-    """Positions ``p`` and Jacobians ``J`` of K keypoints in a batch of images.
+    """Positions ``p`` and Jacobians ``J`` of K keypoints in a batch of images, of either library.
 
     Attributes:
         positions: ``p_k``, in [-1, 1], x first.
         jacobians: ``J_k``, the affine map from the reference frame to the image around ``p_k``.
     """
 
-    positions: Float[Tensor, "B K N"]
-    jacobians: Float[Tensor, "B K N N"]
+    positions: Float[Array, "B K N"]
+    jacobians: Float[Array, "B K N N"]
 
     @property
     def batch_size(self) -> int:
@@ -38,7 +40,7 @@ class Keypoints:
     def __len__(self) -> int:
         return self.batch_size
 
-    def __getitem__(self, index: int | slice | Tensor) -> Keypoints:
+    def __getitem__(self, index: int | slice | Array) -> Keypoints:
         """Return some images of the batch; one index keeps the batch dimension, at size 1."""
         if isinstance(index, int):
             if not -len(self) <= index < len(self):
@@ -47,13 +49,20 @@ class Keypoints:
             index = slice(index, index + 1)
         return Keypoints(self.positions[index], self.jacobians[index])
 
-    def to(self, device_or_dtype: torch.device | torch.dtype | str) -> Keypoints:
-        """Return a copy on another device or of another floating-point type."""
+    def to(self, device_or_dtype: Any) -> Keypoints:
+        """Return tensors on another device or of another floating-point type (PyTorch alone)."""
         return Keypoints(self.positions.to(device_or_dtype), self.jacobians.to(device_or_dtype))
 
     def detach(self) -> Keypoints:
-        """Return the same keypoints outside the autograd graph."""
+        """Return the same tensors outside the autograd graph (PyTorch alone)."""
         return Keypoints(self.positions.detach(), self.jacobians.detach())
+
+    def numpy(self) -> Keypoints:
+        """Return the keypoints as float32 arrays of NumPy."""
+        return Keypoints(
+            as_numpy(self.positions).astype(np.float32, copy=False),
+            as_numpy(self.jacobians).astype(np.float32, copy=False),
+        )
 
     def expand(self, batch_size: int) -> Keypoints:
         """Repeat the keypoints of one image for a whole batch, as a view.
@@ -66,8 +75,10 @@ class Keypoints:
                 f"cannot expand keypoints of {self.batch_size} images to {batch_size}: "
                 "pass keypoints of one image, or of as many as there are"
             )
+        xp = namespace(self.positions)
         return Keypoints(
-            self.positions.expand(batch_size, -1, -1), self.jacobians.expand(batch_size, -1, -1, -1)
+            xp.broadcast_to(self.positions, (batch_size, *self.positions.shape[1:])),
+            xp.broadcast_to(self.jacobians, (batch_size, *self.jacobians.shape[1:])),
         )
 
     @staticmethod
@@ -79,7 +90,8 @@ class Keypoints:
         """
         if not parts:
             raise ValueError("nothing to concatenate: got an empty list of keypoints")
+        xp = namespace(parts[0].positions)
         return Keypoints(
-            torch.cat([part.positions for part in parts], dim=0),
-            torch.cat([part.jacobians for part in parts], dim=0),
+            xp.concat([part.positions for part in parts], axis=0),
+            xp.concat([part.jacobians for part in parts], axis=0),
         )

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.errors import FaceError
+from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.geometry.warps import invert
 
 Points = Float[np.ndarray, "N 2"]
 SMALLEST_AREA = 1e-8  # of a hull, in the square of [-1, 1] with area 4

@@ -8,39 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
-
-
-def invert_2x2(matrices: Float[Tensor, "*batch 2 2"]) -> Float[Tensor, "*batch 2 2"]:
-    """Invert 2x2 matrices by Cramer's rule, written out because engines have no inverse op.
-
-    A singular matrix gives infinities, not an error.
-    """
-    a, b = matrices[..., 0, 0], matrices[..., 0, 1]
-    c, d = matrices[..., 1, 0], matrices[..., 1, 1]
-    adjugate = torch.stack((d, -b, -c, a), dim=-1).unflatten(-1, (2, 2))
-    return adjugate / (a * d - b * c)[..., None, None]
-
-
-def invert_3x3(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Invert 3x3 matrices: the columns of the inverse are cross products of the rows.
-
-    A singular matrix gives infinities, not an error.
-    """
-    a, b, c = matrices.unbind(dim=-2)
-    columns = torch.stack((b.cross(c, dim=-1), c.cross(a, dim=-1), a.cross(b, dim=-1)), dim=-1)
-    return columns / (a * columns[..., 0]).sum(dim=-1)[..., None, None]
-
-
-def invert(matrices: Float[Tensor, "*batch N N"]) -> Float[Tensor, "*batch N N"]:
-    """Invert the Jacobians of keypoints in 2 or 3 dimensions."""
-    return invert_2x2(matrices) if matrices.shape[-1] == 2 else invert_3x3(matrices)
 
 
 def local_affine_motions(

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fnevr.geometry.inverse import invert_2x2
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.thin_plate import ThinPlateWarp
-from fnevr.geometry.warps import invert_2x2
 
 
 def position_equivariance(

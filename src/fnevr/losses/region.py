@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fnevr.geometry.flow import centre_grid
-from fnevr.geometry.warps import invert_2x2
+from fnevr.geometry.inverse import invert_2x2
 
 # Contours in MediaPipe's mesh: the lids of the eye on the picture's left and right, the outer lips.
 REGIONS = (

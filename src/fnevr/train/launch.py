@@ -22,7 +22,7 @@ from fnevr.media.files import atomic_path
 from fnevr.models.portrait import PortraitModel
 from fnevr.train.log import Record
 from fnevr.train.loop import Trainer
-from fnevr.train.recipe import Recipe
+from fnevr.train.recipe import AnyRecipe, FullRecipe, Recipe, recipe_json
 from fnevr.train.start import saved_model, start_anew
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ RECIPE_NAME = "recipe.json"
 def make_trainer(
     data: Path,
     run_dir: Path,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     *,
     init: str | None = None,
     model: str | None = None,
@@ -61,11 +61,10 @@ def make_trainer(
     accelerator = make_accelerator(device)
     patches = FacePatches.packaged()
     sampler = PairSampler(load_clips(data, "train"), patches, seed=recipe.seed)
-    side = sampler.clips[0].frames[0].shape[0]
-    if recipe.window > side:
+    if isinstance(recipe, FullRecipe) and recipe.window > sampler.side_px:
         raise FnevrError(
-            f"the recipe's window of {recipe.window} pixels does not fit the clips' {side}\n"
-            f"set a smaller one, such as window={side}"
+            f"the recipe's window of {recipe.window} pixels does not fit the clips' "
+            f"{sampler.side_px}\nset a smaller one, such as window={sampler.side_px}"
         )
     held_out = load_clips(data, "val") if recipe.validations else []
     trainer = Trainer(
@@ -79,7 +78,7 @@ def make_trainer(
     )
     if trainer.is_main:
         with atomic_path(run_dir / RECIPE_NAME) as temporary:
-            temporary.write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(recipe_json(recipe) + "\n", encoding="utf-8")
     return trainer
 
 

@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fnevr.animation.source import driving_keypoints
 from fnevr.data.clips import Clip
 from fnevr.errors import FaceError
 from fnevr.evaluate.pose_editing import model_turner
@@ -28,8 +27,10 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import head_rotations
 from fnevr.losses.pose_edit import pose_edit_distance
+from fnevr.media.arrays import to_images_01
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.runtime.torch_engine import TorchEngine
 
 LAMBDA1, LAMBDA2 = 4.0, 1.0
 POSE_WEIGHT = 1.0
@@ -82,8 +83,7 @@ def measure_frames(
     for number, clip in enumerate(clips):
         chosen = clip.tracked[::stride]
         keypoints = [
-            driving_keypoints(model, [clip.frames[int(index)]], str(device)).to("cpu")
-            for index in chosen
+            _detected(model, to_images_01([clip.frames[int(index)]]), device) for index in chosen
         ]
         landmarks = torch.from_numpy(clip.landmarks[chosen]).float()
         half = clip.frames.shape[1] / 2
@@ -138,6 +138,13 @@ def train_pose_editor(
     return editor.eval()
 
 
+@torch.inference_mode()
+def _detected(
+    model: PortraitModel, image_01: Float[np.ndarray, "1 3 H W"], device: torch.device
+) -> Keypoints:
+    return model.keypoints(torch.from_numpy(image_01).to(device)).to("cpu")
+
+
 def measure_response(
     model: PortraitModel,
     editor: LightweightPoseEditor,
@@ -160,10 +167,11 @@ def measure_response(
     """
     head = HeadModel.packaged()
     found: list[list[float]] = [[], [], []]
+    engine = TorchEngine(model, editor=editor)
     places = np.linspace(0, len(clips) - 1, min(NUM_RESPONSES, len(clips))).round().astype(int)
     for done, place in enumerate(places):
         clip = clips[int(place)]
-        turn = model_turner(model, editor, clip.name, clip.frames[int(clip.tracked[0])].copy())
+        turn = model_turner(engine, clip.name, clip.frames[int(clip.tracked[0])].copy())
         for axis in range(3):
             there = RESPONSE_DEG * np.eye(3, dtype=np.float32)[axis : axis + 1]
             before, after = (_drawn_angles(head, turn(angles)[0]) for angles in (-there, there))

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fnevr.geometry.flow import affine_displacements, centre_grid, sample
+from fnevr.geometry.inverse import invert_2x2
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.geometry.warps import invert_2x2
 from fnevr.models.lite.blocks import StridedHourglass
 
 CORRECTION_GAIN = 4.0

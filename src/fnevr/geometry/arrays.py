@@ -1,0 +1,50 @@
+"""Arrays of NumPy or of PyTorch: one implementation for both, by the Python array API standard.
+
+Functions on such arrays take their operations from `namespace`, written ``xp``; PyTorch need not be
+installed. What they give is of the library, device and floating-point type of what they got, and on
+tensors it is differentiable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import numpy as numpy_namespace
+
+Array = Any  # of either library; jaxtyping checks its type and shape all the same
+
+
+def namespace(array: Array) -> Any:
+    """Return the functions of an array's library, under their names in the standard.
+
+    It is `array_api_compat.array_namespace` without the cache, of which `torch.compile` warns.
+    """
+    if isinstance(array, np.ndarray | np.generic):
+        return numpy_namespace
+    from array_api_compat import torch as torch_namespace  # noqa: PLC0415 - a tensor has come
+
+    return torch_namespace
+
+
+def as_like(values: Any, like: Array) -> Array:
+    """Return numbers or an array as an array of the library and the device of `like`.
+
+    They take its floating-point type too, but arrays of integers keep theirs. What fits already is
+    not copied. From PyTorch to NumPy goes `as_numpy`.
+    """
+    is_integer = hasattr(values, "dtype") and namespace(values).isdtype(values.dtype, "integral")
+    dtype = None if is_integer else like.dtype
+    return namespace(like).asarray(values, dtype=dtype, device=like.device)
+
+
+def identity(size: int, like: Array) -> Array:
+    """Return the identity matrix, made so that PyTorch can export it, which `eye` cannot."""
+    xp = namespace(like)
+    index = xp.arange(size, device=like.device)
+    return xp.astype(index[:, None] == index, like.dtype)
+
+
+def as_numpy(array: Array) -> np.ndarray:
+    """Return an array of NumPy, outside of PyTorch's graph and on the host."""
+    return np.asarray(array if isinstance(array, np.ndarray) else array.detach().cpu())
