@@ -183,13 +183,3 @@ def tiny_model_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     FNeVRLite(config).eval().save_pretrained(folder)
     return folder
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Print the numbers that tests record, which worker processes cannot print themselves."""
-    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-    numbers = [entry for report in reports for entry in report.user_properties]
-    if numbers:
-        terminalreporter.section("measured")
-    for name, value in numbers:
-        terminalreporter.write_line(f"{name}: {value:.3g}")

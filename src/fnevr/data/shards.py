@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fnevr.data.clips import Clip, make_clip
 from fnevr.data.loader import use_one_thread
-from fnevr.data.manifest import ClipRow, Split, clip_path, read_manifest
+from fnevr.data.manifest import ClipRow, clip_path, read_manifest
 from fnevr.data.pairs import Pairs, RawPairs, draw_pair
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.patches import FacePatches
@@ -69,21 +69,6 @@ def write_shards(
             num_done += len(part)
             progress("clips", num_done, len(rows))
     return shards
-
-
-def find_shards(folder: Path, split: Split) -> list[str]:
-    """List the shards of one split.
-
-    Raises:
-        MediaError: if there are none.
-    """
-    found = sorted(str(path) for path in folder.glob(f"{split}-*.tar"))
-    if not found:
-        raise MediaError(
-            f"'{folder}' has no shards of the split {split!r}\n"
-            "write some: `fnevr prepare VIDEOS OUT --shards FOLDER`"
-        )
-    return found
 
 
 class ShardPairs:
