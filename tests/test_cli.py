@@ -59,7 +59,6 @@ OPTIONS = {
         *("--data", "--model", "--report", "--split", "--protocol", "--pairs", "--seed"),
         *("--every", "--workers", "--alexnet", "--inception", "--arcface", "--openface"),
         *("--device", "--engine", "--precision"),
-        *("--device", "--engine", "--precision"),
     ],
     "complexity": ["--model", "--repeats", "--device", "--json"],
     "bench": [

@@ -179,7 +179,7 @@ def train(
 
 
 def train_editor(
-    data: Annotated[Path, typer.Argument(help="A prepared folder of clips.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A prepared folder of clips.")],
     model: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="A model's folder; gets the pose editor.")
     ],
