@@ -154,7 +154,10 @@ class RadianceField(nn.Module):
         color_features: Float[Tensor, "B C D H W"],
         transmittance: Transmittance,
     ) -> Float[Tensor, "B C2 H W"]:
-        """Return the rendered features ``F_r`` of two volumes, in (0, 1) (FNeVR, face volume rendering)."""
+        """Return the rendered features ``F_r`` of two volumes, in (0, 1).
+
+        FNeVR, face volume rendering: F_r = sum_j tau_j (1 - exp(-sigma_j)) c_j.
+        """
         samples = "b c d h w -> b h w d c"
         emitted, density = self(
             rearrange(density_features, samples), rearrange(color_features, samples)

@@ -1,1 +1,1 @@
-"""Training of `lite`: recipe, step, resumable loop."""
+"""Training of all models: recipes, objectives, the resumable loop; and of the pose editor."""
