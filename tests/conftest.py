@@ -20,8 +20,7 @@ from fnevr.config.stages import (
     RendererConfig,
     SpadeConfig,
 )
-from fnevr.models import ARCHITECTURES
-from fnevr.models.lite import FNeVRLite
+from fnevr.models import ARCHITECTURES, FNeVRLite
 
 torch.set_num_threads(1)
 
@@ -163,16 +162,6 @@ def exportable_models(tiny_fnevr_config, tiny_lite_config):
         "decoder": SpadeConfig(widths=(8, 4), modulation_width=8, spade_width=8),
     }
     return _models({"fnevr": FNeVRConfig.model_validate(shallow), "lite": tiny_lite_config})
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Print the numbers that tests record, which worker processes cannot print themselves."""
-    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-    numbers = [entry for report in reports for entry in report.user_properties]
-    if numbers:
-        terminalreporter.section("measured")
-    for name, value in numbers:
-        terminalreporter.write_line(f"{name}: {value:.3g}")
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ OPTIONS = {
         *("data", "run_dir", "--recipe", "--set", "--init", "--model", "--minutes"),
         *("--steps", "--batch-size", "--device", "--dry-run"),
     ],
+    "train-editor": ["data", "model", "--stride", "--steps", "--seed", "--device"],
     "convert": ["checkpoint", "out_dir", "--depth"],
     "models": ["--json"],
     "evaluate": [

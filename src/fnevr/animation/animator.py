@@ -107,7 +107,7 @@ class Animator:
         if self.engine.turn is None:
             raise CheckpointError(
                 f"the model '{self.name}' has no pose editor ({EDITOR_NAME})\n"
-                "train one, or use the model 'lite'"
+                "train one with `fnevr train-editor`, or use the model 'lite'"
             )
         return self.engine.turn
 

@@ -1,6 +1,6 @@
-"""Commands on clips and weights: prepare, train, convert, models. Parse, call one function, print.
+"""Commands on clips and weights: prepare, train, train-editor, convert, export, models.
 
-Nothing slow is imported before a command.
+Parse, call one function, print. Nothing slow is imported before a command.
 """
 
 from __future__ import annotations
@@ -177,6 +177,43 @@ def train(
             typer.echo(outcome, err=True)
         if not is_done:
             raise typer.Exit(INTERRUPTED)
+
+
+def train_editor(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A prepared folder of clips.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A model's folder; gets the pose editor.")
+    ],
+    stride: Annotated[
+        int, typer.Option("--stride", min=1, help="Learn from every n-th frame of a clip.")
+    ] = 8,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of the training.")] = 3000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the weights and of what is drawn.")] = 0,
+    device: DeviceOption = None,
+) -> None:
+    """Train the pose editor of a model, which `edit` and `animate --yaw` need.
+
+    `fnevr evaluate --protocol pose-editing` says how well heads then turn.
+    """
+    with answering_for_errors({"DATA": data, "FOLDER": model}):
+        from fnevr.progress import progress_bar
+        from fnevr.runtime.graphs import has_graphs
+        from fnevr.train.pose_editor import train_editor as train_pose_editor
+
+        with progress_bar() as progress:
+            editor = train_pose_editor(
+                data, model, stride=stride, steps=steps, seed=seed, device=device, progress=progress
+            )
+        yaw, pitch, roll = editor.response.tolist()
+        typer.echo(
+            f"{model}: a pose editor; drawn heads follow their keypoints by {yaw:.3f} (yaw), "
+            f"{pitch:.3f} (pitch) and {roll:.3f} (roll), which it makes up for",
+            err=True,
+        )
+        if has_graphs(model, "float32"):
+            typer.echo(
+                "its graphs are of the pose editor before: `fnevr export` makes new ones", err=True
+            )
 
 
 def convert(

@@ -12,6 +12,7 @@ import itertools
 import tarfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch.utils.data
@@ -160,7 +161,7 @@ def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
         yield make_clip(row, sample["tar"])
 
 
-class _Stream(torch.utils.data.IterableDataset):
+class _Stream(torch.utils.data.IterableDataset[Any]):
     """The batches of the worker that it runs in."""
 
     def __init__(self, pairs: ShardPairs) -> None:

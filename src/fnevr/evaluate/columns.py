@@ -11,7 +11,7 @@ from fnevr.evaluate.metrics.openness import correlation
 from fnevr.evaluate.metrics.psnr import MAX_PSNR_DB
 from fnevr.evaluate.scorer import ClipScores
 
-Better = Literal["higher", "lower"]
+Better = Literal["higher", "lower", "nearer to 1"]
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,24 @@ COLUMNS = (
         2,
         "Angle between the turn of the head from source to output and the turn wanted: the "
         f"driver's from its reference frame, or the edit's. By {MESH}.",
+    ),
+    *(
+        Column(
+            f"{axis}_response",
+            f"{axis} response",
+            "nearer to 1",
+            3,
+            f"Change of the head's {axis} in the output over the one that was asked for; mean over "
+            f"the turns about that axis. By {MESH}.",
+        )
+        for axis in ("yaw", "pitch", "roll")
+    ),
+    Column(
+        "other_axes",
+        "other axes, deg",
+        "lower",
+        2,
+        "By how much the head turned about each of the two axes that were not asked for.",
     ),
     Column(
         "mouth",

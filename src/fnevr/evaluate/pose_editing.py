@@ -25,7 +25,7 @@ from fnevr.evaluate.scorer import (
 )
 from fnevr.face3d.fitting import fit_landmarks
 from fnevr.face3d.head_model import HeadModel
-from fnevr.geometry.rotations import head_rotations
+from fnevr.geometry.rotations import head_angles_deg, head_rotations
 from fnevr.media.arrays import to_images_01
 from fnevr.runtime.engine import Engine
 
@@ -38,6 +38,9 @@ TURNS_DEG = np.array(
     ],
     dtype=np.float32,
 )
+
+# Columns, by axis: the change that is measured over the one that was asked for.
+RESPONSES = ("yaw_response", "pitch_response", "roll_response")
 
 # Heads have y up and z towards the viewer, landmarks y down and z away.
 FLIP = np.diag([1.0, -1.0, -1.0])
@@ -86,7 +89,7 @@ class TurnScorer:
         return ClipScores({name: [row[name] for row in rows] for name in rows[0]}, {})
 
     def _compare(self, face: MeasuredFace, angles_deg: np.ndarray) -> dict[str, float]:
-        columns = [*identity_columns(self.meter.networks), "pose_error"]
+        columns = [*identity_columns(self.meter.networks), "pose_error", *RESPONSES, "other_axes"]
         scores = dict.fromkeys(columns, float("nan"))
         if self.start.landmarks is None:
             return scores | {"lost": 0.0}
@@ -99,4 +102,16 @@ class TurnScorer:
         target_turn = FLIP @ turn @ FLIP
         output_turn = head_turn(self.start.landmarks, face.landmarks)
         scores["pose_error"] = pose_error_deg(output_turn, target_turn)
-        return scores | {"lost": 0.0}
+        return scores | self._by_axis(output_turn, angles_deg) | {"lost": 0.0}
+
+    def _by_axis(
+        self, output_turn: Float[np.ndarray, "3 3"], angles_deg: Float[np.ndarray, " 3"]
+    ) -> dict[str, float]:
+        """Compare angle by angle: the one that was asked for, and the others, which were not."""
+        after = torch.from_numpy(FLIP @ output_turn @ FLIP).float() @ head_rotations(self.own_deg)
+        change = (head_angles_deg(after) - self.own_deg).numpy()
+        axis = int(np.argmax(np.abs(angles_deg)))
+        return {
+            RESPONSES[axis]: float(change[axis] / angles_deg[axis]),
+            "other_axes": float(np.abs(np.delete(change, axis)).mean()),
+        }

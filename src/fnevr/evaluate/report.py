@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from fnevr.config.presets import asset
 from fnevr.errors import FnevrError
 from fnevr.evaluate.clips import find_clips
-from fnevr.evaluate.columns import BY_NAME, Column
+from fnevr.evaluate.columns import BY_NAME, Better, Column
 from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
 from fnevr.evaluate.published import PUBLISHED, PublishedTable, published_tables
 from fnevr.evaluate.runner import STILL, Evaluation
@@ -32,6 +33,11 @@ LEGENDS = (
     "In each sheet the first row is the source and the turns that were asked for, in degrees, then "
     "one row per model.",
 )
+MERIT: dict[Better, Callable[[float], float]] = {
+    "higher": lambda value: value,
+    "lower": lambda value: -value,
+    "nearer to 1": lambda value: -abs(value - 1),
+}
 PROTOCOLS = {
     "same-identity": "Same-identity reconstruction: frame 0 of each clip is the source, its later "
     "frames are driven by absolute motion and scored before any video encoding; mean over frames, "
@@ -203,7 +209,7 @@ def _row(summary: Summary, name: str) -> dict[str, object]:
     for column in summary.columns:
         cell = summary.cells[name][column.name]
         others = [row[column.name].mean for other, row in summary.cells.items() if other != STILL]
-        best = (max if column.better == "higher" else min)(others)
+        best = max(others, key=MERIT[column.better])
         is_best = name != STILL and len(others) > 1 and cell.mean == best
         cells.append(
             {

@@ -1,4 +1,4 @@
-"""Lightweight pose editing: keypoints of a turned head, (p, J) = f_editor(R, p_S, J_S).
+"""Pose editor (LPE): keypoints of a turned head, (p, J) = f_editor(R, p_S, J_S).
 
 Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022 (lightweight pose
 editor). The paper uses one perceptron. Here it lifts the keypoints to three dimensions and the
@@ -196,7 +196,7 @@ class LightweightPoseEditor(nn.Module):
         if not path.is_file():
             raise CheckpointError(
                 f"the model in '{folder}' has no pose editor ({EDITOR_NAME})\n"
-                "train one with scripts/train_pose_editor.py, or use the model 'lite'"
+                "train one with `fnevr train-editor`, or use the model 'lite'"
             )
         try:
             with safe_open(path, framework="pt") as file:

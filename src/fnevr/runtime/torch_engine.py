@@ -103,7 +103,7 @@ class TorchEngine:
             return self.editor.turned(self._own(keypoints), self._tensor(angles_deg)).numpy()
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
+        return torch.from_numpy(np.require(array, np.float32, ["C", "W"])).to(self.device)
 
     def _own(self, keypoints: Keypoints) -> Keypoints:
         return Keypoints(self._tensor(keypoints.positions), self._tensor(keypoints.jacobians))
