@@ -34,10 +34,10 @@ def alignment(
     template = torch.from_numpy(2 * TEMPLATE - 1).to(landmarks) / magnification
     points = landmarks[:, list(ALIGNED_POINTS)]
     z, w = torch.complex(*template.unbind(-1)), torch.complex(*points.unbind(-1))
-    centred = z - z.mean()
-    a = (centred.conj() * (w - w.mean(dim=1, keepdim=True))).sum(
+    offsets = z - z.mean()
+    a = (offsets.conj() * (w - w.mean(dim=1, keepdim=True))).sum(
         dim=1
-    ) / centred.abs().square().sum()
+    ) / offsets.abs().square().sum()
     b = w.mean(dim=1) - a * z.mean()
     matrix = torch.stack([a.real, -a.imag, a.imag, a.real], dim=-1).unflatten(-1, (2, 2))
     return matrix, torch.stack([b.real, b.imag], dim=-1)
