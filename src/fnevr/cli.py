@@ -15,7 +15,7 @@ import sys
 import typer
 
 from fnevr.commands.evaluation import bench, complexity, evaluate
-from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d
+from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d, record
 from fnevr.commands.models import convert, export, models, prepare, train, train_editor
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(animate, reconstruct, edit, reconstruct3d),
+    *(animate, record, reconstruct, edit, reconstruct3d),
     *(prepare, train, train_editor, convert, export, models),
     *(evaluate, complexity, bench),
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ def progress_bar(unit: str = "frames") -> Iterator[Progress]:
     Yields:
         What to tell.
     """
+    if not sys.stderr.isatty():
+        yield _unseen
+        return
     # Here, so that whoever tells its progress needs no library that draws it.
     from rich import progress as bars  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
@@ -36,8 +40,7 @@ def progress_bar(unit: str = "frames") -> Iterator[Progress]:
         bars.TimeRemainingColumn(),
     )
     tasks: dict[str, TaskID] = {}
-    console = Console(stderr=True)
-    with bars.Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+    with bars.Progress(*columns, console=Console(stderr=True)) as shown:
 
         def update(stage: str, num_done: int, total: int | None) -> None:
             if stage not in tasks:
@@ -45,6 +48,10 @@ def progress_bar(unit: str = "frames") -> Iterator[Progress]:
             shown.update(tasks[stage], completed=num_done, total=total)
 
         yield update
+
+
+def _unseen(_stage: str, _num_done: int, _total: int | None) -> None:
+    """Take what nobody sees."""
 
 
 def _speed_column(unit: str) -> ProgressColumn:

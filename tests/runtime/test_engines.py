@@ -15,21 +15,15 @@ import pytest
 from support.prepared import prepared_clips
 
 from fnevr.animation.animator import Animator
+from fnevr.config.engines import EngineName, GraphPrecision
 from fnevr.config.folder import WEIGHTS_NAME
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.models import ARCHITECTURES
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.runtime import sessions
-from fnevr.runtime.engine import EngineName
 from fnevr.runtime.export import OPSET, export
 from fnevr.runtime.graph_engine import GraphEngine
-from fnevr.runtime.graphs import (
-    GRAPHS,
-    GraphPrecision,
-    graphs_folder,
-    has_graphs,
-    measured_psnr_db,
-)
+from fnevr.runtime.graphs import GRAPHS, graphs_folder, has_graphs, measured_psnr_db
 from fnevr.runtime.load import load_engine
 from fnevr.runtime.sessions import choose, onnx_run, start_loading
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fnevr.animation.source import Framing, prepare
+from fnevr.config.engines import EngineName
 from fnevr.config.presets import asset, resolve_model
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.image import read_image
-from fnevr.runtime.engine import EngineName
 from fnevr.runtime.graphs import measured_psnr_db
 from fnevr.runtime.load import load_engine
 from fnevr.runtime.sessions import AUTO_PSNR_DB, choose

@@ -30,6 +30,7 @@ from fnevr.animation.keypoint_track import (
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
 from fnevr.animation.source import Framing, Source, prepare
+from fnevr.config.engines import EngineChoice, PrecisionChoice
 from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import DEFAULT, resolve_model
 from fnevr.errors import CheckpointError, FnevrError, MediaError
@@ -39,7 +40,7 @@ from fnevr.media.video import open_video
 from fnevr.media.writer import VideoWriter, check_video_target
 from fnevr.progress import Progress
 from fnevr.runtime.ahead import ahead
-from fnevr.runtime.engine import Engine, EngineChoice, PrecisionChoice, Turn
+from fnevr.runtime.engine import Engine, Turn
 from fnevr.runtime.load import load_engine
 from fnevr.versions import versions
 

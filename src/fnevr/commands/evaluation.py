@@ -12,17 +12,24 @@ from fnevr.commands.options import (
     TAKEN_UP,
     DeviceOption,
     Engine,
-    EngineKind,
     Json,
-    PrecisionKind,
     PrecisionOption,
     answering_for_errors,
     in_options,
+    one_of,
     write_json,
 )
+from fnevr.config.engines import (
+    ENGINES,
+    GRAPH_PRECISIONS,
+    PRECISIONS,
+    DeviceName,
+    EngineName,
+    Precision,
+)
 
-DEFAULT_ENGINES = (EngineKind.TORCH, EngineKind.ONNX, EngineKind.OPENVINO)
-DEFAULT_PRECISIONS = (PrecisionKind.FLOAT32, PrecisionKind.INT8)
+DEFAULT_ENGINES: tuple[EngineName, ...] = ("torch", "onnx", "openvino")
+DEFAULT_PRECISIONS: tuple[Precision, ...] = GRAPH_PRECISIONS
 
 
 def evaluate(
@@ -133,7 +140,7 @@ def complexity(
     repeats: Annotated[
         int, typer.Option("--repeats", min=0, help="Timed frames per model; 0 times none.")
     ] = 3,
-    device: DeviceOption = None,
+    device: Annotated[DeviceName, typer.Option("--device", help="For timed frames.")] = "cpu",
     json_file: Json = None,
 ) -> None:
     """Count parameters and multiply-adds, time a frame, and set the paper's figures beside.
@@ -146,7 +153,7 @@ def complexity(
         from fnevr.cost.complexity import NAMES, complexity_table, measure_complexity
         from fnevr.runtime.load import check_device
 
-        where = check_device(device or "cpu")
+        where = check_device(device)
         rows = [measure_complexity(name, repeats=repeats, device=where) for name in model or NAMES]
         if json_file is None:
             typer.echo(complexity_table(rows))
@@ -159,12 +166,22 @@ def bench(
         str, typer.Option("--model", help="A preset or folder; weights are not needed.")
     ] = "lite",
     engine: Annotated[
-        list[EngineKind] | None,
-        typer.Option("--engine", help="Repeatable. Default: torch, onnx and openvino."),
+        list[str] | None,
+        typer.Option(
+            "--engine",
+            metavar="|".join(ENGINES),
+            parser=one_of(ENGINES),
+            help=f"Repeatable. Default: {', '.join(DEFAULT_ENGINES)}.",
+        ),
     ] = None,
     precision: Annotated[
-        list[PrecisionKind] | None,
-        typer.Option("--precision", help="Repeatable. Default: float32 and int8."),
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            metavar="|".join(PRECISIONS),
+            parser=one_of(PRECISIONS),
+            help=f"Repeatable. Default: {', '.join(DEFAULT_PRECISIONS)}.",
+        ),
     ] = None,
     batch: Annotated[
         list[int] | None,
@@ -182,7 +199,6 @@ def bench(
         from fnevr.cost.bench import bench as run_bench
         from fnevr.cost.bench import bench_table, default_device
         from fnevr.progress import progress_bar
-        from fnevr.runtime.engine import ENGINES, PRECISIONS
         from fnevr.runtime.load import check_device
 
         where = check_device(device or default_device())
@@ -199,4 +215,4 @@ def bench(
         if json_file is not None:
             write_json(json_file, json.dumps(found.as_dict(), indent=2))
         if json_file != "-":
-            typer.echo(bench_table(found))
+            typer.echo(in_options(bench_table(found)))

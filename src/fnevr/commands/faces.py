@@ -1,4 +1,7 @@
-"""Commands on faces: animate, reconstruct, edit, reconstruct3d. Parse, call one function, print.
+"""Commands on faces: animate, record, reconstruct, edit, reconstruct3d.
+
+They parse, call one function, print. What a command works on comes by position where it is one
+thing that every call needs; all else is an option.
 
 Nothing slow is imported before a command.
 """
@@ -27,7 +30,7 @@ from fnevr.errors import FnevrError
 if TYPE_CHECKING:
     from fnevr.animation.animator import Animator
     from fnevr.animation.report import Report
-    from fnevr.runtime.engine import EngineChoice, PrecisionChoice
+    from fnevr.config.engines import EngineChoice, PrecisionChoice
 
 Yaw = Annotated[
     float, typer.Option("--yaw", help="Degrees; positive: the head turns to the viewer's right.")
@@ -43,12 +46,15 @@ def animate(
     *,
     source: Annotated[
         Path | None,
-        typer.Option("--source", help="A picture with a face. Default: the bundled portrait."),
+        typer.Option(
+            "--source", "-s", help="A picture with a face. Default: the bundled portrait."
+        ),
     ] = None,
     driving: Annotated[
         Path | None,
         typer.Option(
             "--driving",
+            "-d",
             help="A video, a folder of pictures, or a keypoint track (.safetensors). "
             "Default: the bundled motion.",
         ),
@@ -131,8 +137,40 @@ def animate(
         _tell(report, json_file)
 
 
+def record(
+    driver: Annotated[
+        Path,
+        typer.Argument(metavar="DRIVER", help="A video with a face, or a folder of pictures."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The keypoint track to write: .safetensors.")
+    ] = Path("motion.safetensors"),
+    model: Model = "lite",
+    device: DeviceOption = None,
+    engine: Engine = "auto",
+    precision: PrecisionOption = "float32",
+    crop: Annotated[
+        bool, typer.Option("--crop/--no-crop", help="Look for the face, or take whole pictures.")
+    ] = True,
+) -> None:
+    """Write the motion of a driving video, in which nobody is seen, for `animate --driving`.
+
+    Another model's keypoints mean something else: a track drives the model that recorded it.
+    """
+    with answering_for_errors({"DRIVER": driver, "--output": output, "--model": model}):
+        animator = _load(model, device, engine, precision)
+        track = animator.record(driver, output, crop=crop)
+        typer.echo(
+            f"{output}: {len(track)} frames at {float(track.frame_rate):g} per second, "
+            f"{track.keypoints.num_keypoints} keypoints of {track.model}",
+            err=True,
+        )
+
+
 def reconstruct(
-    clip: Annotated[Path, typer.Argument(help="A video, framed as the model expects.")],
+    clip: Annotated[
+        Path, typer.Argument(metavar="CLIP", help="A video, framed as the model expects.")
+    ],
     output: Output = Path("result.mp4"),
     model: Model = "lite",
     device: DeviceOption = None,
@@ -156,7 +194,7 @@ def reconstruct(
 
 
 def edit(
-    image: Annotated[Path, typer.Argument(help="A picture with a face.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture with a face.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -228,7 +266,7 @@ def edit(
 
 
 def reconstruct3d(
-    image: Annotated[Path, typer.Argument(help="A picture with a face.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture with a face.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The mesh to write: .obj, .ply or .glb.")
     ] = Path("mesh.obj"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from fnevr.commands.options import (
     answering_for_errors,
     write_json,
 )
+from fnevr.config.engines import GraphPrecision
 
 
 def prepare(
@@ -108,7 +109,7 @@ def prepare(
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="A prepared folder of clips.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A prepared folder of clips.")],
     run_dir: Annotated[
         Path, typer.Argument(metavar="RUN", help="Checkpoints and logs; taken up if it exists.")
     ],
@@ -178,7 +179,7 @@ def train(
 
 
 def train_editor(
-    data: Annotated[Path, typer.Argument(help="A prepared folder of clips.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A prepared folder of clips.")],
     model: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="A model's folder; gets the pose editor.")
     ],
@@ -215,8 +216,14 @@ def train_editor(
 
 
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="Another project's checkpoint (.pth.tar).")],
-    out_dir: Annotated[Path, typer.Argument(help="Gets config.json and model.safetensors.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="Another project's checkpoint (.pth.tar)."),
+    ],
+    out_dir: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Gets config.json and model.safetensors."),
+    ],
     depth: Annotated[
         Path | None,
         typer.Option(
@@ -225,7 +232,7 @@ def convert(
     ] = None,
 ) -> None:
     """Convert the checkpoint of FNeVR, FOMM, Face vid2vid or DaGAN to a folder for --model."""
-    with answering_for_errors({"CHECKPOINT": checkpoint, "OUT_DIR": out_dir, "--depth": depth}):
+    with answering_for_errors({"CHECKPOINT": checkpoint, "FOLDER": out_dir, "--depth": depth}):
         from fnevr.compat import convert as convert_checkpoint
 
         model = convert_checkpoint(checkpoint, out_dir, depth=depth)
@@ -235,12 +242,14 @@ def convert(
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A preset (see `fnevr models`) or a folder.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A preset (see `fnevr models`) or a folder.")
+    ],
     out_dir: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="The new model folder; must not exist.")
     ],
     precision: Annotated[
-        Literal["float32", "int8"],
+        GraphPrecision,
         typer.Option("--precision", help="int8 adds a decoder of eight-bit convolutions."),
     ] = "float32",
     calibration: Annotated[

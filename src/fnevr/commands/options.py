@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from fnevr.config.engines import (
+    GRAPH_PRECISIONS,
+    PRECISIONS,
+    TORCH_ENGINES,
+    DeviceName,
+    EngineChoice,
+    PrecisionChoice,
+)
 from fnevr.errors import FnevrError
 from fnevr.extras import TORCH
 
@@ -38,61 +45,49 @@ ARGUMENT = re.compile(r"`(\w+)=([^`]*)`")
 QUOTES = "'\""
 
 
-class Device(StrEnum):
-    """What a network can run on."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
-
-
-class EngineKind(StrEnum):
-    """What can run the networks."""
-
-    TORCH = "torch"
-    COMPILE = "compile"
-    ONNX = "onnx"
-    OPENVINO = "openvino"
-    TENSORRT = "tensorrt"
-
-
-class PrecisionKind(StrEnum):
-    """The numbers that networks can run with."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-    INT8 = "int8"
-
+OTHER_PRECISIONS = [precision for precision in PRECISIONS if precision not in GRAPH_PRECISIONS]
 
 Model = Annotated[
     str, typer.Option("--model", help="A preset (see `fnevr models`) or a folder with weights.")
 ]
 DeviceOption = Annotated[
-    Device | None,
+    DeviceName | None,
     typer.Option(
         "--device", help="Default: cuda if there is some, otherwise cpu.", show_default=False
     ),
 ]
 Engine = Annotated[
-    Literal["auto", "torch", "compile", "onnx", "openvino", "tensorrt"],
+    EngineChoice,
     typer.Option(
         "--engine",
-        help="What runs the networks; auto takes the quickest that is here. All but torch and "
-        "compile need a model with graphs: lite, or what `fnevr export` made.",
+        help="What runs the networks; auto takes the quickest that is here. All but "
+        f"{' and '.join(TORCH_ENGINES)} need a model with graphs: lite, or what `fnevr export` "
+        "made.",
     ),
 ]
 PrecisionOption = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16", "int8"],
+    PrecisionChoice,
     typer.Option(
         "--precision",
-        help="float32; bfloat16, float16 (torch, compile); int8 (onnx, openvino). auto takes int8 "
-        "where its pictures are measured to be close to those of float32.",
+        help=f"{' and '.join(OTHER_PRECISIONS)} are of the engines {' and '.join(TORCH_ENGINES)}, "
+        "int8 is of those that run graphs. auto takes int8 where its pictures are measured to be "
+        "close to those of float32.",
     ),
 ]
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help='Write a report; "-" is stdout.')
 ]
+
+
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """Return what reads one name of a repeatable option, where Typer takes no `Literal`."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise typer.BadParameter(f"'{text}' is not one of {', '.join(names)}.")
+        return text
+
+    return read
 
 
 @contextmanager

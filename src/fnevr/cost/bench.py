@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from fnevr.config.engines import ENGINES, PRECISIONS, EngineName, Precision
 from fnevr.config.presets import resolve_model
 from fnevr.cost.ceilings import GIGA, measure_ceilings, synchronize
 from fnevr.cost.complexity import config_of
@@ -32,7 +33,6 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import ARCHITECTURES, load_model
 from fnevr.models.portrait import PortraitModel
 from fnevr.progress import Progress
-from fnevr.runtime.engine import ENGINES, PRECISIONS, EngineName, Precision
 from fnevr.runtime.export import write_graphs
 from fnevr.runtime.folding import fold
 from fnevr.runtime.graphs import has_graphs

@@ -12,6 +12,7 @@ import itertools
 import tarfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch.utils.data
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from fnevr.data.clips import Clip, make_clip
 from fnevr.data.loader import use_one_thread
-from fnevr.data.manifest import ClipRow, Split, clip_path, read_manifest
+from fnevr.data.manifest import ClipRow, clip_path, read_manifest
 from fnevr.data.pairs import Pairs, RawPairs, draw_pair
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.patches import FacePatches
@@ -69,21 +70,6 @@ def write_shards(
             num_done += len(part)
             progress("clips", num_done, len(rows))
     return shards
-
-
-def find_shards(folder: Path, split: Split) -> list[str]:
-    """List the shards of one split.
-
-    Raises:
-        MediaError: if there are none.
-    """
-    found = sorted(str(path) for path in folder.glob(f"{split}-*.tar"))
-    if not found:
-        raise MediaError(
-            f"'{folder}' has no shards of the split {split!r}\n"
-            "write some: `fnevr prepare VIDEOS OUT --shards FOLDER`"
-        )
-    return found
 
 
 class ShardPairs:
@@ -175,7 +161,7 @@ def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
         yield make_clip(row, sample["tar"])
 
 
-class _Stream(torch.utils.data.IterableDataset):
+class _Stream(torch.utils.data.IterableDataset[Any]):
     """The batches of the worker that it runs in."""
 
     def __init__(self, pairs: ShardPairs) -> None:

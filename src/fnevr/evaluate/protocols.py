@@ -4,8 +4,8 @@ same-identity: frame 0 of a clip is the source, its later frames are driven by a
 are what should come out. Frame 0 itself is not scored: it is the source.
 
 cross-identity: frame 0 of one person's clip is driven by another's clip, by relative motion from
-the driver's frame 0 (FOMM, Eq. 8), as the papers do. There is no truth to compare with: identity is
-compared with the source, features with the real frames of the source's clip.
+the driver's frame 0 (FOMM, section 3.4), as the papers do. There is no truth to compare with:
+identity is compared with the source, features with the real frames of the source's clip.
 
 pose-editing: frame 0 is turned by known angles (`fnevr.evaluate.pose_editing`).
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.config.folder import WEIGHTS_NAME, read_config
 from fnevr.config.presets import resolve_model
 from fnevr.data.manifest import Split
@@ -32,7 +33,7 @@ from fnevr.evaluate.scorer import ClipScorer, ClipScores, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
 from fnevr.media.files import atomic_path, file_sha256
 from fnevr.progress import Progress
-from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision, PrecisionChoice
+from fnevr.runtime.engine import Engine
 from fnevr.runtime.load import check_device, load_engine
 from fnevr.runtime.sessions import THREADS_VARIABLE, choose
 

@@ -43,23 +43,6 @@ class CropBox:
         """Make the square with this centre."""
         return cls(float(centre[0] - size / 2), float(centre[1] - size / 2), float(size))
 
-    def to_model(self, points: Float[np.ndarray, "N C"], side: int) -> Float[np.ndarray, "N C"]:
-        """Take points from the picture to a crop of ``side`` pixels, in [-1, 1] inside it.
-
-        Depth, a third coordinate, is scaled like the others.
-        """
-        scale = 2 / (self.size * (side - 1) / side)
-        result = np.asarray(points, np.float64) * scale
-        result[:, :2] -= self.centre * scale
-        return result.astype(np.float32)
-
-    def from_model(self, points: Float[np.ndarray, "N C"], side: int) -> Float[np.ndarray, "N C"]:
-        """Invert :meth:`to_model`."""
-        scale = 2 / (self.size * (side - 1) / side)
-        result = np.asarray(points, np.float64) / scale
-        result[:, :2] += self.centre
-        return result.astype(np.float32)
-
 
 def crop_box(landmarks: Float[np.ndarray, "478 3"]) -> CropBox:
     """Frame a face as the training clips do: the mesh is 0.59 of the crop's height."""

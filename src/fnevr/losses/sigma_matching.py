@@ -1,8 +1,8 @@
 """Sigma matching: the renderer's density features should lie where the head's mesh is.
 
-Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022. The paper
-gives neither alpha1 nor alpha2, and does not say how features of several channels meet a mesh
-feature of one.
+Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022 (face volume
+rendering: L_sigma). The paper gives neither alpha1 nor alpha2, and does not say how features of
+several channels meet a mesh feature of one.
 
 Shapes: B batch, C channels, D planes (front to back), H and W rays.
 """

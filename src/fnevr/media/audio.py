@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -54,7 +55,7 @@ class _Piece:
 
     time: Fraction
     duration: Fraction
-    content: av.Packet | av.AudioFrame
+    content: av.Packet[Any] | av.AudioFrame
 
 
 class AudioTrack:
@@ -104,7 +105,7 @@ class AudioTrack:
     def finish(self, end: Fraction) -> None:
         """Write what is left up to the end of the pictures, and close the file."""
         while piece := self._peek():
-            content: av.Packet | av.AudioFrame | None
+            content: av.Packet[Any] | av.AudioFrame | None
             if isinstance(piece.content, av.AudioFrame):
                 content = _cut(piece.content, end - piece.time)
             else:  # whole packets only: the nearest to the end
@@ -126,14 +127,14 @@ class AudioTrack:
             self._waiting = next(self._pieces, None)
         return self._waiting
 
-    def _write(self, content: av.Packet | av.AudioFrame) -> None:
+    def _write(self, content: av.Packet[Any] | av.AudioFrame) -> None:
         if isinstance(content, av.AudioFrame):
             self._output.mux(self._sink.encode(content))
         else:
             content.stream = self._sink
             self._output.mux_one(content)
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[av.Packet[Any]]:
         """Yield the packets of the sound track; damage ends it with a warning."""
         for stream in self._input.streams:
             if stream.index != self._source.index:

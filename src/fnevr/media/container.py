@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -188,7 +189,7 @@ def _decode(
 
 def _packets(
     container: InputContainer, stream: VideoStream, progress: _Progress
-) -> Iterator[av.Packet]:
+) -> Iterator[av.Packet[Any]]:
     """Yield packets up to the first that is incomplete or cannot be read."""
     packets = container.demux(stream)
     while True:

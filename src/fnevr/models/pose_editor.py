@@ -1,4 +1,4 @@
-"""Lightweight pose editing: keypoints of a turned head, (p, J) = f_editor(R, p_S, J_S).
+"""Pose editor (LPE): keypoints of a turned head, (p, J) = f_editor(R, p_S, J_S).
 
 Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022 (lightweight pose
 editor). The paper uses one perceptron. Here it lifts the keypoints to three dimensions and the

@@ -42,7 +42,7 @@ def composite(
     *,
     transmittance: Transmittance = "exclusive",
 ) -> tuple[Float[Tensor, "*rays C"], Float[Tensor, "*rays"]]:
-    """Blend the samples of each ray, front to back (FNeVR, Eq. 6; NeRF, Eq. 3).
+    """Blend the samples of each ray, front to back (FNeVR, face volume rendering; NeRF, Eq. 3).
 
     Sample ``i`` is weighted by ``T_i (1 - exp(-density_i))``, where ``T_i = exp(-sum_j density_j)``
     is the light that reaches it. "exclusive", the papers' rule, sums over the samples in front,
@@ -154,7 +154,10 @@ class RadianceField(nn.Module):
         color_features: Float[Tensor, "B C D H W"],
         transmittance: Transmittance,
     ) -> Float[Tensor, "B C2 H W"]:
-        """Return the rendered features ``F_r`` of two volumes, in (0, 1) (FNeVR, Eq. 6)."""
+        """Return the rendered features ``F_r`` of two volumes, in (0, 1).
+
+        FNeVR, face volume rendering: F_r = sum_j tau_j (1 - exp(-sigma_j)) c_j.
+        """
         samples = "b c d h w -> b h w d c"
         emitted, density = self(
             rearrange(density_features, samples), rearrange(color_features, samples)
@@ -185,7 +188,7 @@ class AuxiliaryDecoder(nn.Module):
 
 
 class FaceVolumeRenderer(nn.Module):
-    """Warped features to rendered features, by way of a volume (FNeVR, section 3.2)."""
+    """Warped features to rendered features, by way of a volume (FNeVR, face volume rendering)."""
 
     def __init__(
         self,

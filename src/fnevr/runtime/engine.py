@@ -10,21 +10,15 @@ Shapes: B driving frames, K keypoints, H and W pixels. Images are RGB in [0, 1],
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from fnevr.config.engines import EngineName, Precision
 from fnevr.config.stages import PortraitConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import EncodedSource
-
-EngineName = Literal["torch", "compile", "onnx", "openvino", "tensorrt"]
-EngineChoice = EngineName | Literal["auto"]
-Precision = Literal["float32", "bfloat16", "float16", "int8"]
-PrecisionChoice = Precision | Literal["auto"]
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 Turn = Callable[[Keypoints, Float[np.ndarray, "B 3"]], Keypoints]
 """Turns heads: takes their keypoints and yaw, pitch and roll to add, in degrees."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fnevr.config.engines import GRAPH_PRECISIONS, GraphPrecision, Precision
 from fnevr.config.folder import EDITOR_NAME, WEIGHTS_NAME
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
@@ -27,7 +28,6 @@ from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.progress import Progress
-from fnevr.runtime.engine import Precision
 from fnevr.runtime.folding import fold
 from fnevr.runtime.graph_engine import draw_inputs
 from fnevr.runtime.graphs import (
@@ -37,7 +37,6 @@ from fnevr.runtime.graphs import (
     MANIFEST,
     OUTPUTS,
     GraphName,
-    GraphPrecision,
     Manifest,
     graphs_folder,
 )
@@ -133,9 +132,10 @@ def export(
         FnevrError: if the model cannot be exported, the tools are missing, or a folder is in the
             way.
     """
-    if precision not in ("float32", "int8"):
+    if precision not in GRAPH_PRECISIONS:
         raise FnevrError(
-            f"graphs have no precision {precision}: wanted float32 or int8", argument="precision"
+            f"graphs have no precision {precision}: wanted {' or '.join(GRAPH_PRECISIONS)}",
+            argument="precision",
         )
     if (precision == "int8") != (calibration is not None):
         raise FnevrError("`precision='int8'` and `calibration=CLIPS` go together")

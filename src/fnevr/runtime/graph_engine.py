@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from fnevr.config.engines import EngineName, Precision
 from fnevr.config.stages import PortraitConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import EncodedSource
-from fnevr.runtime.engine import EngineName, Precision, Turn
+from fnevr.runtime.engine import Turn
 from fnevr.runtime.graphs import GraphName
 from fnevr.runtime.sessions import Run
 

@@ -16,15 +16,13 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fnevr.config.engines import GraphPrecision, Precision
 from fnevr.config.folder import EDITOR_NAME, WEIGHTS_NAME
 from fnevr.errors import CheckpointError
 from fnevr.media.files import file_sha256
-from fnevr.runtime.engine import Precision
 
 GraphName = Literal["encode", "keypoints", "draw", "turn"]
-GraphPrecision = Literal["float32", "int8"]
 GRAPHS: tuple[GraphName, ...] = get_args(GraphName)
-GRAPH_PRECISIONS: tuple[GraphPrecision, ...] = get_args(GraphPrecision)
 FOLDER, MANIFEST = "graphs", "manifest.json"
 HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from fnevr.config.engines import (
+    DEVICES,
+    GRAPH_PRECISIONS,
+    TORCH_ENGINES,
+    EngineChoice,
+    EngineName,
+    Precision,
+    PrecisionChoice,
+)
 from fnevr.config.folder import EDITOR_NAME, read_config
 from fnevr.errors import FnevrError
 from fnevr.extras import has_torch, need_torch
-from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision, PrecisionChoice
+from fnevr.runtime.engine import Engine
 from fnevr.runtime.graph_engine import GraphEngine
-from fnevr.runtime.graphs import GRAPH_PRECISIONS
 from fnevr.runtime.sessions import choose, open_graphs
-
-DEVICES = ("cpu", "cuda", "mps")
 
 
 def load_engine(
@@ -39,7 +45,7 @@ def load_engine(
     """
     device = check_device(device)
     chosen, exact = choose(folder, device, engine, precision)
-    if chosen in ("torch", "compile"):
+    if chosen in TORCH_ENGINES:
         return _torch_engine(folder, device, chosen, exact)
     if chosen == "openvino" and device != "cpu":
         raise FnevrError(f"OpenVINO runs on the CPU, not on {device}; use `engine='torch'`")

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import resolve_model
 from fnevr.errors import CheckpointError, FnevrError
-from fnevr.runtime.engine import EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.runtime.graphs import (
     GRAPHS,
     INPUTS,

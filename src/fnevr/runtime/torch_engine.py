@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fnevr.config.engines import EngineName, Precision
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
-from fnevr.runtime.engine import EngineName, Precision, Turn
+from fnevr.runtime.engine import Turn
 from fnevr.runtime.precision import run_networks_in
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}

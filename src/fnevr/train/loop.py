@@ -242,7 +242,7 @@ class Trainer:
         """Whether this process writes the files."""
         return self.accelerator is None or self.accelerator.is_main_process
 
-    def _turn(self, share: Share, module: nn.Module) -> AbstractContextManager:
+    def _turn(self, share: Share, module: nn.Module) -> AbstractContextManager[Any]:
         """Leave the exchange of gradients to the last turn of a step."""
         if self.accelerator is None or share is self.shares[-1]:
             return nullcontext()

@@ -42,7 +42,7 @@ class DepthAttention(nn.Module):
     def forward(
         self, depth_features: Float[Tensor, "B C h w"], warped: Float[Tensor, "B C h w"]
     ) -> Float[Tensor, "B C h w"]:
-        """Return ``warped + gain * softmax(q^T k) v`` over all places (DaGAN, Eq. 8)."""
+        """Return ``warped + gain * softmax(q^T k) v`` over all places (DaGAN)."""
         query = F.relu(self.query(depth_features)).flatten(start_dim=2)
         key = F.relu(self.key(warped)).flatten(start_dim=2)
         value = F.relu(self.value(warped)).flatten(start_dim=2)

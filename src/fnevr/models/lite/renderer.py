@@ -10,7 +10,7 @@ from fnevr.models.volume import ColorVolume, DensityVolume, RadianceField, Rende
 
 
 class LiteRenderer(nn.Module):
-    """Renders the warped feature through a volume, one ray per cell (FNeVR, section 3.2)."""
+    """Renders the warped features, one ray per cell (FNeVR, face volume rendering)."""
 
     def __init__(self, width: int, num_planes: int, plane_width: int, hidden_width: int) -> None:
         super().__init__()
