@@ -20,6 +20,7 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
 from fnevr.models.portrait import PortraitModel
+from fnevr.progress import progress_bar
 from fnevr.train.log import Record
 from fnevr.train.loop import Trainer
 from fnevr.train.recipe import AnyRecipe, FullRecipe, Recipe, recipe_json
@@ -138,8 +139,6 @@ def show_run(trainer: Trainer, should_stop: Callable[[], bool]) -> bool:
     Returns:
         Whether the budget is spent; not where `should_stop` stopped the run before.
     """
-    from fnevr.progress import progress_bar  # noqa: PLC0415 (rich: training alone needs none)
-
     with progress_bar("steps") as progress:
 
         def on_step(step: int, share: float) -> None:
