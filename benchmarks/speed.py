@@ -8,6 +8,7 @@ Medians of repeated runs after a warm-up; run it on an idle machine, on as many 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import tempfile
 import time
@@ -16,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated
 
-import torch
+import numpy as np
 import typer
 
 from fnevr import Animator
-from fnevr.animation.source import Framing, generate, prepare
+from fnevr.animation.source import Framing, draw, prepare
 from fnevr.config.presets import asset
 from fnevr.media.image import read_image
 from fnevr.versions import versions
@@ -35,7 +36,7 @@ def main(
     json_file: Annotated[str | None, typer.Option("--json")] = None,
 ) -> None:
     """Measure and print a table."""
-    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     picture_path = source or asset("portrait.jpg")
     rows = {}
     for batch_size in (1, 4):
@@ -64,21 +65,19 @@ def main(
             Path(json_file).write_text(text + "\n", encoding="utf-8")
 
 
-@torch.inference_mode()
 def _stages(
     animator: Animator, picture_path: Path, batch_size: int, repeats: int
 ) -> dict[str, float]:
     """Rate of the detector, of generation with cached source, and of both."""
-    network = animator.model
-    prepared = prepare(network, read_image(picture_path), Framing(), "cpu")
-    images_01 = prepared.image_01.expand(batch_size, -1, -1, -1).contiguous()
-    keypoints = network.keypoints(images_01)
+    engine = animator.engine
+    prepared = prepare(engine, read_image(picture_path), Framing())
+    size = engine.config.image_size
+    images_01 = np.random.default_rng(0).random((batch_size, 3, size, size), np.float32)
+    keypoints = engine.keypoints(images_01)
     stages: dict[str, Callable[[], object]] = {
-        "keypoints": lambda: network.keypoints(images_01),
-        "generation (source cached)": lambda: generate(network, prepared, keypoints),
-        "keypoints and generation": lambda: generate(
-            network, prepared, network.keypoints(images_01)
-        ),
+        "keypoints": lambda: engine.keypoints(images_01),
+        "generation (source cached)": lambda: draw(engine, prepared, keypoints),
+        "keypoints and generation": lambda: draw(engine, prepared, engine.keypoints(images_01)),
     }
     return {
         f"{name}, batch {batch_size}": batch_size / _median_seconds(run, repeats)

@@ -20,7 +20,6 @@ import typer
 from einops import rearrange
 from torch import Tensor
 
-from fnevr.animation.source import to_image_01
 from fnevr.data.clips import load_clips
 from fnevr.face3d.camera import signed_points
 from fnevr.face3d.fitting import Fit, fit_landmarks
@@ -28,6 +27,7 @@ from fnevr.face3d.head_model import HeadModel
 from fnevr.face3d.mesh_feature import mesh_feature
 from fnevr.face3d.raster import rasterize
 from fnevr.geometry.flow import flow_to_grid, sample
+from fnevr.media.arrays import to_images_01
 from fnevr.models.lite import FNeVRLite
 from fnevr.models.volume import ray_weights
 
@@ -55,10 +55,10 @@ def score(model: FNeVRLite, head: HeadModel, data: Path) -> list[tuple[float, fl
     """Return correlation and cosine of every frame."""
     found = []
     for clip in load_clips(data, "val"):
-        source_01 = to_image_01([clip.frames[0]], "cpu")
+        source_01 = torch.from_numpy(to_images_01([clip.frames[0]]))
         keypoints, features = model.keypoints(source_01), model.encode(source_01)
         for index in clip.tracked[clip.tracked > 0][::EVERY]:
-            driving = model.keypoints(to_image_01([clip.frames[int(index)]], "cpu"))
+            driving = model.keypoints(torch.from_numpy(to_images_01([clip.frames[int(index)]])))
             motion = model.motion(source_01, keypoints, driving)
             grid = flow_to_grid(motion.flow, *features.shape[-2:])
             volume, weights = volumes(model, sample(features, grid) * motion.occlusion)
@@ -90,7 +90,7 @@ def compare(
     target = mesh_feature(signed_points(fit.vertices_px, side, side), size)
     cosine = F.cosine_similarity(volume.flatten(1), target.flatten(1), dim=1).item()
     vertices = fit.vertices_px[0].double().numpy() * (size[1] / side)
-    raster = rasterize(vertices, head.faces.numpy(), size[1], size[2])
+    raster = rasterize(vertices, head.faces, size[1], size[2])
     places = (torch.arange(size[0]) + 0.5) / size[0] * 2 - 1
     depth = (weights[0] * places[:, None, None]).sum(dim=0) / weights[0].sum(dim=0).clamp(min=1e-6)
     inside = raster.is_covered

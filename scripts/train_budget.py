@@ -34,7 +34,8 @@ from fnevr.models.lite import FNeVRLite
 from fnevr.train.guard import DivergenceError
 from fnevr.train.launch import make_trainer
 from fnevr.train.log import Record
-from fnevr.train.recipe import Recipe, choose_recipe
+from fnevr.train.recipe import AnyRecipe, recipe_json
+from fnevr.train.recipe_choice import choose_recipe
 from fnevr.train.validation import Validation, picture_sheet, validate
 
 PART_BYTES = 16 * 2**20
@@ -63,7 +64,7 @@ class Outcome:
     origin: str
     start: Validation | None = None
     end: Validation | None = None
-    recipe: Recipe | None = None
+    recipe: AnyRecipe | None = None
     steps: int = 0
     device: str = ""
     notes: list[str] = field(default_factory=list)
@@ -190,7 +191,7 @@ def largest_batch(fits: Callable[[int], bool], limit: int, may_go_on: Callable[[
     return size
 
 
-def _try_batch(options: argparse.Namespace, recipe: Recipe, size: int) -> bool:
+def _try_batch(options: argparse.Namespace, recipe: AnyRecipe, size: int) -> bool:
     """Take two steps (the second one has the optimizer's moments) in a folder of their own."""
     update = {"batch_size": size, "workers": 0, "validations": 0}
     with tempfile.TemporaryDirectory() as folder:
@@ -248,7 +249,7 @@ def _report(outcome: Outcome) -> dict[str, Any]:
         "notes": outcome.notes,
         "start": asdict(outcome.start) if outcome.start else None,
         "end": asdict(outcome.end) if outcome.end else None,
-        "recipe": outcome.recipe.model_dump() if outcome.recipe else None,
+        "recipe": json.loads(recipe_json(outcome.recipe)) if outcome.recipe else None,
     }
 
 

@@ -20,7 +20,7 @@ from fnevr.config.stages import (
     RendererConfig,
     SpadeConfig,
 )
-from fnevr.models import ARCHITECTURES
+from fnevr.models import ARCHITECTURES, FNeVRLite
 
 torch.set_num_threads(1)
 
@@ -164,11 +164,22 @@ def exportable_models(tiny_fnevr_config, tiny_lite_config):
     return _models({"fnevr": FNeVRConfig.model_validate(shallow), "lite": tiny_lite_config})
 
 
-def pytest_terminal_summary(terminalreporter):
-    """Print the numbers that tests record, which worker processes cannot print themselves."""
-    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-    numbers = [entry for report in reports for entry in report.user_properties]
-    if numbers:
-        terminalreporter.section("measured")
-    for name, value in numbers:
-        terminalreporter.write_line(f"{name}: {value:.3g}")
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory):
+    """An untrained model of lite's kind, at the size of the real one's pictures."""
+    torch.manual_seed(0)
+    config = LiteConfig(
+        num_keypoints=5,
+        num_free_keypoints=1,
+        detector_widths=(4, 4, 4),
+        motion_widths=(4, 4),
+        context_width=2,
+        code_width=0,
+        width=8,
+        num_planes=2,
+        plane_width=2,
+        hidden_width=4,
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    FNeVRLite(config).eval().save_pretrained(folder)
+    return folder

@@ -1,5 +1,6 @@
-"""The README says what is there: its commands exist, and its file tree names every module."""
+"""The docs say what is there: commands exist, the tree names every module, links lead somewhere."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -7,33 +8,90 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import fnevr
 from fnevr.cli import app
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line for line in README.splitlines() if line.startswith("fnevr ")]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+PACKAGE = ROOT / "src" / "fnevr"
+
+
+def code_blocks(path: Path) -> list[tuple[str, str]]:
+    """Return language and text of every fenced block of a page."""
+    text = path.read_text(encoding="utf-8")
+    return re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(path: Path) -> list[str]:
+    """Return what a page's fenced blocks tell to run."""
+    blocks = "\n".join(text for _, text in code_blocks(path))
+    return re.findall(r"^(?:\.venv/bin/)?(fnevr .*)$", blocks, re.MULTILINE)
+
+
+COMMANDS = [line for page in PAGES for line in commands(page)]
+PYTHON = [text for page in PAGES for language, text in code_blocks(page) if language == "python"]
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) >= 4
+    assert len(commands(ROOT / "README.md")) >= 5
+    names = {line.split()[1] for line in commands(ROOT / "docs" / "commands.md")}
+    assert names == set(vars(get_command(app))["commands"])
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_commands_parse(line):
-    _, name, *arguments = shlex.split(line)
+    _, name, *arguments = shlex.split(line, comments=True)
     command = vars(get_command(app))["commands"][name]
     command.make_context(name, arguments)
 
 
+@pytest.mark.parametrize("text", PYTHON)
+def test_the_python_parses_and_imports_what_there_is(text):
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module == "fnevr":
+            assert {alias.name for alias in node.names} <= set(fnevr.__all__)
+
+
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+    targets = [
+        target
+        for page in PAGES
+        for target in re.findall(r"^make (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert targets
+    for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
 def test_the_file_tree_names_every_module():
-    tree = README[README.index("src/fnevr/\n") :]
-    package = ROOT / "src" / "fnevr"
-    for path in package.rglob("*.py"):
+    page = (ROOT / "docs" / "code.md").read_text(encoding="utf-8")
+    tree = page[page.index("src/fnevr/\n") :]
+    for path in PACKAGE.rglob("*.py"):
         if path.name not in {"__init__.py", "__main__.py"}:
-            assert re.search(rf"\b{path.stem}\b", tree), path.relative_to(package)
+            assert re.search(rf"\b{path.stem}\b", tree), path.relative_to(PACKAGE)
+
+
+def test_the_file_tree_names_no_other_module():
+    tree = (ROOT / "docs" / "code.md").read_text(encoding="utf-8")
+    there = {path.name for path in PACKAGE.rglob("*.py")}
+    assert {Path(name).name for name in re.findall(r"[\w/]+\.py\b", tree)} <= there
+
+
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text):
+        link = "".join(target).partition("#")[0]
+        assert "://" in link or (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_prose_is_wrapped(page):
+    lines = page.read_text(encoding="utf-8").splitlines()
+    long = [line for line in lines if len(line) > 100 and not line.startswith(("|", "![", "<img"))]
+    assert not long

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fnevr.extras import need_torch
+
 if TYPE_CHECKING:
     from fnevr.animation.animator import Animator
     from fnevr.animation.edit import PoseEditor
@@ -44,6 +46,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
     if name not in _HOME_OF_NAME:
         raise AttributeError(f"module 'fnevr' has no attribute {name!r}")
+    if name == "FNeVR":
+        need_torch("fnevr.FNeVR")
     value = getattr(importlib.import_module(_HOME_OF_NAME[name]), name)
     globals()[name] = value
     return value

@@ -15,8 +15,8 @@ import sys
 import typer
 
 from fnevr.commands.evaluation import bench, complexity, evaluate
-from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d
-from fnevr.commands.models import convert, export, models, prepare, train
+from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d, record
+from fnevr.commands.models import convert, export, models, prepare, train, train_editor
 
 app = typer.Typer(
     help="Animate a portrait with the motion of a talking head.",
@@ -26,8 +26,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(animate, reconstruct, edit, reconstruct3d),
-    *(prepare, train, convert, export, models),
+    *(animate, record, reconstruct, edit, reconstruct3d),
+    *(prepare, train, train_editor, convert, export, models),
     *(evaluate, complexity, bench),
 ):
     app.command()(command)

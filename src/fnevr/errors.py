@@ -4,7 +4,18 @@ from __future__ import annotations
 
 
 class FnevrError(Exception):
-    """Base of the errors caused by input: the CLI prints the message and exits with code 2."""
+    """Base of the errors caused by input: the command line prints them and exits with code 2.
+
+    A message names arguments as Python does, such as `crop=False` in backquotes; the command line
+    writes its options instead.
+
+    Attributes:
+        argument: the name of the argument that the error is about, if it is about one.
+    """
+
+    def __init__(self, message: str = "", *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
 
 
 class MediaError(FnevrError):

@@ -1,61 +1,67 @@
-"""A progress bar on stderr, with the speed and the time left."""
+"""How work that takes long says how far it is, and a bar on stderr that shows it."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn, Task, TaskID
+    from rich.text import Text
 
-
-class Speed(ProgressColumn):
-    """How many units are done per second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: Task) -> Text:
-        """Draw the column."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} {self.unit}/s")
+Progress = Callable[[str, int, int | None], None]
+"""Is told the stage, how many of its parts are done, and how many there are (None: unknown)."""
 
 
 @contextmanager
-def progress_bar(unit: str = "frames") -> Iterator[Callable[[str, int, int | None], None]]:
+def progress_bar(unit: str = "frames") -> Iterator[Progress]:
     """Show one bar per stage while the block runs; only where stderr is a terminal.
 
     Args:
         unit: what is counted.
 
     Yields:
-        A function to call with the stage, how many are done, and how many there are if known.
+        What to tell.
     """
+    if not sys.stderr.isatty():
+        yield _unseen
+        return
+    # Here, so that whoever tells its progress needs no library that draws it.
+    from rich import progress as bars  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(unit),
-        TimeRemainingColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        _speed_column(unit),
+        bars.TimeRemainingColumn(),
     )
     tasks: dict[str, TaskID] = {}
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with bars.Progress(*columns, console=Console(stderr=True)) as shown:
 
-        def update(stage: str, num_done: int, num_frames: int | None) -> None:
+        def update(stage: str, num_done: int, total: int | None) -> None:
             if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=num_frames)
-            progress.update(tasks[stage], completed=num_done, total=num_frames)
+                tasks[stage] = shown.add_task(stage, total=total)
+            shown.update(tasks[stage], completed=num_done, total=total)
 
         yield update
+
+
+def _unseen(_stage: str, _num_done: int, _total: int | None) -> None:
+    """Take what nobody sees."""
+
+
+def _speed_column(unit: str) -> ProgressColumn:
+    """Make a column that says how many units are done per second."""
+    from rich.progress import ProgressColumn  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.1f} {unit}/s")
+
+    return Speed()

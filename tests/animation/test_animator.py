@@ -17,13 +17,15 @@ from fnevr.errors import FaceError, FnevrError, MediaError
 from fnevr.media.image import write_image
 from fnevr.media.video import open_video
 from fnevr.models import FOMM, FNeVR
+from fnevr.runtime.load import check_device
+from fnevr.runtime.torch_engine import TorchEngine
 
 WHOLE = {"crop": False, "paste_back": False}
 
 
 @pytest.fixture
 def animator():
-    return Animator(GrayModel(), name="gray", batch_size=2)
+    return Animator(TorchEngine(GrayModel()), name="gray", batch_size=2)
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def test_files_in_file_out(animator, source, tmp_path):
     with open_video(tmp_path / "out.mp4") as video:
         assert (video.info.width, video.info.height) == (40, 48)
         assert video.info.frame_rate == Fraction(30000, 1001)
-    assert animator.model.num_encoded == 1
+    assert animator.engine.model.num_encoded == 1
 
 
 def test_auto_reads_the_motion_once_and_then_animates(animator, source, tmp_path):
@@ -101,7 +103,7 @@ def test_auto_reads_the_motion_once_and_then_animates(animator, source, tmp_path
     )
     assert report.reference_frame in range(3)
     assert list(dict.fromkeys(stages)) == ["reading the motion", "animating"]
-    assert animator.model.num_seen == 3 + 1  # every driving frame, and the source, once
+    assert animator.engine.model.num_seen == 3 + 1  # every driving frame, and the source, once
 
 
 def test_frames_are_lazy(animator):
@@ -145,10 +147,10 @@ def test_a_recorded_track_moves_as_its_video_does(animator, source, tmp_path):
 def test_a_track_of_another_model_is_told(source, tmp_path):
     talk = driver(tmp_path / "talk.mp4", [50, 60])
     track, out = tmp_path / "t.safetensors", tmp_path / "out.mp4"
-    Animator(GrayModel(), name="gray").record(talk, track, crop=False)
-    other = Animator(GrayModel(), name="other")
+    Animator(TorchEngine(GrayModel()), name="gray").record(talk, track, crop=False)
+    other = Animator(TorchEngine(GrayModel()), name="other")
     assert "model 'gray', not 'other'" in other.animate(source, track, out, crop=False).warnings[0]
-    more = Animator(GrayModel(num_keypoints=10), name="more")
+    more = Animator(TorchEngine(GrayModel(num_keypoints=10)), name="more")
     with pytest.raises(MediaError, match="moves 4 keypoints, but the model 'more' has 10"):
         more.animate(source, track, out, crop=False)
 
@@ -203,8 +205,8 @@ def test_a_driver_without_a_face_is_an_error(animator, tmp_path):
         ({"output": "out.txt"}, "must end in"),
         ({"output": "nowhere/out.mp4"}, "does not exist"),
         ({"output": "talk.mp4"}, "an input and the output"),
-        ({"best_frame": 3}, "--best-frame 3 does not exist: the driver has 3 frame"),
-        ({"best_frame": -1}, "--best-frame -1 does not exist"),
+        ({"best_frame": 3}, "there is no frame 3: the driver has 3 frame"),
+        ({"best_frame": -1}, "there is no frame -1: the driver has"),
         ({"crop": True}, "no face found"),
     ],
 )
@@ -261,12 +263,12 @@ def test_no_driving_frames(animator):
 
 
 def test_devices_that_are_not_there():
-    with pytest.raises(FnevrError, match="--device must be cpu, cuda or mps, got 'tpu'"):
-        Animator(GrayModel(), device="tpu")
-    with pytest.raises(FnevrError, match="cuda:99 is not available"):
-        Animator(GrayModel(), device="cuda:99")
+    with pytest.raises(FnevrError, match="device must be cpu, cuda or mps, got 'tpu'"):
+        check_device("tpu")
+    with pytest.raises(FnevrError, match="there is no cuda:99 on this machine"):
+        check_device("cuda:99")
     with pytest.raises(ValueError, match="at least 1"):
-        Animator(GrayModel(), batch_size=0)
+        Animator(TorchEngine(GrayModel()), batch_size=0)
 
 
 @pytest.fixture(params=["fnevr", "fomm"])

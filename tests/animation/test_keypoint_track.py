@@ -1,5 +1,6 @@
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -17,10 +18,10 @@ GOOD = {"format": "fnevr-motion-1", "frame_rate": "25", "model": "tiny"}
 
 
 def some_keypoints(frames, num=5):
-    generator = torch.Generator().manual_seed(frames)
+    rng = np.random.default_rng(frames)
     return Keypoints(
-        torch.randn(frames, num, 2, generator=generator),
-        torch.randn(frames, num, 2, 2, generator=generator),
+        rng.standard_normal((frames, num, 2), np.float32),
+        rng.standard_normal((frames, num, 2, 2), np.float32),
     )
 
 
@@ -28,15 +29,15 @@ def test_a_track_is_read_as_it_was_written(tmp_path):
     track = KeypointTrack(some_keypoints(7), Fraction(30000, 1001), "tiny")
     save_track(tmp_path / "m.safetensors", track)
     back = load_track(tmp_path / "m.safetensors")
-    assert torch.equal(back.keypoints.positions, track.keypoints.positions)
-    assert torch.equal(back.keypoints.jacobians, track.keypoints.jacobians)
+    np.testing.assert_array_equal(back.keypoints.positions, track.keypoints.positions)
+    np.testing.assert_array_equal(back.keypoints.jacobians, track.keypoints.jacobians)
     assert (back.frame_rate, back.model, len(back)) == (Fraction(30000, 1001), "tiny", 7)
 
 
 def test_recording_joins_frames():
     track = record_track(iter([some_keypoints(2), some_keypoints(3)]), Fraction(25), "tiny")
     assert len(track) == 5
-    assert torch.equal(track.keypoints.positions[2:], some_keypoints(3).positions)
+    np.testing.assert_array_equal(track.keypoints.positions[2:], some_keypoints(3).positions)
     with pytest.raises(MediaError, match="no frame"):
         record_track(iter([]), Fraction(25), "tiny")
 

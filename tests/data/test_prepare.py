@@ -161,9 +161,9 @@ def test_other_settings_need_another_folder(raw, prepared):
 
 
 def test_wrong_arguments_say_so(raw, tmp_path):
-    with pytest.raises(FnevrError, match="--workers must be 1 or more, got 0"):
+    with pytest.raises(FnevrError, match="workers must be 1 or more, got 0"):
         prepare(raw, tmp_path / "out", workers=0)
-    with pytest.raises(FnevrError, match="--cropped and --voxceleb exclude each other"):
+    with pytest.raises(FnevrError, match="`cropped=True` and `voxceleb=LISTS` exclude each other"):
         prepare(raw, tmp_path / "out", cropped=True, voxceleb=raw)
     with pytest.raises(FnevrError, match="min_seconds, 20, is more than max_seconds, 10"):
         make_settings(min_seconds=20.0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fnevr.data.clips import load_clips, make_clip
-from fnevr.data.shards import ShardPairs, find_shards, read_shard_clips, write_shards
+from fnevr.data.shards import ShardPairs, read_shard_clips, write_shards
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.patches import FacePatches
 
@@ -29,13 +29,17 @@ def shards(small, tmp_path_factory):
     return folder
 
 
+def urls_of(folder):
+    return sorted(str(path) for path in folder.glob("train-*.tar"))
+
+
 def test_shards_hold_every_clip_of_their_split(small, shards):
     assert sorted(path.name for path in shards.iterdir()) == [
         "train-00000.tar",
         "train-00001.tar",
         "val-00000.tar",
     ]
-    found = {clip.name: clip for clip in read_shard_clips(find_shards(shards, "train"))}
+    found = {clip.name: clip for clip in read_shard_clips(urls_of(shards))}
     clips = load_clips(small, "train")
     assert set(found) == {clip.name for clip in clips}
     for clip in clips:
@@ -55,8 +59,7 @@ def test_writing_again_replaces_what_was_there(small, shards, tmp_path):
 
 
 def make_pairs(shards, seed=0, **options):
-    urls = find_shards(shards, "train")
-    return ShardPairs(urls, FacePatches.packaged(), 4, seed=seed, pool=2, **options)
+    return ShardPairs(urls_of(shards), FacePatches.packaged(), 4, seed=seed, pool=2, **options)
 
 
 def test_pairs_are_endless_and_reproducible(shards):
@@ -95,8 +98,6 @@ def test_workers_make_batches(shards, workers):
 
 
 def test_missing_and_foreign_shards_say_so(tmp_path, small):
-    with pytest.raises(MediaError, match="has no shards of the split 'train'"):
-        find_shards(tmp_path, "train")
     with pytest.raises(ValueError, match="no shards were given"):
         ShardPairs([], FacePatches.packaged(), 4, seed=0)
     with tarfile.open(tmp_path / "train-0.tar", "w") as tar:
@@ -108,4 +109,4 @@ def test_missing_and_foreign_shards_say_so(tmp_path, small):
 def test_missing_library_says_what_to_install(shards, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "webdataset", None)
     with pytest.raises(FnevrError, match=r"pip install 'fnevr\[train\]'"):
-        next(read_shard_clips(find_shards(shards, "train")))
+        next(read_shard_clips(urls_of(shards)))

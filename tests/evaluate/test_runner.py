@@ -159,6 +159,12 @@ def test_pose_editing_turns_the_head_by_about_what_was_asked(data, tiny_model_fo
     still, lite = (summary.cells[name]["pose_error"].mean for name in ("still", "lite"))
     assert still == pytest.approx((2 * (10 + 20 + 30) + 4 * (10 + 20)) / 14, abs=1e-3)
     assert lite < still / 3
+    for axis, least in (("yaw", 0.8), ("pitch", 0.7), ("roll", 0.9)):
+        still, lite = (summary.cells[name][f"{axis}_response"].mean for name in ("still", "lite"))
+        assert still == pytest.approx(0, abs=1e-4)
+        assert least < lite < 1.2
+    assert summary.cells["still"]["other_axes"].mean == pytest.approx(0, abs=1e-2)
+    assert summary.cells["lite"]["other_axes"].mean < 5
     assert summary.cells["lite"]["lost"].mean == 0
     with pytest.raises(CheckpointError, match="has no pose editor"):
         run_evaluation(data, [str(tiny_model_folder)], tmp_path, settings=settings, workers=1)
@@ -196,9 +202,9 @@ def test_the_command_writes_a_report(data, tiny_model_folder, tmp_path, monkeypa
 
 @pytest.mark.usefixtures("quick")
 def test_inputs_that_cannot_be_used_say_so(data, tiny_model_folder, tmp_path):
-    with pytest.raises(FnevrError, match="--every must be at least 1, got 0"):
+    with pytest.raises(FnevrError, match="every must be at least 1, got 0"):
         EvaluationSettings(every=0)
-    with pytest.raises(FnevrError, match="--workers must be at least 1"):
+    with pytest.raises(FnevrError, match="workers must be at least 1"):
         run_evaluation(data, ["lite"], tmp_path, workers=0)
     with pytest.raises(FnevrError, match="no model to evaluate"):
         choose_models([])

@@ -120,7 +120,7 @@ def test_the_command(checkpoint, flame, tmp_path, monkeypatch):
     assert (tmp_path / "mesh.obj").is_file()
     result = CliRunner().invoke(app, [*command, "--deca", str(checkpoint), "-o", "other.obj"])
     assert result.exit_code == 2
-    assert "--deca and --flame belong together" in result.output
+    assert "--deca FILE and --flame FILE belong together" in result.output
     assert not (tmp_path / "other.obj").exists()
 
 

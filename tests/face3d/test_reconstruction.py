@@ -113,5 +113,5 @@ def test_without_pytorch(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code, *files], check=False, capture_output=True, text=True
     )
-    assert done.stdout == "True\nDECA's encoder needs PyTorch: pip install 'fnevr[torch]'\n"
+    assert done.stdout.startswith("True\nDECA's encoder needs PyTorch, which is not installed: pip")
     assert all(file.stat().st_size for file in files)

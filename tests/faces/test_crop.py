@@ -62,19 +62,6 @@ def test_empty_box_is_an_error(size):
         crop(ramp(20, 20), CropBox(0.0, 0.0, size), 8)
 
 
-def test_model_coordinates_have_the_outer_pixel_centres_at_one():
-    box, side = CropBox(100.0, 50.0, 256.0), 256
-    corners = np.array([[100.5, 50.5, 0.0], [355.5, 305.5, 127.5], [228.0, 178.0, 0.0]])
-    expected = [[-1, -1, 0], [1, 1, 1], [0, 0, 0]]
-    np.testing.assert_allclose(box.to_model(corners, side), expected, atol=1e-6)
-
-
-def test_model_coordinates_and_back():
-    box, points = CropBox(-3.7, 12.2, 333.3), face()
-    back = box.from_model(box.to_model(points, 256), 256)
-    np.testing.assert_allclose(back, points, atol=1e-3)
-
-
 def follow(smoother, centres, sizes, rate=25):
     return [
         smoother.update(CropBox.around(np.asarray(c), float(s)), 1 / rate)

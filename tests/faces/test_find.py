@@ -44,7 +44,7 @@ def test_index_picks_and_default_is_the_largest(group, detector, mesh):
 
 @pytest.mark.parametrize("index", [3, -1])
 def test_index_out_of_range_says_how_many(group, detector, mesh, index):
-    with pytest.raises(FaceError, match=rf"--face {index} does not exist.*3 face"):
+    with pytest.raises(FaceError, match=rf"there is no face {index}: the picture holds 3 face"):
         find_face(group, index, detector, mesh)
 
 

@@ -14,7 +14,6 @@ from support.media_clips import (
 )
 
 from fnevr.errors import MediaError
-from fnevr.media import image as image_module
 from fnevr.media.image import read_image, write_image
 
 COLORS = [RED, GREEN, BLUE, GRAY]
@@ -158,7 +157,7 @@ def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(image_module.Image.Image, "save", fail)
+    monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(MediaError, match="No space left"):
         write_image(tmp_path / "a.png", quadrants())
     assert left_behind(tmp_path) == []

@@ -22,6 +22,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import ARCHITECTURES, DaGAN, load_model
 from fnevr.models.baselines.depth import DepthNetwork
 from fnevr.models.baselines.head_pose import expected_degrees, rotation
+from fnevr.runtime.torch_engine import TorchEngine
 
 NAMES = ("dagan", "dagan-spade", "face-vid2vid", "face-vid2vid-s")
 
@@ -76,7 +77,7 @@ def test_saved_and_converted_models_are_the_same(model, tmp_path):
 
 
 def test_animates_files_of_arrays(model):
-    animator = Animator(model)
+    animator = Animator(TorchEngine(model))
     seen = np.random.default_rng(0).integers(0, 255, (3, 40, 40, 3), dtype=np.uint8)
     for relative in (True, False):
         frames = list(animator.frames(seen[0], seen, crop=False, relative=relative))
@@ -110,7 +111,7 @@ def test_keypoints_of_another_model_are_refused(vid2vid):
 
 
 def test_motion_without_a_source_is_refused(vid2vid, tmp_path):
-    animator = Animator(vid2vid, name="vid2vid")
+    animator = Animator(TorchEngine(vid2vid), name="vid2vid")
     with pytest.raises(FnevrError, match="cannot be recorded without one"):
         animator.record(tmp_path / "clip.mp4", tmp_path / "track.safetensors")
     keypoints = Keypoints(torch.zeros(2, 3, 2), torch.eye(2).expand(2, 3, 2, 2))
@@ -204,7 +205,7 @@ def test_depth_files_of_their_own(tiny_configs, tmp_path):
     wrapped = {f"module.{name}": value for name, value in parts["generator"].items()}
     torch.save(parts | {"generator": wrapped}, tmp_path / "dagan.pth.tar")
 
-    with pytest.raises(CheckpointError, match=r"encoder\.pth and depth\.pth by --depth"):
+    with pytest.raises(CheckpointError, match=r"encoder\.pth and depth\.pth by `depth=FOLDER`"):
         load_checkpoint(tmp_path / "dagan.pth.tar", model.config)
     loaded = load_checkpoint(tmp_path / "dagan.pth.tar", model.config, depth=tmp_path)
     state = loaded.state_dict()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -106,7 +108,7 @@ def test_fresh_motion_is_the_gaussian_blend(config):
     )
     flow = model.motion(torch.rand(1, 3, 64, 64), source, driving).flow
     widths, biases = model.motion.log_widths.exp(), model.motion.biases
-    for i, j in ((0, 0), (3, 12), (8, 7), (15, 15)):
+    for i, j in itertools.product(range(0, 16, 3), repeat=2):
         z = torch.tensor([(2 * j + 1) / 16 - 1, (2 * i + 1) / 16 - 1])
         logits, moves = [biases[0]], [torch.zeros(2)]
         for k in range(29):
@@ -117,19 +119,6 @@ def test_fresh_motion_is_the_gaussian_blend(config):
         masks = torch.stack(logits).softmax(0)
         expected = (masks[:, None] * torch.stack(moves)).sum(0)
         torch.testing.assert_close(flow[0, :, i, j], expected, atol=1e-5, rtol=1e-4)
-    prior = model.motion.prior_flow(source, driving, 16, 16)
-    torch.testing.assert_close(flow, prior)
-
-
-def test_fewer_keypoints_blend_by_their_own_widths(model):
-    """The first 25 of the blend, as if the others were not there."""
-    count = 25
-    source, driving = (model.keypoints(torch.rand(1, 3, 64, 64)) for _ in range(2))
-    first = [Keypoints(k.positions[:, :count], k.jacobians[:, :count]) for k in (source, driving)]
-    flow = model.motion.prior_flow(*first, 16, 16)
-    with torch.no_grad():
-        model.motion.biases[count + 1 :] = -1e9
-    torch.testing.assert_close(flow, model.motion.prior_flow(source, driving, 16, 16))
 
 
 def test_detector_finds_the_mean_of_its_heatmap(model):
@@ -172,8 +161,8 @@ def test_window_is_the_crop_of_the_whole_away_from_its_border(model, top, left):
     shake(model)
     motion = model.motion(source, model.keypoints(source), model.keypoints(driving))
     features, window = model.encode(source), Window(top, left, size)
-    whole = model.render(source, features, motion)
-    part = model.render(source, features, motion, window)
+    whole = model.compose(source, features, motion, details=True)
+    part = model.compose(source, features, motion, window, details=True)
     assert part.image.shape == (1, 3, CELL * size, CELL * size)
 
     def border(start):
@@ -199,8 +188,8 @@ def test_points_move_into_the_window():
 def test_window_of_everything_changes_nothing(model):
     source, driving = torch.rand(2, 2, 3, 64, 64)
     motion = model.motion(source, model.keypoints(source), model.keypoints(driving))
-    whole = model.render(source, model.encode(source), motion)
-    part = model.render(source, model.encode(source), motion, Window(0, 0, 16))
+    whole = model.compose(source, model.encode(source), motion, details=True)
+    part = model.compose(source, model.encode(source), motion, Window(0, 0, 16), details=True)
     assert torch.equal(whole.image, part.image)
 
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fnevr.config.folder import EDITOR_NAME
 from fnevr.errors import CheckpointError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.rotations import head_angles_deg, head_rotations
-from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
+from fnevr.models.pose_editor import LightweightPoseEditor
 
 NUM_FACE, NUM_FREE = 5, 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -11,20 +12,20 @@ from contextlib import contextmanager
 import jaxtyping
 import numpy as np
 import pytest
-import torch
 from support.prepared import prepared_clips
 
 from fnevr.animation.animator import Animator
+from fnevr.config.engines import EngineName, GraphPrecision
 from fnevr.config.folder import WEIGHTS_NAME
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.models import ARCHITECTURES
+from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.runtime import sessions
-from fnevr.runtime.engine import EngineName
 from fnevr.runtime.export import OPSET, export
 from fnevr.runtime.graph_engine import GraphEngine
-from fnevr.runtime.graphs import GRAPHS, GraphPrecision, graphs_folder, has_graphs
+from fnevr.runtime.graphs import GRAPHS, graphs_folder, has_graphs, measured_psnr_db
 from fnevr.runtime.load import load_engine
-from fnevr.runtime.sessions import choose_engine, start_loading
+from fnevr.runtime.sessions import choose, onnx_run, start_loading
 
 NAMES = ("lite", "fnevr")
 
@@ -36,8 +37,13 @@ def exported(tmp_path_factory, exportable_models):
     clips = prepared_clips(root / "clips", side=64)
     for name in NAMES:
         exportable_models[name].save_pretrained(root / f"{name}-plain")
+    config = exportable_models["lite"].config
+    editor = LightweightPoseEditor(config.num_keypoints, config.num_face_keypoints, width=8)
+    editor.save(root / "lite-plain")
     with unchecked():
+        level = logging.getLogger().level
         export(root / "lite-plain", root / "lite", "int8", clips)
+        assert logging.getLogger().level == level, "the quantizer's silence must end with it"
         export(root / "fnevr-plain", root / "fnevr")
     return root
 
@@ -52,31 +58,34 @@ def unchecked():
         jaxtyping.config.update("jaxtyping_disable", False)
 
 
-@torch.inference_mode()
 def drawn(engine, count):
     """Return all that an engine makes of a source and some driving frames."""
-    torch.manual_seed(1)
-    side = engine.config.image_size
-    source_01, driving_01 = torch.rand(1, 3, side, side), torch.rand(count, 3, side, side)
-    source, features = engine.read_source(source_01)
+    rng, side = np.random.default_rng(1), engine.config.image_size
+    source_01, driving_01 = (rng.random((n, 3, side, side), np.float32) for n in (1, count))
+    source = engine.read_source(source_01)
     driving = engine.driving_keypoints(driving_01, source)
-    image = engine.draw(source_01, source, driving, features)
-    return source.positions, features, driving.positions, driving.jacobians, image
+    found = [source.keypoints.numpy().positions, np.asarray(source.features)]
+    found += [driving.positions, driving.jacobians]
+    if engine.turn is not None:
+        turned = engine.turn(driving, np.full((count, 3), 7, np.float32))
+        found += [turned.positions, turned.jacobians]
+    return [*found, engine.draw(source, driving)]
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 def test_graphs_give_the_frames_of_torch(exported, name, engine, record_property):
-    plain, _, _ = load_engine(exported / name, engine="torch")
-    loaded, chosen, device = load_engine(exported / name, engine=engine)
-    assert (chosen, device, isinstance(loaded, GraphEngine)) == (engine, "cpu", True)
+    plain = load_engine(exported / name, engine="torch")
+    loaded = load_engine(exported / name, engine=engine, precision="float32")
+    assert (loaded.name, loaded.device, isinstance(loaded, GraphEngine)) == (engine, "cpu", True)
+    assert (loaded.turn is not None) == (name == "lite")
     for count in (1, 3):
         expected = drawn(plain, count)
         found = drawn(loaded, count)
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.shape == theirs.shape
-            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
-        levels = ((found[-1] - expected[-1]).abs().max() * 255).item()
+            np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-3)
+        levels = 255 * float(np.abs(found[-1] - expected[-1]).max())
         record_property(f"{engine}: levels of 255 that {name} is apart from torch", levels)
         assert levels < 0.05
         assert expected[-1].std() > 1e-3
@@ -84,9 +93,9 @@ def test_graphs_give_the_frames_of_torch(exported, name, engine, record_property
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 def test_eight_bits_are_close_and_not_the_same(exported, engine):
-    exact = drawn(load_engine(exported / "lite", engine="torch")[0], 2)[-1]
-    rough = drawn(load_engine(exported / "lite", engine=engine, precision="int8")[0], 2)[-1]
-    assert 0 < (rough - exact).square().mean() < 10 ** (-38 / 10)
+    exact = drawn(load_engine(exported / "lite", engine="torch"), 2)[-1]
+    rough = drawn(load_engine(exported / "lite", engine=engine, precision="int8"), 2)[-1]
+    assert 0 < np.square(rough - exact).mean() < 10 ** (-38 / 10)
 
 
 def test_a_manifest_says_what_is_there(exported):
@@ -113,12 +122,25 @@ def test_graphs_hold_standard_operators_alone(exported):
 
 
 def test_auto_takes_graphs_where_there_are_some(exported, monkeypatch):
-    assert choose_engine(exported / "lite", "cpu", "float32") == "openvino"
-    assert choose_engine(exported / "lite", "cuda", "float32") == "torch"
-    assert choose_engine(exported / "lite-plain", "cpu", "float32") == "torch"
-    assert choose_engine(exported / "fnevr", "cpu", "int8") == "torch"
+    lite = exported / "lite"
+    assert choose(lite, "cpu", "auto", "float32") == ("openvino", "float32")
+    assert choose(lite, "cuda", "auto", "auto") == ("torch", "float32")
+    assert choose(lite, "cpu", "auto", "bfloat16") == ("torch", "bfloat16")
+    assert choose(exported / "lite-plain", "cpu", "auto", "auto") == ("torch", "float32")
+    assert choose(exported / "fnevr", "cpu", "auto", "auto") == ("openvino", "float32")
     monkeypatch.setattr("fnevr.runtime.sessions.find_spec", lambda name: None)
-    assert choose_engine(exported / "lite", "cpu", "int8") == "onnx"
+    assert choose(lite, "cpu", "auto", "int8") == ("onnx", "int8")
+
+
+def test_auto_takes_eight_bits_where_they_are_measured_to_be_close(exported, monkeypatch):
+    measured = measured_psnr_db(exported / "lite", "int8")
+    assert measured is not None
+    monkeypatch.setattr("fnevr.runtime.sessions.AUTO_PSNR_DB", measured - 0.1)
+    assert choose(exported / "lite", "cpu", "auto", "auto") == ("openvino", "int8")
+    assert choose(exported / "lite", "cpu", "onnx", "auto") == ("onnx", "int8")
+    assert choose(exported / "lite", "cpu", "torch", "auto") == ("torch", "float32")
+    monkeypatch.setattr("fnevr.runtime.sessions.AUTO_PSNR_DB", measured + 0.1)
+    assert choose(exported / "lite", "cpu", "auto", "auto") == ("openvino", "float32")
 
 
 def test_an_animator_runs_on_any_engine(exported):
@@ -127,8 +149,8 @@ def test_an_animator_runs_on_any_engine(exported):
     frames = []
     engines: tuple[EngineName, ...] = ("torch", "onnx", "openvino")
     for engine in engines:
-        animator = Animator.from_pretrained(exported / "lite", engine=engine)
-        assert animator.engine == engine
+        animator = Animator.from_pretrained(exported / "lite", engine=engine, precision="float32")
+        assert animator.engine.name == engine
         frames.append(np.array(list(animator.frames(source, driving, crop=False)), np.int64))
     for others in frames[1:]:
         assert np.abs(others - frames[0]).max() <= 1
@@ -136,40 +158,39 @@ def test_an_animator_runs_on_any_engine(exported):
 
 def test_reports_say_which_engine_it_was(exported, tmp_path):
     animator = Animator.from_pretrained(exported / "lite", engine="onnx", precision="int8")
-    assert (animator.engine, animator.precision) == ("onnx", "int8")
+    assert (animator.engine.name, animator.engine.precision) == ("onnx", "int8")
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # torch's own
 def test_compiled_models_give_the_same_frames(exported):
     if shutil.which("g++") is None:
         pytest.skip("needs g++")
-    expected = drawn(load_engine(exported / "lite", engine="torch")[0], 1)
+    expected = drawn(load_engine(exported / "lite", engine="torch"), 1)
     with unchecked():
-        found = drawn(load_engine(exported / "lite", engine="compile")[0], 1)
+        found = drawn(load_engine(exported / "lite", engine="compile"), 1)
     for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
+        np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-3)
 
 
 def test_bfloat16_is_close(exported):
-    exact = drawn(load_engine(exported / "lite", engine="torch")[0], 1)[-1]
-    rough = drawn(load_engine(exported / "lite", engine="torch", precision="bfloat16")[0], 1)[-1]
-    assert 0 < (rough - exact).square().mean() < 10 ** (-38 / 10)
+    exact = drawn(load_engine(exported / "lite", engine="torch"), 1)[-1]
+    rough = drawn(load_engine(exported / "lite", engine="torch", precision="bfloat16"), 1)[-1]
+    assert 0 < np.square(rough - exact).mean() < 10 ** (-38 / 10)
 
 
 def test_wrong_sizes_say_so(exported, bad_argument):
-    engine, _, _ = load_engine(exported / "lite", engine="onnx")
+    engine = load_engine(exported / "lite", engine="onnx")
     with pytest.raises(ValueError, match="take images of 3 x 64 x 64"):
-        engine.keypoints(torch.rand(1, 3, 32, 32))
+        engine.keypoints(np.zeros((1, 3, 32, 32), np.float32))
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"engine": "onnx", "precision": "int8"}, "no graphs of precision int8"),
-        ({"engine": "openvino", "device": "cuda"}, "runs on the CPU, not on cuda"),
-        ({"engine": "tensorrt"}, "needs --device cuda"),
-        ({"engine": "onnx", "precision": "float16"}, "needs --engine torch or compile"),
-        ({"engine": "torch", "precision": "int8"}, "needs --engine onnx or openvino"),
+        ({"engine": "tensorrt"}, "needs `device='cuda'`"),
+        ({"engine": "onnx", "precision": "float16"}, "float16 needs `engine='torch'` or"),
+        ({"engine": "torch", "precision": "int8"}, "int8 needs `engine='onnx'` or"),
     ],
 )
 def test_what_an_engine_cannot_do_says_so(exported, options, words):
@@ -182,8 +203,9 @@ def test_other_devices_of_onnx_runtime_say_what_to_install(exported):
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("it has CUDA")
+    graph = (graphs_folder(exported / "lite", "float32") / "draw.onnx").read_bytes()
     with pytest.raises(FnevrError, match="onnxruntime-gpu"):
-        load_engine(exported / "lite", device="cuda", engine="onnx")
+        onnx_run(graph, "draw", "cuda")
 
 
 def copied(exported, tmp_path):
@@ -194,6 +216,13 @@ def test_graphs_of_other_weights_are_refused(exported, tmp_path):
     folder = copied(exported, tmp_path)
     weights = (folder / WEIGHTS_NAME).read_bytes()
     (folder / WEIGHTS_NAME).write_bytes(weights[:-4] + b"\0\0\0\0")
+    with pytest.raises(CheckpointError, match="not of the weights beside them"):
+        load_engine(folder, engine="onnx")
+
+
+def test_a_graph_of_another_pose_editor_is_refused(exported, tmp_path):
+    folder = copied(exported, tmp_path)
+    LightweightPoseEditor(5, 3, width=8).save(folder)
     with pytest.raises(CheckpointError, match="not of the weights beside them"):
         load_engine(folder, engine="onnx")
 
@@ -234,12 +263,12 @@ def test_graphs_can_be_loaded_beforehand(exported, monkeypatch):
     start_loading(str(folder), None, "onnx", "float32")
     with monkeypatch.context() as patched:
         patched.setattr("fnevr.runtime.sessions.read_graphs", None)  # they were read already
-        early, _, _ = load_engine(folder, engine="onnx")
+        early = load_engine(folder, engine="onnx", precision="float32")
         with pytest.raises(TypeError):  # once
-            load_engine(folder, engine="onnx")
-    late, _, _ = load_engine(folder, engine="onnx")
+            load_engine(folder, engine="onnx", precision="float32")
+    late = load_engine(folder, engine="onnx", precision="float32")
     for ours, theirs in zip(drawn(early, 2), drawn(late, 2), strict=True):
-        torch.testing.assert_close(ours, theirs)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
 def test_what_is_wrong_with_graphs_loaded_beforehand_is_said_later(exported):

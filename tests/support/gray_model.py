@@ -45,9 +45,8 @@ class GrayModel(PortraitModel):
         self.num_encoded += 1
         return source_01[:, :1]
 
-    def generate(self, source_01, source_keypoints, driving_keypoints, source_features=None):
-        assert source_features is not None
-        brightness = driving_keypoints.positions[..., 0].mean(dim=-1)
+    def render(self, source, driving, *, details):
+        brightness = driving.positions[..., 0].mean(dim=-1)
         image = brightness[:, None, None, None].expand(-1, 3, SIZE, SIZE)
         flow = torch.zeros(len(image), SIZE, SIZE, 2)
         return Generated(image, image[:, :1], image[:, :1], flow, image)

@@ -62,7 +62,8 @@ def tiny_recipe():
     """Change a stage's recipe so that its steps are small."""
 
     def make(stage, **changes):
-        values = RECIPES[stage].model_dump() | {"batch_size": 2, "window": 32} | changes
+        small = {"batch_size": 2} | ({"window": 32} if stage == "full" else {})
+        values = RECIPES[stage].model_dump() | small | changes
         return RECIPES[stage].model_validate(values)
 
     return make

@@ -13,9 +13,11 @@ from fnevr.cli import app
 from fnevr.config.presets import asset
 from fnevr.media.image import read_image
 from fnevr.models import load_model
-from fnevr.train.recipe import RECIPES
+from fnevr.train.recipe import FullRecipe
+from fnevr.train.recipe_choice import choose_recipe
 
-SMALL = ("--device", "cpu", "--batch-size", "2", "--set", "window=32")
+SMALL_BATCH = ("--device", "cpu", "--batch-size", "2")
+SMALL = (*SMALL_BATCH, "--set", "window=32")
 
 
 def call(*arguments):
@@ -25,8 +27,10 @@ def call(*arguments):
 def test_dry_run_prints_the_recipe_and_touches_nothing(tmp_path):
     result = call("train", "nowhere", tmp_path / "run", "--steps", 7, *SMALL, "--dry-run")
     assert result.exit_code == 0, result.output
-    expected = RECIPES["full"].model_dump() | {"steps": 7, "minutes": None}
-    assert json.loads(result.output) == expected | {"batch_size": 2, "window": 32}
+    (tmp_path / "printed.json").write_text(result.output)
+    again = choose_recipe(str(tmp_path / "printed.json"))
+    assert again == FullRecipe(steps=7, minutes=None, batch_size=2, window=32)
+    assert "discriminator_rate" not in json.loads(result.output)  # no weight asks for one
     assert not (tmp_path / "run").exists()
 
 
@@ -64,7 +68,8 @@ def test_three_raw_videos_to_a_model(tmp_path, tiny_model):
         (("--steps", "0"), "steps: Input should be greater than 0"),
         (("--init", "nobody"), "there is no model 'nobody'"),
         (("--model", "lite"), "a model to start from brings its own configuration"),
-        (("--recipe", "reference"), "stage 'reference' does not train lite"),
+        (("--recipe", "reference"), "window does nothing in the stage 'reference': it is of full"),
+        (("--set", "weights.identity=2"), "weights.identity does nothing without face_network"),
         (("--set", "accumulate=3"), "a batch of 2 cannot be shared by 1 processes in 3 turns"),
         (("--set", "window=128"), "window of 128 pixels does not fit the clips' 64"),
         (("--device", "cuda"), "PyTorch finds no CUDA device here"),
@@ -79,13 +84,31 @@ def test_what_is_wrong_is_said_with_exit_code_2(options, message, tiny_folders, 
     assert message in result.output
 
 
+def test_recipe_for_another_model_says_so(tiny_folders, tmp_path):
+    data, init = tiny_folders
+    options = ("--init", init, "--recipe", "reference", "--steps", 1, *SMALL_BATCH)
+    plain = [f"--set=weights.{name}=0" for name in ("perceptual", "generator", "feature_matching")]
+    result = call("train", data, tmp_path / "run", *options, *plain)
+    assert result.exit_code == 2
+    assert "stage 'reference' does not train lite" in result.output
+
+
 def test_reference_model_from_a_config_to_a_folder(tiny_folders, tiny_fomm_config, tmp_path):
     """Anew, without the networks that judge, and a validation; `--model` takes names too."""
     data, _ = tiny_folders
     config = tmp_path / "fomm.json"
     config.write_text(tiny_fomm_config.model_dump_json())
     plain = [f"--set=weights.{name}=0" for name in ("perceptual", "generator", "feature_matching")]
-    options = ("--recipe", "reference", "--set", "validations=1", "--steps", 2, *SMALL, *plain)
+    options = (
+        "--recipe",
+        "reference",
+        "--set",
+        "validations=1",
+        "--steps",
+        2,
+        *SMALL_BATCH,
+        *plain,
+    )
     result = call("train", data, tmp_path / "run", "--model", config, *options)
     assert result.exit_code == 0, result.output
     assert load_model(tmp_path / "run" / "model").config == tiny_fomm_config

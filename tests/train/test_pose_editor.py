@@ -1,7 +1,6 @@
 """Training of the pose editor on the head model's own heads."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,9 @@ from fnevr.data.clips import Clip
 from fnevr.errors import FaceError
 from fnevr.face3d.camera import WeakPerspective
 from fnevr.face3d.head_model import HeadModel, HeadParameters
+from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.rotations import axis_angles, head_angles_deg, head_rotations
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.train.pose_editor import (
@@ -85,7 +86,7 @@ def test_training_learns_turns_and_poses(frames, monkeypatch):
     num_face = frames.keypoints.num_keypoints
     losses = []
     editor = train_pose_editor(
-        frames, num_face, steps=200, progress=lambda step, count, loss: losses.append(loss)
+        frames, num_face, steps=200, on_step=lambda step, loss: losses.append(loss)
     )
     assert np.mean(losses[-20:]) < 0.4 * np.mean(losses[:5])
     with torch.no_grad():
@@ -100,6 +101,15 @@ def test_training_learns_turns_and_poses(frames, monkeypatch):
     ]
     before, after = ((shape - shapes[2]).abs().mean() for shape in shapes[:2])
     assert after < 0.35 * before
+
+
+def test_keypoints_that_are_no_landmarks_patches_learn_from_pairs_alone(frames):
+    """Those of `base`, all of which count as the face's: the paper's own training."""
+    some = Keypoints(frames.keypoints.positions[:, :10], frames.keypoints.jacobians[:, :10])
+    few = dataclasses.replace(frames, keypoints=some)
+    losses: list[float] = []
+    train_pose_editor(few, 10, steps=30, on_step=lambda step, loss: losses.append(loss))
+    assert losses[-1] < losses[0]
 
 
 def test_two_runs_of_one_seed_are_equal(frames):
@@ -121,11 +131,11 @@ class Drawer(Detector):
     """Writes into its picture by what the keypoints were turned, as `Shifted` does."""
 
     def read_source(self, source_01):
-        return self.found[:1], torch.zeros(1)
+        return EncodedSource(source_01, self.found[:1], torch.zeros(1, 1))
 
-    def generate(self, source_01, source_keypoints, driving_keypoints, source_features=None):
-        angles = driving_keypoints.positions[0, 0, 0] - source_keypoints.positions[0, 0, 0]
-        return SimpleNamespace(image=torch.full((1, 3, SIZE, SIZE), float(angles)))
+    def draw(self, source, driving):
+        angles = driving.positions[0, 0, 0] - source.keypoints.positions[0, 0, 0]
+        return torch.full((1, 3, SIZE, SIZE), float(angles))
 
 
 class Shifted(LightweightPoseEditor):
@@ -147,7 +157,7 @@ def test_response_is_by_how_much_drawn_heads_follow(clips, landmarks, patches, m
     )
     found = measure_response(model, editor, clips, lambda *done: told.append(done))
     torch.testing.assert_close(found, followed, atol=1e-3, rtol=0)
-    assert told == [(1, 2), (2, 2)]
+    assert told == [("measuring turns", 1, 2), ("measuring turns", 2, 2)]
 
 
 def test_pictures_without_a_face_say_so(clips, landmarks, patches):

@@ -6,7 +6,8 @@ import torch
 from torch import Generator
 
 from fnevr.runtime.precision import run_networks_in
-from fnevr.train.step import loss_terms, weigh
+from fnevr.train.objectives.lite import lite_terms
+from fnevr.train.objectives.model import weigh
 
 
 def test_terms_are_close_and_gradients_reach_every_parameter(
@@ -17,14 +18,14 @@ def test_terms_are_close_and_gradients_reach_every_parameter(
     low = copy.deepcopy(tiny_model)
     run_networks_in(low, torch.bfloat16)
     exact, rough = (
-        loss_terms(model.train(), patches, pairs, recipe, Generator().manual_seed(0), 0)
+        lite_terms(model.train(), patches, pairs, recipe, Generator().manual_seed(0), 0)
         for model in (tiny_model, low)
     )
     for name, term in exact.items():
         assert rough[name].dtype == torch.float32
         torch.testing.assert_close(rough[name], term, rtol=0.1, atol=0.01)
     assert any(not torch.equal(rough[name], exact[name]) for name in exact)
-    weigh(rough, recipe).backward()
+    weigh(rough, recipe.weights).backward()
     assert all(parameter.grad is not None for parameter in low.parameters())
 
 

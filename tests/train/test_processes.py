@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from fnevr.train.launch import make_trainer
-from fnevr.train.recipe import choose_recipe
+from fnevr.train.recipe_choice import choose_recipe
 
 
 def environment(**extra):
@@ -189,7 +189,7 @@ def test_training_imports_neither_video_nor_face_libraries():
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({blocked!r}))\n"
-        "import accelerate, fnevr.train.launch, fnevr.train.recipe\n"
+        "import accelerate, fnevr.train.launch, fnevr.train.recipe_choice\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=False, env=environment()

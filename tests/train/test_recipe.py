@@ -3,21 +3,81 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from fnevr.errors import FnevrError
-from fnevr.train.recipe import RECIPES, Recipe, choose_recipe
+from fnevr.train.recipe import (
+    RECIPE,
+    RECIPES,
+    FullRecipe,
+    MotionRecipe,
+    ReferenceRecipe,
+    idle_knobs,
+    knobs,
+    recipe_json,
+)
+
+STAGES = pytest.mark.parametrize("stage", ["motion", "full", "reference"])
+OF_EVERY_RUN = {
+    *("minutes", "steps", "batch_size", "motion_rate", "seed", "checkpoint_every", "accumulate"),
+    *("workers", "precision", "average_decay", "max_gradient_norm", "validations"),
+    "validation_stride",
+}
+OF_LITE = {
+    *("prior_rate", "target_keypoints", "motion_dropout", "equivariance_every"),
+    *("weights.warped", "weights.position", "weights.jacobian", "weights.equivariance"),
+    "weights.smoothness",
+}
+OF_PICTURES = {
+    *("generator_rate", "discriminator_rate", "region_gain", "features", "face_network"),
+    *("weights.image", "weights.log_squared", "weights.regions", "weights.auxiliary"),
+    *("weights.sigma", "weights.perceptual", "weights.identity", "weights.face_features"),
+    *("weights.generator", "weights.feature_matching"),
+}
+EXPECTED = {
+    "motion": OF_EVERY_RUN | OF_LITE,
+    "full": OF_EVERY_RUN
+    | OF_LITE
+    | OF_PICTURES
+    | {"window", "weights.decoded", "weights.decoded_regions"},
+    "reference": OF_EVERY_RUN
+    | OF_PICTURES
+    | {"weights.equivariance_position", "weights.equivariance_jacobian"},
+}
 
 
-@pytest.mark.parametrize("stage", ["motion", "full"])
+@STAGES
+def test_each_stage_has_its_knobs_and_no_others(stage):
+    assert knobs(RECIPES[stage]).keys() == EXPECTED[stage]
+
+
+@STAGES
 def test_json_restores_the_recipe(stage):
     recipe = RECIPES[stage]
     assert recipe.stage == stage
-    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert RECIPE.validate_json(recipe_json(recipe)) == recipe
+    assert RECIPE.validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (MotionRecipe(), set()),
+        (MotionRecipe(validations=0), {"validation_stride"}),
+        (
+            FullRecipe(),
+            {"features", "discriminator_rate", "weights.identity", "weights.face_features"},
+        ),
+        (ReferenceRecipe(), {"region_gain", "weights.identity", "weights.face_features"}),
+    ],
+)
+def test_what_does_nothing_beside_the_other_knobs_is_not_written(recipe, expected):
+    assert idle_knobs(recipe).keys() == expected
+    text = recipe_json(recipe)
+    assert not any(f'"{name.removeprefix("weights.")}"' in text for name in expected)
+    assert RECIPE.validate_json(text) == recipe
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("stage", "picture"),
         ("minutes", 0),
         ("batch_size", 0),
         ("window", 100),
@@ -30,55 +90,13 @@ def test_json_restores_the_recipe(stage):
 )
 def test_invalid_recipe_names_the_field(field, value):
     with pytest.raises(ValidationError, match=field):
-        Recipe.model_validate({field: value})
+        RECIPE.validate_python({"stage": "full", field: value})
 
 
-def test_settings_change_a_named_recipe():
-    recipe = choose_recipe("motion", ["batch_size=3", "weights.warped=7", "precision=bfloat16"])
-    expected = RECIPES["motion"].model_dump() | {"batch_size": 3, "precision": "bfloat16"}
-    expected["weights"]["warped"] = 7.0
-    assert recipe.model_dump() == expected
-
-
-def test_a_file_is_a_recipe_and_its_gaps_have_defaults(tmp_path):
-    (tmp_path / "mine.json").write_text('{"stage": "motion", "steps": 9}')
-    assert choose_recipe(str(tmp_path / "mine.json")) == Recipe(stage="motion", steps=9)
-
-
-def test_a_budget_that_is_given_replaces_the_other():
-    assert choose_recipe("full", ["steps=5"]).minutes is None
-    both = choose_recipe("full", ["steps=5", "minutes=2"])
-    assert (both.steps, both.minutes) == (5, 2.0)
-    assert choose_recipe("full", ["minutes=2"]).steps is None
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("windowsize=64", "'windowsize=64' sets nothing: wanted NAME=VALUE"),
-        ("window", "'window' sets nothing"),
-        ("stage.x=1", "'stage.x=1' sets nothing"),
-        ("window=65", "window: Input should be a multiple of 32"),
-        ("weights.image=much", "weights.image: Input should be a valid number"),
-    ],
-)
-def test_wrong_setting_says_so(setting, message):
-    with pytest.raises(FnevrError, match=message):
-        choose_recipe("full", [setting])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "neither one of motion, full, reference nor a file"),
-        ("{", "not a valid recipe: .*Invalid JSON"),
-        ('{"step": 5}', "not a valid recipe: step: Extra inputs"),
-        ('{"minutes": null}', "no budget: give minutes or steps"),
-    ],
-)
-def test_wrong_file_says_so(text, message, tmp_path):
-    path = tmp_path / "mine.json"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(FnevrError, match=message):
-        choose_recipe(str(path))
+def test_the_reference_is_the_released_configuration():
+    recipe = RECIPES["reference"]
+    weights = {name: value for name, value in recipe.weights.model_dump().items() if value}
+    judged = {"perceptual": 10, "generator": 1, "feature_matching": 10, "auxiliary": 5}
+    equivariance = {"equivariance_position": 10, "equivariance_jacobian": 10}
+    needs_a_network = {"identity": 1.5, "face_features": 0.2}
+    assert weights == judged | equivariance | needs_a_network

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
 from fnevr.animation.driver import Driver, Drivers
-from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, check_inputs, write_edit
-from fnevr.animation.frames import Move, Progress, check_device, render
+from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, write_edit
+from fnevr.animation.frames import Move, render
 from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,
@@ -28,67 +25,43 @@ from fnevr.animation.keypoint_track import (
     record_track,
     save_track,
 )
+from fnevr.animation.output import Output, check_inputs, write_frames
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
 from fnevr.animation.source import Framing, Source, prepare
+from fnevr.config.engines import EngineChoice, PrecisionChoice
+from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import DEFAULT, resolve_model
 from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.media.files import PathLike, check_target
 from fnevr.media.image import Picture, check_image_target, check_rgb, read_image
 from fnevr.media.video import open_video
-from fnevr.media.writer import VideoWriter, check_video_target
-from fnevr.models.portrait import PortraitModel
-from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
-from fnevr.runtime.ahead import ahead
-from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision
+from fnevr.media.writer import check_video_target
+from fnevr.progress import Progress
+from fnevr.runtime.engine import Engine, Turn
 from fnevr.runtime.load import load_engine
 from fnevr.versions import versions
 
 # On two CPU cores, batches of 2, 4 and 8 of `lite` took longer per frame than single frames.
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 1, 8
-DRAW_AHEAD = 4  # frames that wait to be encoded
-
-Output = UInt8[np.ndarray, "h w 3"]
 
 
 class Animator:
     """Move a portrait as a driver moves.
 
     Args:
-        model: FNeVR, FOMM, or another model of the package, or an engine that runs one.
-        name: what reports call it.
-        device: where its tensors are: "cpu", "cuda", "mps".
+        engine: runs a model; `runtime.torch_engine.TorchEngine` makes one of any model.
+        name: what reports call the model.
         batch_size: driving frames per step; None chooses by the device.
-        editor: turns heads; None for models without one.
-        engine: what reports say that it runs on.
-        precision: what reports say of its numbers.
-
-    Raises:
-        FnevrError: if the device is not available.
     """
 
-    def __init__(
-        self,
-        model: PortraitModel | Engine,
-        name: str = "custom",
-        device: str = "cpu",
-        batch_size: int | None = None,
-        editor: LightweightPoseEditor | None = None,
-        engine: EngineName = "torch",
-        precision: Precision = "float32",
-    ) -> None:
+    def __init__(self, engine: Engine, name: str = "custom", batch_size: int | None = None) -> None:
         if batch_size is None:
-            batch_size = BATCH_SIZE_CPU if device == "cpu" else BATCH_SIZE_GPU
+            batch_size = BATCH_SIZE_CPU if engine.device == "cpu" else BATCH_SIZE_GPU
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.device = check_device(device)
-        self.model: Engine = model
-        if isinstance(model, PortraitModel):
-            self.model = model.to(self.device).eval()
-        self.name, self.engine, self.precision = name, engine, precision
-        self.batch_size = batch_size
-        self.drivers = Drivers(self.model, name, self.device, batch_size)
-        self._editor = None if editor is None else editor.to(self.device).eval()
+        self.engine, self.name, self.batch_size = engine, name, batch_size
+        self.drivers = Drivers(engine, name, batch_size)
 
     @classmethod
     def from_pretrained(
@@ -98,7 +71,7 @@ class Animator:
         batch_size: int | None = None,
         *,
         engine: EngineChoice = "auto",
-        precision: Precision = "float32",
+        precision: PrecisionChoice = "auto",
     ) -> Animator:
         """Load a preset, or a folder with config.json and model.safetensors.
 
@@ -109,34 +82,29 @@ class Animator:
             engine: what runs the networks: "torch", "compile" (PyTorch, compiled), "onnx",
                 "openvino" or "tensorrt"; "auto" takes the quickest that is here.
             precision: "float32"; "bfloat16" or "float16" (torch and compile), or "int8" (onnx and
-                openvino), which is quicker and a little different.
+                openvino), which is quicker and a little different; "auto" takes int8 where the
+                difference is measured and small.
 
         Raises:
             CheckpointError: if there is no such model, or its files are damaged.
             FnevrError: if the device or the engine is not available.
         """
-        device = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        folder = resolve_model(name_or_folder)
-        has_editor = (folder / EDITOR_NAME).is_file()
-        editor = LightweightPoseEditor.from_pretrained(folder) if has_editor else None
-        loaded, chosen, tensors_on = load_engine(
-            folder, device, engine, precision, str(name_or_folder)
-        )
-        return cls(loaded, str(name_or_folder), tensors_on, batch_size, editor, chosen, precision)
+        folder, name = resolve_model(name_or_folder), str(name_or_folder)
+        return cls(load_engine(folder, device, engine, precision, name), name, batch_size)
 
     @property
-    def editor(self) -> LightweightPoseEditor:
-        """The pose editor.
+    def turn(self) -> Turn:
+        """What turns heads: the engine's pose editor.
 
         Raises:
             CheckpointError: if the model has none.
         """
-        if self._editor is None:
+        if self.engine.turn is None:
             raise CheckpointError(
                 f"the model '{self.name}' has no pose editor ({EDITOR_NAME})\n"
-                "train one with scripts/train_pose_editor.py, or use --model lite"
+                "train one with `fnevr train-editor`, or use the model 'lite'"
             )
-        return self._editor
+        return self.engine.turn
 
     def animate(  # noqa: PLR0913 - the public face; all but the files are optional
         self,
@@ -179,15 +147,16 @@ class Animator:
             FnevrError: if an input cannot be used or the output cannot be written.
         """
         start = time.perf_counter()
-        _check_output(output, source, driving)
+        check_video_target(output)
+        check_inputs(output, source, driving)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
         framing = Framing(crop, paste_back, face)
-        prepared = prepare(self.model, read_image(source), framing, self.device)
-        with self.drivers.open(driving, crop, prepared.keypoints) as driver:
+        prepared = prepare(self.engine, read_image(source), framing)
+        with self.drivers.open(driving, crop, prepared.encoded) as driver:
             choice = best_frame if relative else None
-            index, frames = render(self.model, prepared, driver, choice, progress, adjust)
-            num_frames = _write(output, prepared, driver, frames)
+            index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
+            num_frames = write_frames(output, prepared, driver, frames)
         driver.warnings.extend(turn.warnings())
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
         return self._report(paths, start, num_frames, prepared, driver, index)
@@ -208,15 +177,16 @@ class Animator:
             FnevrError: if the clip cannot be used or the output cannot be written.
         """
         start = time.perf_counter()
-        _check_output(output, clip)
+        check_video_target(output)
+        check_inputs(output, clip)
         if is_track(clip):
             raise MediaError(f"'{clip}' is a keypoint track; reconstruct needs a video")
         with open_video(clip) as reader:
             first = next(iter(reader)).rgb
-        prepared = prepare(self.model, first, Framing(False, False), self.device)
-        with self.drivers.open(clip, False, prepared.keypoints) as driver:
-            index, frames = render(self.model, prepared, driver, None, progress)
-            num_frames = _write(output, prepared, driver, frames)
+        prepared = prepare(self.engine, first, Framing(False, False))
+        with self.drivers.open(clip, False, prepared.encoded) as driver:
+            index, frames = render(self.engine, prepared, driver, None, progress)
+            num_frames = write_frames(output, prepared, driver, frames)
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
         return self._report(paths, start, num_frames, prepared, driver, index)
 
@@ -244,8 +214,8 @@ class Animator:
             ValueError: if an array is not a uint8 RGB picture.
         """
         check_rgb(source_rgb)
-        source = prepare(self.model, source_rgb, Framing(crop, paste_back, face), self.device)
-        driver = self.drivers.of_arrays(driving_rgb_frames, crop, source.keypoints)
+        source = prepare(self.engine, source_rgb, Framing(crop, paste_back, face))
+        driver = self.drivers.of_arrays(driving_rgb_frames, crop, source.encoded)
         adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
         return self._lazy_frames(source, driver, best_frame if relative else None, adjust)
 
@@ -262,7 +232,7 @@ class Animator:
             ValueError: if the array is not a uint8 RGB picture.
         """
         check_rgb(picture)
-        return PoseEditor(self.model, self.editor, picture, framing, self.device)
+        return PoseEditor(self.engine, self.turn, picture, framing)
 
     def edit_pose(
         self,
@@ -319,7 +289,7 @@ class Animator:
         """
         start_s = time.perf_counter()
         (check_image_target if sweep is None else check_video_target)(output)
-        check_inputs(image, output)
+        check_inputs(output, image)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         if sweep is not None:
             sweep.turns(turn)
@@ -342,7 +312,7 @@ class Animator:
         """
         check_track_name(output)
         check_target(output)
-        if self.model.uses_source_keypoints:
+        if self.engine.config.uses_source_keypoints:
             raise FnevrError(
                 f"the keypoints of '{self.name}' depend on the source: its motion cannot be "
                 "recorded without one"
@@ -355,7 +325,7 @@ class Animator:
 
     def _adjustment(self, turn: HeadTurn) -> Move | None:
         """Return what turns the driving keypoints further; None where nothing does."""
-        return None if turn.is_none else partial(turn.apply, self.editor)
+        return None if turn.is_none else partial(turn.apply, self.turn)
 
     def _lazy_frames(
         self,
@@ -364,7 +334,7 @@ class Animator:
         best_frame: BestFrame | None,
         adjust: Move | None,
     ) -> Iterator[Output]:
-        for rgb, _ in render(self.model, source, driver, best_frame, None, adjust)[1]:
+        for rgb, _ in render(self.engine, source, driver, best_frame, None, adjust)[1]:
             yield rgb
 
     def _report(
@@ -380,9 +350,9 @@ class Animator:
         return Report(
             **paths,
             model=self.name,
-            device=self.device,
-            engine=self.engine,
-            precision=self.precision,
+            device=self.engine.device,
+            engine=self.engine.name,
+            precision=self.engine.precision,
             frames=num_frames,
             width=source.width,
             height=source.height,
@@ -392,28 +362,3 @@ class Animator:
             warnings=driver.warnings,
             versions=versions(),
         )
-
-
-def _write(
-    output: PathLike, source: Source, driver: Driver, frames: Iterator[tuple[Output, Fraction]]
-) -> int:
-    """Write all frames at their times, with the driver's sound; return how many there were.
-
-    Frames are drawn while others are encoded.
-    """
-    size = source.width, source.height
-    with (
-        closing(ahead(frames, DRAW_AHEAD)) as drawn,
-        VideoWriter(output, *size, driver.frame_rate, driver.audio_from) as writer,
-    ):
-        for rgb, shown_at in drawn:
-            writer.write(rgb, shown_at)
-        return writer.num_frames
-
-
-def _check_output(output: PathLike, *inputs: PathLike) -> None:
-    """Raise MediaError before any work if the output cannot be written or is also an input."""
-    check_video_target(output)
-    for path in inputs:
-        if Path(path).resolve() == Path(output).resolve():
-            raise MediaError(f"'{output}' is an input and the output; choose another output")

@@ -28,6 +28,7 @@ from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, check_rgb
 from fnevr.media.reader import VideoFrame
 from fnevr.media.video import open_video
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.runtime.ahead import ahead
 from fnevr.runtime.engine import Engine
 
@@ -59,25 +60,25 @@ class Drivers:
     """Opens what drives a model.
 
     Attributes:
-        model: finds the keypoints.
+        engine: finds the keypoints.
         name: what keypoint tracks of this model say.
-        device: where the model is.
         batch_size: frames at a time.
     """
 
-    model: Engine
+    engine: Engine
     name: str
-    device: str
     batch_size: int
 
     @contextmanager
-    def open(self, path: PathLike, crop: bool, source: Keypoints | None = None) -> Iterator[Driver]:
+    def open(
+        self, path: PathLike, crop: bool, source: EncodedSource | None = None
+    ) -> Iterator[Driver]:
         """Open a keypoint track, a video or a folder of pictures.
 
         Args:
             path: of the driver.
             crop: look for the face, where there are pictures.
-            source: the source's keypoints; None for motion without a source.
+            source: whose keypoints move; None for motion without a source.
 
         Raises:
             MediaError: if it cannot be read, or a track has other keypoints than the model.
@@ -106,31 +107,31 @@ class Drivers:
         self,
         pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
         crop: bool,
-        source: Keypoints | None = None,
+        source: EncodedSource | None = None,
     ) -> Driver:
         """Take arrays as a driver; they are read as they are asked for."""
         timed = (_timed(index, rgb) for index, rgb in enumerate(pictures))
         return Driver(self._batches(self._squares(timed, crop), source), ARRAY_RATE, None)
 
     def _squares(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[VideoFrame]:
-        size = self.model.config.image_size
+        size = self.engine.config.image_size
         return face_crops(frames, size) if crop else resized(frames, size)
 
     def _batches(
-        self, square: Iterable[VideoFrame], source: Keypoints | None
+        self, square: Iterable[VideoFrame], source: EncodedSource | None
     ) -> Iterator[DrivingBatch]:
         def find(pictures: list[Picture]) -> Keypoints:
-            return driving_keypoints(self.model, pictures, self.device, source)
+            return driving_keypoints(self.engine, pictures, source)
 
         return video_batches(square, find, self.batch_size)
 
     def _track_batches(self, path: PathLike, track: KeypointTrack) -> Iterator[DrivingBatch]:
-        if self.model.uses_source_keypoints:
+        if self.engine.config.uses_source_keypoints:
             raise MediaError(
                 f"'{path}' is a keypoint track, but the keypoints of '{self.name}' depend on the "
                 "source: drive it with a video"
             )
-        wanted = getattr(self.model.config, "num_keypoints", track.keypoints.num_keypoints)
+        wanted = getattr(self.engine.config, "num_keypoints", track.keypoints.num_keypoints)
         if track.keypoints.num_keypoints != wanted:
             raise MediaError(
                 f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "

@@ -10,23 +10,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
-from fnevr.animation.frames import Progress
-from fnevr.animation.source import Framing, Source, generate, prepare
-from fnevr.errors import FnevrError, MediaError
+from fnevr.animation.source import Framing, Source, draw, prepare
+from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
 from fnevr.media.writer import VideoWriter
-from fnevr.models.pose_editor import LightweightPoseEditor
-from fnevr.runtime.engine import Engine
+from fnevr.progress import Progress
+from fnevr.runtime.engine import Engine, Turn
 
 Axis = Literal["yaw", "pitch", "roll"]
 AXES: tuple[Axis, ...] = ("yaw", "pitch", "roll")
@@ -58,7 +55,8 @@ class HeadTurn:
             angle = getattr(self, axis)
             if not (math.isfinite(angle) and abs(angle) <= LIMIT_DEG):
                 raise FnevrError(
-                    f"--{axis} is {angle:g} degrees: wanted -{LIMIT_DEG:g} to {LIMIT_DEG:g}"
+                    f"the {axis} is {angle:g} degrees: wanted -{LIMIT_DEG:g} to {LIMIT_DEG:g}",
+                    argument=f"{axis}_deg",
                 )
 
     @property
@@ -69,16 +67,16 @@ class HeadTurn:
     def warnings(self) -> list[str]:
         """Say which angles are beyond what was measured."""
         return [
-            f"--{axis} {getattr(self, axis):g}: turned by more than {reach:g} degrees, the face "
+            f"{axis} {getattr(self, axis):g}: turned by more than {reach:g} degrees, the face "
             "falls behind the angle and is distorted"
             for axis, reach in REACH_DEG.items()
             if abs(getattr(self, axis)) > reach
         ]
 
-    def apply(self, editor: LightweightPoseEditor, keypoints: Keypoints) -> Keypoints:
+    def apply(self, turn: Turn, keypoints: Keypoints) -> Keypoints:
         """Turn the heads of some pictures."""
-        angles = keypoints.positions.new_tensor([[self.yaw, self.pitch, self.roll]])
-        return editor.turned(keypoints, angles.expand(len(keypoints), 3))
+        angles = np.array([[self.yaw, self.pitch, self.roll]], np.float32)
+        return turn(keypoints, angles.repeat(len(keypoints), axis=0))
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,9 @@ class Sweep:
         for axis in AXES:
             if axis == name:
                 return cls(axis, start, stop)
-        raise FnevrError(f"--sweep is '{text}': wanted yaw, pitch or roll as in yaw=-30:30")
+        raise FnevrError(
+            f"'{text}' is no sweep: wanted yaw, pitch or roll as in yaw=-30:30", argument="sweep"
+        )
 
     def turns(self, base: HeadTurn) -> list[HeadTurn]:
         """Return the turn of each frame; the other two angles are those of `base`.
@@ -119,7 +119,10 @@ class Sweep:
             FnevrError: if `base` has an angle about the same axis.
         """
         if getattr(base, self.axis):
-            raise FnevrError(f"--{self.axis} and --sweep {self.axis} exclude each other")
+            raise FnevrError(
+                f"a {self.axis} and a sweep of the {self.axis} exclude each other",
+                argument=f"{self.axis}_deg",
+            )
         count = int(SWEEP_RATE * SWEEP_SECONDS)
         swing = (0.5 - 0.5 * math.cos(2 * math.pi * index / count) for index in range(count))
         angles = (self.start + (self.stop - self.start) * share for share in swing)
@@ -130,11 +133,10 @@ class PoseEditor:
     """One picture ready to be turned: all that does not depend on the angles is done once.
 
     Args:
-        model: draws the picture.
-        editor: turns its keypoints.
+        engine: draws the picture.
+        turn: turns its keypoints: the engine's pose editor.
         picture: shows a face.
         framing: how the picture is cropped and put back.
-        device: where the model is.
 
     Raises:
         FaceError: if there is no usable face.
@@ -142,14 +144,13 @@ class PoseEditor:
 
     def __init__(
         self,
-        model: Engine,
-        editor: LightweightPoseEditor,
+        engine: Engine,
+        turn: Turn,
         picture: Picture,
         framing: Framing | None = None,
-        device: str = "cpu",
     ) -> None:
-        self.model, self.editor = model, editor
-        self.source: Source = prepare(model, picture, framing or Framing(), device)
+        self.engine, self.turn = engine, turn
+        self.source: Source = prepare(engine, picture, framing or Framing())
 
     def __call__(
         self, yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float = 0.0
@@ -168,13 +169,12 @@ class PoseEditor:
 
     def turned(self, turn: HeadTurn) -> UInt8[np.ndarray, "h w 3"]:
         """Show the head turned."""
-        with torch.inference_mode():
-            keypoints = turn.apply(self.editor, self.source.keypoints)
-        return self.source.finish(generate(self.model, self.source, keypoints)[0])
+        keypoints = turn.apply(self.turn, self.source.keypoints)
+        return self.source.finish(draw(self.engine, self.source, keypoints)[0])
 
 
 class EditReport(BaseModel):
-    """What was done to a picture (`--json`)."""
+    """What was done to a picture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -233,12 +233,6 @@ def write_edit(
         seconds=round(time.perf_counter() - start_s, 3),
         warnings=list(warnings),
     )
-
-
-def check_inputs(image: PathLike, output: PathLike) -> None:
-    """Raise MediaError if the output is the input."""
-    if Path(image).resolve() == Path(output).resolve():
-        raise MediaError(f"'{output}' is an input and the output; choose another output")
 
 
 def _frames(

@@ -48,7 +48,7 @@ def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
     if waiting:
         raise FaceError(
             f"no face found in any of the {len(waiting)} frames of the driving video; use one that "
-            "shows a face from the front, or --no-crop if it is cropped already"
+            "shows a face from the front, or `crop=False` if it is cropped already"
         )
 
 

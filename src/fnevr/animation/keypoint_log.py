@@ -1,6 +1,6 @@
 """The keypoints of a whole driver, remembered in few large blocks.
 
-Tens of thousands of small tensors would be enough to keep the memory of the video's frames, which
+Tens of thousands of small arrays would be enough to keep the memory of the video's frames, which
 lie between them, from being used again: the process would grow with the length of the video.
 
 Shapes: B frames at a time, K keypoints, M numbers of one keypoint: 6, or 12 in three dimensions.
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import torch
 from einops import rearrange
 from jaxtyping import Float
 
@@ -51,7 +50,7 @@ class KeypointLog:
         """Copy a batch to the end."""
         self._num_dims = batch.keypoints.positions.shape[-1]
         jacobians = rearrange(batch.keypoints.jacobians, "b k i j -> b k (i j)")
-        values = torch.cat([batch.keypoints.positions, jacobians], dim=-1).float().cpu().numpy()
+        values = np.concatenate([batch.keypoints.positions, jacobians], axis=-1)
         self._batch_size = max(self._batch_size, len(values))
         for frame, time in zip(values, batch.times, strict=True):
             block, row = divmod(len(self), FRAMES_PER_BLOCK)
@@ -61,7 +60,7 @@ class KeypointLog:
             self._times.append(time)
 
     def frame(self, index: int) -> Keypoints:
-        """Return the keypoints of one frame, batch 1, on the CPU."""
+        """Return the keypoints of one frame, batch 1."""
         return self._keypoints(index, index + 1)
 
     def positions(self) -> Iterator[Float[np.ndarray, "K 2"]]:
@@ -70,7 +69,7 @@ class KeypointLog:
             yield self._values(index)[:, :2]
 
     def batches(self) -> Iterator[DrivingBatch]:
-        """Yield all frames again, on the CPU, as many at a time as they came in."""
+        """Yield all frames again, as many at a time as they came in."""
         for start in range(0, len(self), self._batch_size):
             stop = min(start + self._batch_size, len(self))
             yield DrivingBatch(self._keypoints(start, stop), tuple(self._times[start:stop]))
@@ -80,7 +79,7 @@ class KeypointLog:
         return self._blocks[block][row]
 
     def _keypoints(self, start: int, stop: int) -> Keypoints:
-        values = torch.from_numpy(np.stack([self._values(index) for index in range(start, stop)]))
+        values = np.stack([self._values(index) for index in range(start, stop)])
         jacobians = rearrange(
             values[..., self._num_dims :], "b k (i j) -> b k i j", i=self._num_dims
         )

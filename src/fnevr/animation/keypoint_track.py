@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.numpy import save_file
 
 from fnevr.errors import MediaError
 from fnevr.geometry.keypoints import Keypoints
@@ -53,8 +52,8 @@ def save_track(path: PathLike, track: KeypointTrack) -> None:
     """
     check_track_name(path)
     tensors = {
-        "positions": track.keypoints.positions.detach().cpu().float().contiguous(),
-        "jacobians": track.keypoints.jacobians.detach().cpu().float().contiguous(),
+        "positions": np.ascontiguousarray(track.keypoints.positions, np.float32),
+        "jacobians": np.ascontiguousarray(track.keypoints.jacobians, np.float32),
     }
     metadata = {"format": FORMAT, "frame_rate": str(track.frame_rate), "model": track.model}
     with atomic_path(path) as temporary:
@@ -69,7 +68,7 @@ def load_track(path: PathLike) -> KeypointTrack:
     """
     path = readable_file(path, "a keypoint track")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             missing = {"positions", "jacobians"} - set(file.keys())
             if missing or metadata.get("format") != FORMAT:
@@ -83,7 +82,7 @@ def load_track(path: PathLike) -> KeypointTrack:
         raise MediaError(f"'{path}' is damaged or no safetensors file: {error}") from error
     _check_tensors(path, positions, jacobians)
     return KeypointTrack(
-        Keypoints(positions.float(), jacobians.float()),
+        Keypoints(positions.astype(np.float32), jacobians.astype(np.float32)),
         _frame_rate(path, metadata.get("frame_rate", "")),
         metadata.get("model", ""),
     )
@@ -95,7 +94,7 @@ def record_track(frames: Iterable[Keypoints], frame_rate: Fraction, model: str) 
     Raises:
         MediaError: if there is no frame.
     """
-    parts = [keypoints.to("cpu") for keypoints in frames]
+    parts = list(frames)
     if not parts:
         raise MediaError("there is no frame to record")
     return KeypointTrack(Keypoints.concatenate(parts), frame_rate, model)
@@ -112,18 +111,18 @@ def check_track_name(path: PathLike) -> None:
         raise MediaError(f"cannot write '{path}': a keypoint track's name must end in {SUFFIX}")
 
 
-def _check_tensors(path: PathLike, positions: Tensor, jacobians: Tensor) -> None:
+def _check_tensors(path: PathLike, positions: np.ndarray, jacobians: np.ndarray) -> None:
     frames, keypoints = (*positions.shape, 0, 0)[:2]
     if positions.shape != (frames, keypoints, 2) or jacobians.shape != (frames, keypoints, 2, 2):
         raise MediaError(
             f"'{path}' holds positions {tuple(positions.shape)} and jacobians "
             f"{tuple(jacobians.shape)}; wanted (frames, keypoints, 2) and (frames, keypoints, 2, 2)"
         )
-    if not (positions.is_floating_point() and jacobians.is_floating_point()):
+    if not (positions.dtype.kind == jacobians.dtype.kind == "f"):
         raise MediaError(f"'{path}' holds {positions.dtype} and {jacobians.dtype}; wanted floats")
     if frames < 1 or keypoints < 1:
         raise MediaError(f"'{path}' holds {frames} frames of {keypoints} keypoints; nothing moves")
-    if not (torch.isfinite(positions).all() and torch.isfinite(jacobians).all()):
+    if not (np.isfinite(positions).all() and np.isfinite(jacobians).all()):
         raise MediaError(f"'{path}' holds values that are not finite numbers; record it again")
 
 

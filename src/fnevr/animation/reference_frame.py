@@ -41,7 +41,7 @@ class Reference:
 
 def face_positions(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "N 2"]:
     """Return where in the picture the keypoints on the face are (the first ones; None: all)."""
-    return keypoints.positions[0, :num_face, :2].float().cpu().numpy()
+    return keypoints.positions[0, :num_face, :2]
 
 
 def choose_reference(
@@ -72,8 +72,8 @@ def choose_reference(
         log = _read(batches, index)
     if not 0 <= index < len(log):
         raise MediaError(
-            f"--best-frame {index} does not exist: the driver has {len(log)} frame(s), "
-            "counted from 0"
+            f"there is no frame {index}: the driver has {len(log)} frame(s), counted from 0",
+            argument="best_frame",
         )
     return Reference(index, log.frame(index), itertools.chain(log.batches(), batches))
 

@@ -1,4 +1,4 @@
-"""What a run did, for people and for programs (`--json`)."""
+"""What a run did, for people and for programs."""
 
 from __future__ import annotations
 

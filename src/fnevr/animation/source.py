@@ -1,4 +1,4 @@
-"""A source picture made ready for a model: prepared once, generated many times.
+"""A source picture made ready for a model: prepared once, drawn many times.
 
 Shapes: H and W of pictures, S the side of the model's image, B frames at a time.
 """
@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 
 from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.find import find_face
 from fnevr.faces.paste import PasteBack
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.arrays import to_images_01, to_pictures
 from fnevr.media.image import Picture
 from fnevr.media.resize import resize
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.runtime.engine import Engine
 
 
@@ -42,30 +42,27 @@ class Source:
     """What is computed once for all frames.
 
     Attributes:
-        image_01: the model's view of the picture.
-        keypoints: batch 1.
-        features: the encoded source.
-        finish: turns a generated image into a frame of the output.
+        encoded: what the engine needs of it to draw.
+        keypoints: where its keypoints are, batch 1.
+        finish: turns a drawn image into a frame of the output.
         width: of the output.
         height: of the output.
     """
 
-    image_01: Float[Tensor, "1 3 S S"]
+    encoded: EncodedSource
     keypoints: Keypoints
-    features: Tensor
     finish: Callable[[Picture], Picture]
     width: int
     height: int
 
 
-@torch.inference_mode()
-def prepare(model: Engine, picture: Picture, framing: Framing, device: str) -> Source:
+def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     """Find the face of a source picture and encode it.
 
     Raises:
         FaceError: if there is no usable face.
     """
-    size = model.config.image_size
+    size = engine.config.image_size
     height, width = picture.shape[:2]
     finish: Callable[[Picture], Picture]
     if framing.crop:
@@ -78,41 +75,29 @@ def prepare(model: Engine, picture: Picture, framing: Framing, device: str) -> S
     if not framing.paste_back:
         width = height = size
 
-    image_01 = to_image_01([view], device)
-    keypoints, features = model.read_source(image_01)
-    return Source(image_01, keypoints, features, finish, width, height)
+    encoded = engine.read_source(to_images_01([view]))
+    return Source(encoded, encoded.keypoints.numpy(), finish, width, height)
 
 
-@torch.inference_mode()
 def driving_keypoints(
-    model: Engine, pictures: list[Picture], device: str, source: Keypoints | None = None
+    engine: Engine, pictures: list[Picture], source: EncodedSource | None = None
 ) -> Keypoints:
     """Find the keypoints of driving pictures that have the model's size.
 
     Args:
-        model: finds them.
+        engine: finds them.
         pictures: a batch.
-        device: where the model is.
-        source: the source's keypoints; None for motion without a source.
+        source: whose keypoints move; None for motion without a source.
     """
-    image_01 = to_image_01(pictures, device)
-    return (
-        model.keypoints(image_01) if source is None else model.driving_keypoints(image_01, source)
-    )
+    images_01 = to_images_01(pictures)
+    if source is None:
+        return engine.keypoints(images_01)
+    return engine.driving_keypoints(images_01, source)
 
 
-@torch.inference_mode()
-def generate(model: Engine, source: Source, moved: Keypoints) -> list[UInt8[np.ndarray, "S S 3"]]:
+def draw(engine: Engine, source: Source, moved: Keypoints) -> list[UInt8[np.ndarray, "S S 3"]]:
     """Show the source with its keypoints moved, one image per batch entry."""
-    image_01 = model.draw(source.image_01, source.keypoints, moved, source.features)
-    levels = (image_01.float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
-    return list(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-
-
-def to_image_01(pictures: list[Picture], device: str) -> Float[Tensor, "B 3 S S"]:
-    """Stack pictures of one size into a batch in [0, 1]."""
-    batch = torch.from_numpy(np.stack(pictures)).to(device)
-    return batch.permute(0, 3, 1, 2).float() / 255.0
+    return list(to_pictures(engine.draw(source.encoded, moved)))
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,27 @@ from typing import Annotated, Literal
 import typer
 
 from fnevr.commands.options import (
+    TAKEN_UP,
     DeviceOption,
-    EngineKind,
+    Engine,
     Json,
-    PrecisionKind,
+    PrecisionOption,
     answering_for_errors,
+    in_options,
+    one_of,
     write_json,
 )
+from fnevr.config.engines import (
+    ENGINES,
+    GRAPH_PRECISIONS,
+    PRECISIONS,
+    DeviceName,
+    EngineName,
+    Precision,
+)
 
-DEFAULT_ENGINES = (EngineKind.TORCH, EngineKind.ONNX, EngineKind.OPENVINO)
-DEFAULT_PRECISIONS = (PrecisionKind.FLOAT32, PrecisionKind.INT8)
+DEFAULT_ENGINES: tuple[EngineName, ...] = ("torch", "onnx", "openvino")
+DEFAULT_PRECISIONS: tuple[Precision, ...] = GRAPH_PRECISIONS
 
 
 def evaluate(
@@ -76,12 +87,16 @@ def evaluate(
     openface: Annotated[
         Path | None, typer.Option("--openface", help="For AED: OpenFacePytorch's openface.pth.")
     ] = None,
+    device: DeviceOption = None,
+    engine: Engine = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Measure models on clips: tables, intervals, worst and median clips, in one page.
 
     What is interrupted goes on when the same command is run again.
     """
-    with answering_for_errors({"--data": data, "--report": report, "--pairs": pairs}):
+    flags = {"--data": data, "--report": report, "--pairs": pairs}
+    with answering_for_errors(flags, TAKEN_UP):
         from fnevr.evaluate.networks.available import NetworkFiles
         from fnevr.evaluate.report import PAGE, table_text, write_report
         from fnevr.evaluate.runner import EvaluationSettings, run_evaluation
@@ -93,6 +108,9 @@ def evaluate(
             seed=seed,
             pairs_file=pairs,
             files=NetworkFiles(alexnet, inception, arcface, openface),
+            device=device,
+            engine=engine,
+            precision=precision,
         )
         with progress_bar("clips") as progress:
             evaluation = run_evaluation(
@@ -106,7 +124,7 @@ def evaluate(
             )
         typer.echo(table_text(write_report(evaluation, report)))
         for name, reason in evaluation.missing.items():
-            typer.echo(f"not measured: {name}: {reason.splitlines()[0]}", err=True)
+            typer.echo(f"not measured: {name}: {in_options(reason.splitlines()[0])}", err=True)
         typer.echo(f"{report / PAGE}", err=True)
 
 
@@ -122,7 +140,7 @@ def complexity(
     repeats: Annotated[
         int, typer.Option("--repeats", min=0, help="Timed frames per model; 0 times none.")
     ] = 3,
-    device: DeviceOption = None,
+    device: Annotated[DeviceName, typer.Option("--device", help="For timed frames.")] = "cpu",
     json_file: Json = None,
 ) -> None:
     """Count parameters and multiply-adds, time a frame, and set the paper's figures beside.
@@ -132,10 +150,10 @@ def complexity(
     with answering_for_errors({"--json": json_file}):
         from dataclasses import asdict
 
-        from fnevr.animation.frames import check_device
         from fnevr.cost.complexity import NAMES, complexity_table, measure_complexity
+        from fnevr.runtime.load import check_device
 
-        where = check_device(device or "cpu")
+        where = check_device(device)
         rows = [measure_complexity(name, repeats=repeats, device=where) for name in model or NAMES]
         if json_file is None:
             typer.echo(complexity_table(rows))
@@ -148,12 +166,22 @@ def bench(
         str, typer.Option("--model", help="A preset or folder; weights are not needed.")
     ] = "lite",
     engine: Annotated[
-        list[EngineKind] | None,
-        typer.Option("--engine", help="Repeatable. Default: torch, onnx and openvino."),
+        list[str] | None,
+        typer.Option(
+            "--engine",
+            metavar="|".join(ENGINES),
+            parser=one_of(ENGINES),
+            help=f"Repeatable. Default: {', '.join(DEFAULT_ENGINES)}.",
+        ),
     ] = None,
     precision: Annotated[
-        list[PrecisionKind] | None,
-        typer.Option("--precision", help="Repeatable. Default: float32 and int8."),
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            metavar="|".join(PRECISIONS),
+            parser=one_of(PRECISIONS),
+            help=f"Repeatable. Default: {', '.join(DEFAULT_PRECISIONS)}.",
+        ),
     ] = None,
     batch: Annotated[
         list[int] | None,
@@ -168,15 +196,14 @@ def bench(
     Run it on an idle machine. OMP_NUM_THREADS says how many threads all engines use.
     """
     with answering_for_errors({"--model": model}):
-        from fnevr.animation.frames import check_device
         from fnevr.cost.bench import bench as run_bench
         from fnevr.cost.bench import bench_table, default_device
         from fnevr.progress import progress_bar
-        from fnevr.runtime.engine import ENGINES, PRECISIONS
+        from fnevr.runtime.load import check_device
 
         where = check_device(device or default_device())
         with progress_bar("rounds") as progress:
-            found = run_bench(
+            result = run_bench(
                 model,
                 [name for name in ENGINES if name in (engine or DEFAULT_ENGINES)],
                 [name for name in PRECISIONS if name in (precision or DEFAULT_PRECISIONS)],
@@ -186,6 +213,6 @@ def bench(
                 progress,
             )
         if json_file is not None:
-            write_json(json_file, json.dumps(found.as_dict(), indent=2))
+            write_json(json_file, json.dumps(result.as_dict(), indent=2))
         if json_file != "-":
-            typer.echo(bench_table(found))
+            typer.echo(in_options(bench_table(result)))

@@ -1,4 +1,7 @@
-"""Commands on faces: animate, reconstruct, edit, reconstruct3d. Parse, call one function, print.
+"""Commands on faces: animate, record, reconstruct, edit, reconstruct3d.
+
+They parse, call one function, print. What a command works on comes by position where it is one
+thing that every call needs; all else is an option.
 
 Nothing slow is imported before a command.
 """
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fnevr.commands.options import (
+    WHOLE_FILES,
     DeviceOption,
     Engine,
     Json,
@@ -26,7 +30,7 @@ from fnevr.errors import FnevrError
 if TYPE_CHECKING:
     from fnevr.animation.animator import Animator
     from fnevr.animation.report import Report
-    from fnevr.runtime.engine import EngineChoice, Precision
+    from fnevr.config.engines import EngineChoice, PrecisionChoice
 
 Yaw = Annotated[
     float, typer.Option("--yaw", help="Degrees; positive: the head turns to the viewer's right.")
@@ -42,12 +46,15 @@ def animate(
     *,
     source: Annotated[
         Path | None,
-        typer.Option("--source", help="A picture with a face. Default: the bundled portrait."),
+        typer.Option(
+            "--source", "-s", help="A picture with a face. Default: the bundled portrait."
+        ),
     ] = None,
     driving: Annotated[
         Path | None,
         typer.Option(
             "--driving",
+            "-d",
             help="A video, a folder of pictures, or a keypoint track (.safetensors). "
             "Default: the bundled motion.",
         ),
@@ -56,7 +63,7 @@ def animate(
     model: Model = "lite",
     device: DeviceOption = None,
     engine: Engine = "auto",
-    precision: PrecisionOption = "float32",
+    precision: PrecisionOption = "auto",
     relative: Annotated[
         bool,
         typer.Option(
@@ -130,13 +137,45 @@ def animate(
         _tell(report, json_file)
 
 
-def reconstruct(
-    clip: Annotated[Path, typer.Argument(help="A video, framed as the model expects.")],
-    output: Output = Path("result.mp4"),
+def record(
+    driver: Annotated[
+        Path,
+        typer.Argument(metavar="DRIVER", help="A video with a face, or a folder of pictures."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The keypoint track to write: .safetensors.")
+    ] = Path("motion.safetensors"),
     model: Model = "lite",
     device: DeviceOption = None,
     engine: Engine = "auto",
     precision: PrecisionOption = "float32",
+    crop: Annotated[
+        bool, typer.Option("--crop/--no-crop", help="Look for the face, or take whole pictures.")
+    ] = True,
+) -> None:
+    """Write the motion of a driving video, in which nobody is seen, for `animate --driving`.
+
+    Another model's keypoints mean something else: a track drives the model that recorded it.
+    """
+    with answering_for_errors({"DRIVER": driver, "--output": output, "--model": model}):
+        animator = _load(model, device, engine, precision)
+        track = animator.record(driver, output, crop=crop)
+        typer.echo(
+            f"{output}: {len(track)} frames at {float(track.frame_rate):g} per second, "
+            f"{track.keypoints.num_keypoints} keypoints of {track.model}",
+            err=True,
+        )
+
+
+def reconstruct(
+    clip: Annotated[
+        Path, typer.Argument(metavar="CLIP", help="A video, framed as the model expects.")
+    ],
+    output: Output = Path("result.mp4"),
+    model: Model = "lite",
+    device: DeviceOption = None,
+    engine: Engine = "auto",
+    precision: PrecisionOption = "auto",
     json_file: Json = None,
 ) -> None:
     """Rebuild a clip from its first frame and its motion, as the paper's protocol does.
@@ -155,7 +194,7 @@ def reconstruct(
 
 
 def edit(
-    image: Annotated[Path, typer.Argument(help="A picture with a face.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture with a face.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -178,7 +217,7 @@ def edit(
     model: Model = "lite",
     device: DeviceOption = None,
     engine: Engine = "auto",
-    precision: PrecisionOption = "float32",
+    precision: PrecisionOption = "auto",
     crop: Annotated[
         bool, typer.Option("--crop/--no-crop", help="Look for the face, or take it all.")
     ] = True,
@@ -204,7 +243,7 @@ def edit(
         from fnevr.animation.edit import Sweep
         from fnevr.progress import progress_bar
 
-        chosen = None if sweep is None else Sweep.parse(sweep)
+        swing = None if sweep is None else Sweep.parse(sweep)
         animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
             report = animator.edit(
@@ -213,7 +252,7 @@ def edit(
                 yaw_deg=yaw,
                 pitch_deg=pitch,
                 roll_deg=roll,
-                sweep=chosen,
+                sweep=swing,
                 crop=crop,
                 paste_back=paste_back,
                 face=face,
@@ -227,7 +266,7 @@ def edit(
 
 
 def reconstruct3d(
-    image: Annotated[Path, typer.Argument(help="A picture with a face.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture with a face.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The mesh to write: .obj, .ply or .glb.")
     ] = Path("mesh.obj"),
@@ -253,7 +292,7 @@ def reconstruct3d(
     """Fit the head model to a face: mesh, shape, expression, pose, camera."""
     flags = {"IMAGE": image, "--output": output, "--overlay": overlay}
     more = {"--depth": depth, "--normals": normals, "--deca": deca, "--flame": flame}
-    with answering_for_errors(flags | more):
+    with answering_for_errors(flags | more, WHOLE_FILES):
         check_json(json_file, output)
 
         from fnevr.face3d.reconstruction import reconstruct_file
@@ -271,10 +310,10 @@ def reconstruct3d(
         if json_file is not None:
             write_json(json_file, report.model_dump_json(indent=2))
         error = report.error_px
-        met = "" if error is None else f"; landmarks met within {error:.1f} pixels"
+        accuracy = "" if error is None else f"; landmarks met within {error:.1f} pixels"
         typer.echo(
             f"{report.output}: yaw {report.yaw_deg:.0f}, pitch {report.pitch_deg:.0f}, roll "
-            f"{report.roll_deg:.0f} degrees{met}",
+            f"{report.roll_deg:.0f} degrees{accuracy}",
             err=True,
         )
 
@@ -302,12 +341,14 @@ def _tell(report: Report, json_file: str | None) -> None:
     )
 
 
-def _load(model: str, device: str | None, engine: EngineChoice, precision: Precision) -> Animator:
-    """Load the model; its graphs, if it has some, while PyTorch is imported."""
+def _load(
+    model: str, device: str | None, engine: EngineChoice, precision: PrecisionChoice
+) -> Animator:
+    """Load the model; its graphs, if it has some, in a thread that goes on beside the rest."""
+    gc.disable()  # nothing that imports make is garbage: a sixth of their time
     from fnevr.runtime.sessions import start_loading
 
     start_loading(model, device, engine, precision)
-    gc.disable()  # nothing that imports make is garbage: a sixth of their time
 
     from fnevr.animation.animator import Animator
 

@@ -1,24 +1,25 @@
-"""Commands on clips and weights: prepare, train, convert, models. Parse, call one function, print.
+"""Commands on clips and weights: prepare, train, train-editor, convert, export, models.
 
-Nothing slow is imported before a command.
+Parse, call one function, print. Nothing slow is imported before a command.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from fnevr.commands.options import (
     INTERRUPTED,
+    TAKEN_UP,
     DeviceOption,
     Json,
     answering_for_errors,
-    fail,
     write_json,
 )
+from fnevr.config.engines import GraphPrecision
 
 
 def prepare(
@@ -73,7 +74,7 @@ def prepare(
 ) -> None:
     """Turn videos into clips for training; an interrupted run goes on when it is run again."""
     flags = {"IN": videos, "OUT": out_dir, "--voxceleb": voxceleb, "--shards": shards}
-    with answering_for_errors(flags):
+    with answering_for_errors(flags, TAKEN_UP):
         from fnevr.data.prepare import prepare as prepare_videos
         from fnevr.data.settings import make_settings
         from fnevr.progress import progress_bar
@@ -86,19 +87,16 @@ def prepare(
             max_seconds=max_seconds,
             min_face_px=min_face,
         )
-        try:
-            with progress_bar("videos") as progress:
-                report = prepare_videos(
-                    videos,
-                    out_dir,
-                    settings,
-                    voxceleb=voxceleb,
-                    cropped=cropped,
-                    workers=workers,
-                    progress=progress,
-                )
-        except KeyboardInterrupt:
-            fail(INTERRUPTED, "Interrupted; the same command goes on where this one stopped.")
+        with progress_bar("videos") as progress:
+            report = prepare_videos(
+                videos,
+                out_dir,
+                settings,
+                voxceleb=voxceleb,
+                cropped=cropped,
+                workers=workers,
+                progress=progress,
+            )
         if shards is not None:
             from fnevr.data.shards import write_shards
 
@@ -111,7 +109,7 @@ def prepare(
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="A prepared folder of clips.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A prepared folder of clips.")],
     run_dir: Annotated[
         Path, typer.Argument(metavar="RUN", help="Checkpoints and logs; taken up if it exists.")
     ],
@@ -154,33 +152,79 @@ def train(
 
     Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
     """
-    with answering_for_errors({"DATA": data, "RUN": run_dir, "--init": init, "--model": model}):
-        from fnevr.train.recipe import choose_recipe
+    flags = {"DATA": data, "RUN": run_dir, "--init": init, "--model": model}
+    with answering_for_errors(flags, TAKEN_UP):
+        from fnevr.train.recipe import recipe_json
+        from fnevr.train.recipe_choice import choose_recipe
 
         options = {"minutes": minutes, "steps": steps, "batch_size": batch_size}
-        given = [f"{name}={value}" for name, value in options.items() if value is not None]
-        chosen = choose_recipe(recipe, [*given, *(settings or [])])
+        budgets = [f"{name}={value}" for name, value in options.items() if value is not None]
+        run_recipe = choose_recipe(recipe, [*budgets, *(settings or [])])
         if dry_run:
-            typer.echo(chosen.model_dump_json(indent=2))
+            typer.echo(recipe_json(run_recipe))
             return
 
         from fnevr.train.interrupt import stop_on_signals
         from fnevr.train.launch import make_trainer, show_run
 
         with stop_on_signals() as should_stop:
-            trainer = make_trainer(data, run_dir, chosen, init=init, model=model, device=device)
+            trainer = make_trainer(data, run_dir, run_recipe, init=init, model=model, device=device)
             is_done = show_run(trainer, should_stop)
         if trainer.is_main:
-            stopped = f"stopped at step {trainer.step}; the same command goes on"
-            done = f"{run_dir / 'model'}: trained {trainer.step} steps"
-            typer.echo(done if is_done else stopped, err=True)
+            outcome = f"stopped at step {trainer.step}; the same command goes on"
+            if is_done:
+                outcome = f"{run_dir / 'model'}: trained {trainer.step} steps"
+            typer.echo(outcome, err=True)
         if not is_done:
             raise typer.Exit(INTERRUPTED)
 
 
+def train_editor(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A prepared folder of clips.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A model's folder; gets the pose editor.")
+    ],
+    stride: Annotated[
+        int, typer.Option("--stride", min=1, help="Learn from every n-th frame of a clip.")
+    ] = 8,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of the training.")] = 3000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the weights and of what is drawn.")] = 0,
+    device: DeviceOption = None,
+) -> None:
+    """Train the pose editor of a model, which `edit` and `animate --yaw` need.
+
+    `fnevr evaluate --protocol pose-editing` says how well heads then turn.
+    """
+    with answering_for_errors({"DATA": data, "FOLDER": model}):
+        from fnevr.progress import progress_bar
+        from fnevr.runtime.graphs import has_graphs
+        from fnevr.train.pose_editor import train_editor as train_pose_editor
+
+        with progress_bar() as progress:
+            editor = train_pose_editor(
+                data, model, stride=stride, steps=steps, seed=seed, device=device, progress=progress
+            )
+        yaw, pitch, roll = editor.response.tolist()
+        typer.echo(
+            f"{model}: a pose editor; drawn heads follow their keypoints by {yaw:.3f} (yaw), "
+            f"{pitch:.3f} (pitch) and {roll:.3f} (roll), which it makes up for",
+            err=True,
+        )
+        if has_graphs(model, "float32"):
+            typer.echo(
+                "its graphs are of the pose editor before: `fnevr export` makes new ones", err=True
+            )
+
+
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="Another project's checkpoint (.pth.tar).")],
-    out_dir: Annotated[Path, typer.Argument(help="Gets config.json and model.safetensors.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="Another project's checkpoint (.pth.tar)."),
+    ],
+    out_dir: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Gets config.json and model.safetensors."),
+    ],
     depth: Annotated[
         Path | None,
         typer.Option(
@@ -189,7 +233,7 @@ def convert(
     ] = None,
 ) -> None:
     """Convert the checkpoint of FNeVR, FOMM, Face vid2vid or DaGAN to a folder for --model."""
-    with answering_for_errors({"CHECKPOINT": checkpoint, "OUT_DIR": out_dir, "--depth": depth}):
+    with answering_for_errors({"CHECKPOINT": checkpoint, "FOLDER": out_dir, "--depth": depth}):
         from fnevr.compat import convert as convert_checkpoint
 
         model = convert_checkpoint(checkpoint, out_dir, depth=depth)
@@ -199,12 +243,14 @@ def convert(
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A preset (see `fnevr models`) or a folder.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A preset (see `fnevr models`) or a folder.")
+    ],
     out_dir: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="The new model folder; must not exist.")
     ],
     precision: Annotated[
-        Literal["float32", "int8"],
+        GraphPrecision,
         typer.Option("--precision", help="int8 adds a decoder of eight-bit convolutions."),
     ] = "float32",
     calibration: Annotated[
@@ -227,10 +273,14 @@ def export(
             manifests = export_model(
                 resolve_model(model), out_dir, precision, calibration, progress
             )
-        for found in (manifest.psnr_db for manifest in manifests):
-            if found is not None:
-                seen = "" if found >= LEAST_PSNR_DB else f"; under {LEAST_PSNR_DB:g} dB it is seen"
-                typer.echo(f"int8 is {found:.1f} dB from float32 on held-out clips{seen}", err=True)
+        for psnr_db in (manifest.psnr_db for manifest in manifests):
+            if psnr_db is not None:
+                remark = (
+                    "" if psnr_db >= LEAST_PSNR_DB else f"; under {LEAST_PSNR_DB:g} dB it is seen"
+                )
+                typer.echo(
+                    f"int8 is {psnr_db:.1f} dB from float32 on held-out clips{remark}", err=True
+                )
         typer.echo(f"{out_dir}: use it with --model {out_dir}", err=True)
 
 

@@ -3,71 +3,75 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from fnevr.config.engines import (
+    GRAPH_PRECISIONS,
+    PRECISIONS,
+    TORCH_ENGINES,
+    DeviceName,
+    EngineChoice,
+    PrecisionChoice,
+)
 from fnevr.errors import FnevrError
+from fnevr.extras import TORCH
 
 OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 DEBUG_VARIABLE = "FNEVR_DEBUG"
 ISSUES = "please report it with the output of the same command run with FNEVR_DEBUG=1"
+NOTHING_WRITTEN = "Interrupted; nothing was written."
+TAKEN_UP = "Interrupted; what is finished is kept, and the same command goes on from there."
+WHOLE_FILES = "Interrupted; no file was left half written."
+
+# Arguments of the library whose options are not called after them, or switch the other way.
+IRREGULAR = {
+    "models": "--model",
+    "pairs_file": "--pairs",
+    "min_face_px": "--min-face",
+    "settings": "--set",
+    "yaw_deg": "--yaw",
+    "pitch_deg": "--pitch",
+    "roll_deg": "--roll",
+    "relative=False": "--absolute",
+}
+ARGUMENT = re.compile(r"`(\w+)=([^`]*)`")
+QUOTES = "'\""
 
 
-class Device(StrEnum):
-    """What a network can run on."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
-
-
-class EngineKind(StrEnum):
-    """What can run the networks."""
-
-    TORCH = "torch"
-    COMPILE = "compile"
-    ONNX = "onnx"
-    OPENVINO = "openvino"
-    TENSORRT = "tensorrt"
-
-
-class PrecisionKind(StrEnum):
-    """The numbers that networks can run with."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-    INT8 = "int8"
-
+OTHER_PRECISIONS = [precision for precision in PRECISIONS if precision not in GRAPH_PRECISIONS]
 
 Model = Annotated[
     str, typer.Option("--model", help="A preset (see `fnevr models`) or a folder with weights.")
 ]
 DeviceOption = Annotated[
-    Device | None,
+    DeviceName | None,
     typer.Option(
         "--device", help="Default: cuda if there is some, otherwise cpu.", show_default=False
     ),
 ]
 Engine = Annotated[
-    Literal["auto", "torch", "compile", "onnx", "openvino", "tensorrt"],
+    EngineChoice,
     typer.Option(
         "--engine",
-        help="What runs the networks; auto takes the quickest that is here. All but torch and "
-        "compile need a model with graphs: lite, or what `fnevr export` made.",
+        help="What runs the networks; auto takes the quickest that is here. All but "
+        f"{' and '.join(TORCH_ENGINES)} need a model with graphs: lite, or what `fnevr export` "
+        "made.",
     ),
 ]
 PrecisionOption = Annotated[
-    Literal["float32", "bfloat16", "float16", "int8"],
+    PrecisionChoice,
     typer.Option(
         "--precision",
-        help="float32; bfloat16, float16 (torch, compile); int8 (onnx, openvino).",
+        help=f"{' and '.join(OTHER_PRECISIONS)} are of the engines {' and '.join(TORCH_ENGINES)}, "
+        "int8 is of those that run graphs. auto takes int8 where its pictures are measured to be "
+        "close to those of float32.",
     ),
 ]
 Json = Annotated[
@@ -75,28 +79,50 @@ Json = Annotated[
 ]
 
 
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """Return what reads one name of a repeatable option, where Typer takes no `Literal`."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise typer.BadParameter(f"'{text}' is not one of {', '.join(names)}.")
+        return text
+
+    return read
+
+
 @contextmanager
-def answering_for_errors(flags: Mapping[str, object]) -> Iterator[None]:
+def answering_for_errors(
+    flags: Mapping[str, object], interrupted: str = NOTHING_WRITTEN
+) -> Iterator[None]:
     """Turn what goes wrong into a message on stderr and an exit code.
 
     Args:
         flags: the options that name files; a message about such a file quotes its option.
+        interrupted: what to say of an interrupt, which is true of this command.
     """
     try:
         yield
     except FnevrError as error:
-        fail(BAD_INPUT, f"Error: {error}{_flag_behind(str(error), flags)}")
+        message = in_options(str(error))
+        fail(BAD_INPUT, f"Error: {message}{_flag_behind(message, error.argument, flags)}")
     except KeyboardInterrupt:
-        fail(INTERRUPTED, "Interrupted; nothing was written.")
+        fail(INTERRUPTED, interrupted)
     except typer.Exit:
         raise
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            fail(OUR_FAULT, _internal(error))
+        fail(BAD_INPUT, f"Error: this command needs PyTorch, which is not installed: {TORCH}")
     except MemoryError:
-        fail(OUR_FAULT, "Error: there is not enough memory; use a smaller picture.")
+        fail(OUR_FAULT, "Error: there is not enough memory: take smaller pictures, or fewer.")
     except Exception as error:  # noqa: BLE001 - the outermost caller: what is left is our fault
-        if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        fail(OUR_FAULT, f"Internal error, which is our fault: {what}\n{ISSUES}.")
+        fail(OUR_FAULT, _internal(error))
+
+
+def _internal(error: Exception) -> str:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error)
+    return f"Internal error, which is our fault: {type(error).__name__}: {error}\n{ISSUES}."
 
 
 def fail(code: int, message: str) -> NoReturn:
@@ -105,12 +131,30 @@ def fail(code: int, message: str) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _flag_behind(message: str, flags: Mapping[str, object]) -> str:
-    """Name the option that a message about a file is about, unless it does so itself."""
-    if "--" in message:
-        return ""
-    named = [flag for flag, value in flags.items() if value and f"{value}" in message]
-    return f" ({named[0]})" if named else ""
+def option_of(argument: str, value: str | None = None) -> str:
+    """Return the option of the command line for an argument of the library, as in `crop=False`."""
+    if f"{argument}={value}" in IRREGULAR:
+        return IRREGULAR[f"{argument}={value}"]
+    flag = IRREGULAR.get(argument, f"--{argument.replace('_', '-')}")
+    if value == "False":
+        return flag.replace("--", "--no-", 1)
+    return flag if value in (None, "True") else f"{flag} {str(value).strip(QUOTES)}"
+
+
+def in_options(message: str) -> str:
+    """Write the arguments that a message names as Python does, `crop=False`, as options."""
+    return ARGUMENT.sub(lambda match: option_of(match[1], match[2]), message)
+
+
+def _flag_behind(message: str, argument: str | None, flags: Mapping[str, object]) -> str:
+    """Name the option that a message is about, unless it does so itself."""
+    about = [] if argument is None else [option_of(argument)]
+    about += [flag for flag, value in flags.items() if value and _is_named(str(value), message)]
+    return "" if not about or about[0] in message else f" ({about[0]})"
+
+
+def _is_named(value: str, message: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", message) is not None
 
 
 def check_json(json_file: str | None, output: Path) -> None:

@@ -117,13 +117,6 @@ class Layout:
         """The parts of the checkpoint that hold the model."""
         return tuple(dict.fromkeys(part for part, _, _ in self.rows))
 
-    def to_ours(self, part: str, name: str) -> str | None:
-        """Return our name of their tensor, or None if the table has none."""
-        for row_part, theirs, ours in self.rows:
-            if row_part == part and name.startswith(theirs):
-                return ours + name.removeprefix(theirs)
-        return None
-
     def to_theirs(self, name: str) -> tuple[str, str] | None:
         """Return part and name of our tensor in their checkpoint, or None."""
         for part, theirs, ours in self.rows:

@@ -11,6 +11,7 @@ from fnevr.errors import CheckpointError
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
+EDITOR_NAME = "pose_editor.safetensors"  # of models that can turn heads
 
 
 def read_config(folder: Path, architecture: str | None = None) -> AnyConfig:

@@ -199,6 +199,11 @@ class FaceVid2VidConfig(PortraitConfig):
             2 ** (self.encoder.num_downs + self.motion_hourglass.num_levels),
         )
 
+    @property
+    def uses_source_keypoints(self) -> bool:
+        """The driver turns the source's own canonical keypoints."""
+        return True
+
     @model_validator(mode="after")
     def _stages_fit_each_other(self) -> FaceVid2VidConfig:
         if len(self.head_pose_widths) != len(self.head_pose_blocks):

@@ -29,7 +29,7 @@ ASSETS = Path(str(files("fnevr"))) / "assets"
 MODELS_VARIABLE = "FNEVR_MODELS"
 CONVERT = (
     "no weights ship for it: convert the authors' checkpoint with `fnevr convert CHECKPOINT "
-    "FOLDER` and use `--model FOLDER`; converted to '{folder}' it goes by its name"
+    "FOLDER` and use that folder; converted to '{folder}' it goes by its name"
 )
 
 
@@ -38,7 +38,7 @@ class Preset:
     """One model.
 
     Attributes:
-        name: what `--model` takes.
+        name: what stands for the model wherever one is asked for.
         summary: one line for people.
         config: makes its configuration; a folder of weights brings its own, which wins.
         sha256: of the weights file in the package; None where the package has no weights.

@@ -133,6 +133,11 @@ class PortraitConfig(FrozenConfig):
         """How many of the keypoints, the first ones, tell the size and pose of the face."""
         return self.num_keypoints
 
+    @property
+    def uses_source_keypoints(self) -> bool:
+        """Whether the keypoints of a driving image depend on the source."""
+        return False
+
     @model_validator(mode="after")
     def _image_size_fits(self) -> PortraitConfig:
         if self.image_size % self.size_multiple:

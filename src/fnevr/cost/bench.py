@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from fnevr.config.engines import ENGINES, PRECISIONS, EngineName, Precision
 from fnevr.config.presets import resolve_model
 from fnevr.cost.ceilings import GIGA, measure_ceilings, synchronize
 from fnevr.cost.complexity import config_of
@@ -31,7 +32,7 @@ from fnevr.errors import CheckpointError, FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import ARCHITECTURES, load_model
 from fnevr.models.portrait import PortraitModel
-from fnevr.runtime.engine import ENGINES, PRECISIONS, Engine, EngineName, Precision
+from fnevr.progress import Progress
 from fnevr.runtime.export import write_graphs
 from fnevr.runtime.folding import fold
 from fnevr.runtime.graphs import has_graphs
@@ -39,7 +40,6 @@ from fnevr.runtime.load import load_engine
 from fnevr.runtime.quantize import Calibration
 from fnevr.versions import versions
 
-Progress = Callable[[str, int, int | None], None]
 PLAIN = "plain loop"
 WARM_UPS = 2
 GRAPH_ENGINES: tuple[EngineName, ...] = ("onnx", "openvino", "tensorrt")
@@ -118,7 +118,7 @@ class Bench:
 class _Variant:
     row: Row
     keypoints: Callable[[], Keypoints]
-    draw: Callable[[Keypoints], Tensor]
+    draw: Callable[[Keypoints], np.ndarray | Tensor]
     times: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -198,17 +198,17 @@ def machine_name(device: str) -> str:
     return f"{names[0]}, {len(names)} cores" if names else platform.processor()
 
 
-def bench_table(found: Bench) -> str:
+def bench_table(result: Bench) -> str:
     """Return tables in Markdown."""
     lines = [
-        f"{found.model} on {found.machine} ({found.device}, {found.threads} threads)"
-        + ("" if found.has_weights else "; weights drawn at random"),
+        f"{result.model} on {result.machine} ({result.device}, {result.threads} threads)"
+        + ("" if result.has_weights else "; weights drawn at random"),
         "",
         "| engine | precision | batch | load, s | keypoints, ms | draw, ms | frames/s | speed-up | "
         "GMAC/s | of the ceiling | PSNR from plain, dB | largest difference, levels |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in found.rows:
+    for row in result.rows:
         psnr = "" if row.psnr_db is None else f"{row.psnr_db:.1f}"
         share = "" if row.share is None else f"{100 * row.share:.0f} %"
         lines.append(
@@ -217,12 +217,12 @@ def bench_table(found: Bench) -> str:
             f"{row.gmacs_per_s:.0f} | {share} | {psnr} | {row.max_levels:.3f} |"
         )
     lines += ["", "| ceiling, measured | |", "|---|---|"]
-    for name, rate in found.ceilings.items():
+    for name, rate in result.ceilings.items():
         unit = "" if "GB/s" in name else ", GMAC/s"
         lines.append(f"| {name}{unit} | {rate:.0f} |")
-    lines.append(f"| a frame, plain / folded, GMAC | {found.plain_gmacs:.2f} / ")
-    lines[-1] += f"{found.folded_gmacs:.2f} |"
-    lines += ["", *(f"not here: {name}: {why}" for name, why in found.missing.items())]
+    lines.append(f"| a frame, plain / folded, GMAC | {result.plain_gmacs:.2f} / ")
+    lines[-1] += f"{result.folded_gmacs:.2f} |"
+    lines += ["", *(f"not here: {name}: {why}" for name, why in result.missing.items())]
     return "\n".join(lines).rstrip()
 
 
@@ -242,18 +242,18 @@ def _folder(
             not wants_int8 or has_graphs(folder, "int8")
         )
         model = load_model(folder)
-        if not graph_engines or is_complete or model.uses_source_keypoints:
+        if not graph_engines or is_complete or model.config.uses_source_keypoints:
             yield folder, has_weights
             return
     with tempfile.TemporaryDirectory(prefix="fnevr-bench-") as temporary:
-        made = Path(temporary) / "model"
-        model.save_pretrained(made)
-        if graph_engines and not model.uses_source_keypoints:
+        copy = Path(temporary) / "model"
+        model.save_pretrained(copy)
+        if graph_engines and not model.config.uses_source_keypoints:
             noise = [_noise(model.config.image_size)]
             clips = Calibration(noise, noise) if wants_int8 else None
             with torch.inference_mode(mode=False):
-                write_graphs(model, made, clips, progress)
-        yield made, has_weights
+                write_graphs(model, copy, clips, progress)
+        yield copy, has_weights
 
 
 def _noise(side: int) -> Clip:
@@ -262,18 +262,21 @@ def _noise(side: int) -> Clip:
     return Clip("noise", "nobody", 0.0, frames, np.zeros((8, 478, 2), np.float32))
 
 
-def _pictures(side: int, batch: int, device: str) -> tuple[Tensor, Tensor]:
+def _pictures(side: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a smooth source and driving images, in [0, 1]."""
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(batch + 1, 3, side // 8, side // 8, generator=generator)
     smooth = torch.nn.functional.interpolate(
         pictures, size=(side, side), mode="bicubic", align_corners=False
     ).clamp(0, 1)
-    return smooth[:1].to(device), smooth[1:].to(device)
+    return smooth[:1].numpy(), smooth[1:].numpy()
 
 
 def _plain_variant(model: PortraitModel, device: str, batch: int) -> _Variant:
     """Return the loop of the authors' code, which encodes the source anew for each frame."""
-    source_01, driving_01 = _pictures(model.config.image_size, batch, device)
+    source_01, driving_01 = (
+        torch.from_numpy(images).to(device) for images in _pictures(model.config.image_size, batch)
+    )
     source = model.keypoints(source_01)
 
     def draw(driving: Keypoints) -> Tensor:
@@ -289,34 +292,33 @@ def _variant(
     folder: Path, engine: EngineName, precision: Precision, device: str, batch: int
 ) -> _Variant:
     start = time.perf_counter()
-    loaded: Engine
-    loaded, _, tensors_on = load_engine(folder, device, engine, precision)
-    source_01, driving_01 = _pictures(loaded.config.image_size, batch, tensors_on)
-    source, features = loaded.read_source(source_01)
+    runner = load_engine(folder, device, engine, precision)
+    source_01, driving_01 = _pictures(runner.config.image_size, batch)
+    source = runner.read_source(source_01)
     variant = _Variant(
         Row(engine, precision, batch),
-        lambda: loaded.driving_keypoints(driving_01, source),
-        lambda driving: loaded.draw(source_01, source, driving, features),
+        lambda: runner.driving_keypoints(driving_01, source),
+        lambda driving: runner.draw(source, driving),
     )
     variant.draw(variant.keypoints())
-    synchronize(device)
     variant.row.load_s = time.perf_counter() - start
     return variant
 
 
 def _compare(variants: list[_Variant]) -> None:
     """Set each variant's picture against the plain loop's of the same batch."""
-    expected: dict[int, Tensor] = {}
+    references: dict[int, np.ndarray] = {}
     for variant in variants:
         for _ in range(WARM_UPS):
-            image_01 = variant.draw(variant.keypoints()).float().cpu()
+            picture = variant.draw(variant.keypoints())
+        image_01 = picture.float().cpu().numpy() if isinstance(picture, Tensor) else picture
         row = variant.row
         if row.engine == PLAIN:
-            expected[row.batch] = image_01
+            references[row.batch] = image_01
             continue
-        difference = image_01 - expected[row.batch]
-        row.max_levels = 255 * difference.abs().max().item()
-        mean_square = difference.square().mean().item()
+        difference = image_01 - references[row.batch]
+        row.max_levels = 255 * float(np.abs(difference).max())
+        mean_square = float(np.square(difference).mean())
         row.psnr_db = None if mean_square == 0 else -10 * float(np.log10(mean_square))
 
 
@@ -353,12 +355,12 @@ def _finish(
 
 def _gmacs(model: PortraitModel) -> tuple[float, float]:
     """Count a frame of the plain loop, and one of the folded model."""
-    source_01, driving_01 = _pictures(model.config.image_size, 1, "cpu")
-    source, features = model.read_source(source_01)
+    source_01, driving_01 = map(torch.from_numpy, _pictures(model.config.image_size, 1))
+    source = model.read_source(source_01)
     with FlopCounterMode(display=False) as plain:
-        model.generate(source_01, source, model.driving_keypoints(driving_01, source))
-    folded = fold(model)
+        driving = model.driving_keypoints(driving_01, source.keypoints)
+        model.generate(source_01, source.keypoints, driving)
+    folded_model = fold(model)
     with FlopCounterMode(display=False) as cheap:
-        driving = folded.driving_keypoints(driving_01, source)
-        folded.draw(source_01, source, driving, features)
+        folded_model.draw(source, folded_model.driving_keypoints(driving_01, source.keypoints))
     return plain.get_total_flops() / 2 / GIGA, cheap.get_total_flops() / 2 / GIGA

@@ -143,10 +143,9 @@ def complexity_table(rows: list[Complexity]) -> str:
 def _gmacs(model: PortraitModel, image: torch.Tensor) -> tuple[float, float]:
     """Count what a source and what a driving frame need."""
     with FlopCounterMode(display=False) as for_source:
-        keypoints, features = model.read_source(image)
+        encoded = model.read_source(image)
     with FlopCounterMode(display=False) as for_frame:
-        driving = model.driving_keypoints(image, keypoints)
-        model.draw(image, keypoints, driving, source_features=features)
+        model.draw(encoded, model.driving_keypoints(image, encoded.keypoints))
     source, frame = (counter.get_total_flops() / 2 / GIGA for counter in (for_source, for_frame))
     return source, frame
 
@@ -155,9 +154,9 @@ def _gmacs(model: PortraitModel, image: torch.Tensor) -> tuple[float, float]:
 def _plain_gmacs(model: PortraitModel, image: torch.Tensor) -> float:
     """Count one pair through every layer as the network defines it."""
     with FlopCounterMode(display=False) as counter:
-        keypoints, features = model.read_source(image)
-        driving = model.driving_keypoints(image, keypoints)
-        model.generate(image, keypoints, driving, source_features=features)
+        encoded = model.read_source(image)
+        driving = model.driving_keypoints(image, encoded.keypoints)
+        model.render(encoded, driving, details=True)
     return counter.get_total_flops() / 2 / GIGA
 
 
@@ -166,12 +165,11 @@ def _frames_per_second(config: AnyConfig, repeats: int, device: torch.device | s
     plain: PortraitModel = ARCHITECTURES[config.architecture](config).eval().to(device)
     model = fold(plain)
     image = torch.rand(1, 3, config.image_size, config.image_size, device=device)
-    keypoints, features = model.read_source(image)
+    encoded = model.read_source(image)
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        driving = model.driving_keypoints(image, keypoints)
-        model.draw(image, keypoints, driving, source_features=features)
+        model.draw(encoded, model.driving_keypoints(image, encoded.keypoints))
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)

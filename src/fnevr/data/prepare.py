@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -33,11 +33,10 @@ from fnevr.errors import FnevrError, MediaError
 from fnevr.media.files import atomic_path
 from fnevr.media.reader import VideoReader
 from fnevr.media.video import open_video
+from fnevr.progress import Progress
 
 VIDEOS, SETTINGS = "videos", "settings.json"
 NO_FACE = "no face found"
-
-Progress = Callable[[str, int, int | None], None]
 
 
 class VideoRecord(FrozenConfig):
@@ -89,32 +88,32 @@ def prepare(
     """
     settings = settings or PrepareSettings()
     if workers < 1:
-        raise FnevrError(f"--workers must be 1 or more, got {workers}")
+        raise FnevrError(f"workers must be 1 or more, got {workers}", argument="workers")
     jobs, missing, unreadable = _plan(videos, settings, voxceleb, cropped)
     _open_folder(out, settings)
-    done = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
+    records = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
     report = PrepareReport(
         output=out,
         videos=len(jobs),
-        done_before=len(done),
+        done_before=len(records),
         missing=missing,
         unreadable=unreadable,
     )
-    progress("videos", len(done), len(jobs))
+    progress("videos", len(records), len(jobs))
     try:
-        todo = [job for job in jobs if job.name not in done]
+        todo = [job for job in jobs if job.name not in records]
         results = _run(todo, out, settings, workers)
-        for number, (job, result) in enumerate(results, start=len(done) + 1):
+        for number, (job, result) in enumerate(results, start=len(records) + 1):
             if isinstance(result, VideoRecord):
-                done[job.name] = result
+                records[job.name] = result
             else:
                 report.unreadable[job.source] = result
             progress("videos", number, len(jobs))
     finally:
-        rows = [row for job in jobs if job.name in done for row in done[job.name].rows]
+        rows = [row for job in jobs if job.name in records for row in records[job.name].rows]
         rows = assign_splits(rows, settings.val_share)
         write_manifest(out, rows)
-    return _count(report, rows, done.values())
+    return _count(report, rows, records.values())
 
 
 def _plan(
@@ -122,7 +121,9 @@ def _plan(
 ) -> tuple[list[Job], list[str], dict[str, str]]:
     """List the jobs, the videos that lists name in vain, and the lists that cannot be read."""
     if cropped and voxceleb is not None:
-        raise FnevrError("--cropped and --voxceleb exclude each other: leave one of them out")
+        raise FnevrError(
+            "`cropped=True` and `voxceleb=LISTS` exclude each other: leave one of them out"
+        )
     missing: list[str] = []
     malformed: dict[str, str] = {}
     if voxceleb is not None:
@@ -157,21 +158,21 @@ def prepare_video(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord
 
 
 def _cut_video(video: VideoReader, job: Job, out: Path, settings: PrepareSettings) -> VideoRecord:
-    rejected: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     cuts = []
     for span, track in zip(job.spans, track_spans(video, job.spans), strict=True):
         if not track.is_found.any():
-            rejected[NO_FACE] += 1
+            reasons[NO_FACE] += 1
             continue
-        segments, reasons = plan_clips(track, settings)
-        rejected += reasons
+        segments, more_reasons = plan_clips(track, settings)
+        reasons += more_reasons
         cuts += plan_cuts(span, track, segments, job.source, settings.licence)
-    rows, reasons = write_cuts(video, cuts, out, settings)
+    rows, more_reasons = write_cuts(video, cuts, out, settings)
     return VideoRecord(
         source=job.source,
         num_bytes=_size(job),
         rows=sorted(rows, key=lambda row: row.name),
-        rejected=dict(rejected + reasons),
+        rejected=dict(reasons + more_reasons),
         damage=video.damage,
     )
 
@@ -195,7 +196,8 @@ def _run(
     except BrokenProcessPool as error:
         raise FnevrError(
             "a worker process was killed, perhaps for want of memory\n"
-            "run the same command again, with fewer --workers; finished videos are kept"
+            "do the same again, with fewer workers; finished videos are kept",
+            argument="workers",
         ) from error
     except BaseException:
         # What they are at is not finished, and nobody waits for it.
@@ -242,14 +244,14 @@ def _open_folder(out: Path, settings: PrepareSettings) -> None:
             before = PrepareSettings.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise MediaError(f"'{path}' is damaged\ndelete it, or take another folder") from error
-        changed = [
+        differences = [
             f"{name} was {getattr(before, name)!r} and is {getattr(settings, name)!r}"
             for name in PrepareSettings.model_fields
             if getattr(before, name) != getattr(settings, name)
         ]
-        if changed:
+        if differences:
             raise FnevrError(
-                f"'{out}' was prepared with other settings: {'; '.join(changed)}\n"
+                f"'{out}' was prepared with other settings: {'; '.join(differences)}\n"
                 "use the same ones, or another folder"
             )
         return
@@ -272,12 +274,12 @@ def _count(
     report: PrepareReport, rows: Sequence[ClipRow], records: Iterable[VideoRecord]
 ) -> PrepareReport:
     """Add up what is in the folder now."""
-    rejected: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for record in records:
-        rejected.update(record.rejected)
+        reasons.update(record.rejected)
         if record.damage is not None:
             report.damaged[record.source] = record.damage
-    report.rejected = dict(rejected.most_common())
+    report.rejected = dict(reasons.most_common())
     report.clips = dict(Counter(str(row.split) for row in rows))
     report.seconds = sum(row.seconds for row in rows)
     report.identities = len({row.identity for row in rows})

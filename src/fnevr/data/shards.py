@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import itertools
 import tarfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch.utils.data
@@ -19,11 +20,12 @@ from torch import Tensor
 
 from fnevr.data.clips import Clip, make_clip
 from fnevr.data.loader import use_one_thread
-from fnevr.data.manifest import ClipRow, Split, clip_path, read_manifest
+from fnevr.data.manifest import ClipRow, clip_path, read_manifest
 from fnevr.data.pairs import Pairs, RawPairs, draw_pair
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
+from fnevr.progress import Progress
 
 SHARD_BYTES = 256 * 2**20
 
@@ -33,7 +35,7 @@ def write_shards(
     out: Path,
     *,
     shard_bytes: int = SHARD_BYTES,
-    progress: Callable[[str, int, int | None], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> list[Path]:
     """Pack the clips of a prepared folder, mixed, into ``SPLIT-00000.tar`` and so on.
 
@@ -58,8 +60,8 @@ def write_shards(
     shards: list[Path] = []
     num_done = 0
     for split in ("train", "val"):
-        mixed = [rows[index] for index in order if rows[index].split == split]
-        for number, part in enumerate(_parts(folder, mixed, shard_bytes)):
+        split_rows = [rows[index] for index in order if rows[index].split == split]
+        for number, part in enumerate(_parts(folder, split_rows, shard_bytes)):
             shards.append(out / f"{split}-{number:05d}.tar")
             with atomic_path(shards[-1]) as temporary, tarfile.open(temporary, "w") as tar:
                 for row in part:
@@ -68,21 +70,6 @@ def write_shards(
             num_done += len(part)
             progress("clips", num_done, len(rows))
     return shards
-
-
-def find_shards(folder: Path, split: Split) -> list[str]:
-    """List the shards of one split.
-
-    Raises:
-        MediaError: if there are none.
-    """
-    found = sorted(str(path) for path in folder.glob(f"{split}-*.tar"))
-    if not found:
-        raise MediaError(
-            f"'{folder}' has no shards of the split {split!r}\n"
-            "write some: `fnevr prepare VIDEOS OUT --shards FOLDER`"
-        )
-    return found
 
 
 class ShardPairs:
@@ -137,11 +124,11 @@ class ShardPairs:
         urls = self.urls[worker::num_workers] or self.urls
         clips = _endless(urls, rng)
         pool = [next(clips) for _ in range(self.pool)]
-        tracked = [clip.tracked for clip in pool]
+        face_frames = [clip.tracked for clip in pool]
 
         def draw() -> tuple[Tensor, Tensor]:
             place = int(rng.integers(len(pool)))
-            return draw_pair(pool[place], tracked[place], self.patches, rng)
+            return draw_pair(pool[place], face_frames[place], self.patches, rng)
 
         for number in itertools.count(1):
             yield RawPairs.gather((draw() for _ in range(self.batch_size)), self.batch_size)
@@ -149,7 +136,7 @@ class ShardPairs:
             num_due -= (number - 1) * self.batch_size // self.repeats
             for place in rng.integers(len(pool), size=num_due):
                 pool[place] = next(clips)
-                tracked[place] = pool[place].tracked
+                face_frames[place] = pool[place].tracked
 
 
 def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
@@ -174,7 +161,7 @@ def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
         yield make_clip(row, sample["tar"])
 
 
-class _Stream(torch.utils.data.IterableDataset):
+class _Stream(torch.utils.data.IterableDataset[Any]):
     """The batches of the worker that it runs in."""
 
     def __init__(self, pairs: ShardPairs) -> None:
@@ -188,12 +175,12 @@ class _Stream(torch.utils.data.IterableDataset):
 def _endless(urls: list[str], rng: np.random.Generator) -> Iterator[Clip]:
     """Read the shards again and again, each time in another order; clips without pairs are left."""
     while True:
-        found = False
+        has_pairs = False
         for clip in read_shard_clips([urls[index] for index in rng.permutation(len(urls))]):
             if len(clip.tracked) >= 2:
-                found = True
+                has_pairs = True
                 yield clip
-        if not found:
+        if not has_pairs:
             raise FnevrError("the shards hold no clip with a face in two frames or more")
 
 

@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 
 from fnevr.evaluate.metrics.openness import correlation
+from fnevr.evaluate.metrics.psnr import MAX_PSNR_DB
 from fnevr.evaluate.scorer import ClipScores
 
-Better = Literal["higher", "lower"]
+Better = Literal["higher", "lower", "nearer to 1"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,13 @@ COLUMNS = (
     Column(
         "l1", "L1", "lower", 4, "Mean absolute error over pixels and channels, values in [0, 1]."
     ),
-    Column("psnr", "PSNR, dB", "higher", 2, "10 log10(1 / MSE) of each frame, values in [0, 1]."),
+    Column(
+        "psnr",
+        "PSNR, dB",
+        "higher",
+        2,
+        f"10 log10(1 / MSE) of each frame, values in [0, 1]; {MAX_PSNR_DB:g} at most.",
+    ),
     Column(
         "ssim",
         "SSIM",
@@ -119,6 +126,24 @@ COLUMNS = (
         "Angle between the turn of the head from source to output and the turn wanted: the "
         f"driver's from its reference frame, or the edit's. By {MESH}.",
     ),
+    *(
+        Column(
+            f"{axis}_response",
+            f"{axis} response",
+            "nearer to 1",
+            3,
+            f"Change of the head's {axis} in the output over the one that was asked for; mean over "
+            f"the turns about that axis. By {MESH}.",
+        )
+        for axis in ("yaw", "pitch", "roll")
+    ),
+    Column(
+        "other_axes",
+        "other axes, deg",
+        "lower",
+        2,
+        "By how much the head turned about each of the two axes that were not asked for.",
+    ),
     Column(
         "mouth",
         "mouth",
@@ -166,8 +191,8 @@ def clip_value(scores: ClipScores, column: Column) -> float:
     values = np.array(scores.values.get(column.name, []), dtype=float)
     if column.name in ("mouth", "eyes"):
         return correlation(values, np.array(scores.values[f"driver_{column.name}"]))
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    numbers = values[~np.isnan(values)]
+    return float(numbers.mean()) if len(numbers) else float("nan")
 
 
 def columns_of(scores: ClipScores) -> list[Column]:

@@ -22,13 +22,12 @@ from fnevr.evaluate.scorer import (
     identity_columns,
     identity_scores,
     to_frames,
-    to_tensor,
 )
 from fnevr.face3d.fitting import fit_landmarks
 from fnevr.face3d.head_model import HeadModel
-from fnevr.geometry.rotations import head_rotations
-from fnevr.models.portrait import PortraitModel
-from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.geometry.rotations import head_angles_deg, head_rotations
+from fnevr.media.arrays import to_images_01
+from fnevr.runtime.engine import Engine
 
 # Yaw, pitch and roll of each turn, in degrees: one axis at a time.
 TURNS_DEG = np.array(
@@ -40,6 +39,9 @@ TURNS_DEG = np.array(
     dtype=np.float32,
 )
 
+# Columns, by axis: the change that is measured over the one that was asked for.
+RESPONSES = ("yaw_response", "pitch_response", "roll_response")
+
 # Heads have y up and z towards the viewer, landmarks y down and z away.
 FLIP = np.diag([1.0, -1.0, -1.0])
 
@@ -47,28 +49,21 @@ FLIP = np.diag([1.0, -1.0, -1.0])
 Turner = Callable[[Float[np.ndarray, "B 3"]], Tensor]
 
 
-def model_turner(
-    model: PortraitModel,
-    editor: LightweightPoseEditor | None,
-    name: str,
-    source: UInt8[np.ndarray, "H W 3"],
-) -> Turner:
+def model_turner(engine: Engine, name: str, source: UInt8[np.ndarray, "H W 3"]) -> Turner:
     """Turn the head of a picture by a model's pose editor.
 
     Raises:
         CheckpointError: if the model has none.
     """
+    editor = engine.turn
     if editor is None:
         raise CheckpointError(f"the model '{name}' has no pose editor: it cannot be evaluated so")
-    source_01 = to_tensor(source[None])
-    with torch.inference_mode():
-        keypoints, features = model.read_source(source_01)
+    encoded = engine.read_source(to_images_01(source[None]))
+    keypoints = encoded.keypoints.numpy()
 
-    @torch.inference_mode()
     def turn(angles_deg: Float[np.ndarray, "B 3"]) -> Tensor:
-        angles = torch.from_numpy(angles_deg)
-        moved = editor.turned(keypoints.expand(len(angles)), angles)
-        return model.generate(source_01, keypoints, moved, source_features=features).image
+        driving = editor(keypoints.expand(len(angles_deg)), angles_deg)
+        return torch.from_numpy(engine.draw(encoded, driving))
 
     return turn
 
@@ -94,7 +89,7 @@ class TurnScorer:
         return ClipScores({name: [row[name] for row in rows] for name in rows[0]}, {})
 
     def _compare(self, face: MeasuredFace, angles_deg: np.ndarray) -> dict[str, float]:
-        columns = [*identity_columns(self.meter.networks), "pose_error"]
+        columns = [*identity_columns(self.meter.networks), "pose_error", *RESPONSES, "other_axes"]
         scores = dict.fromkeys(columns, float("nan"))
         if self.start.landmarks is None:
             return scores | {"lost": 0.0}
@@ -104,7 +99,19 @@ class TurnScorer:
         # An edit adds its angles to the head's own.
         after = head_rotations(self.own_deg + torch.from_numpy(angles_deg))
         turn = (after @ head_rotations(self.own_deg).T).double().numpy()
-        asked = FLIP @ turn @ FLIP
-        found = head_turn(self.start.landmarks, face.landmarks)
-        scores["pose_error"] = pose_error_deg(found, asked)
-        return scores | {"lost": 0.0}
+        target_turn = FLIP @ turn @ FLIP
+        output_turn = head_turn(self.start.landmarks, face.landmarks)
+        scores["pose_error"] = pose_error_deg(output_turn, target_turn)
+        return scores | self._by_axis(output_turn, angles_deg) | {"lost": 0.0}
+
+    def _by_axis(
+        self, output_turn: Float[np.ndarray, "3 3"], angles_deg: Float[np.ndarray, " 3"]
+    ) -> dict[str, float]:
+        """Compare angle by angle: the one that was asked for, and the others, which were not."""
+        after = torch.from_numpy(FLIP @ output_turn @ FLIP).float() @ head_rotations(self.own_deg)
+        change = (head_angles_deg(after) - self.own_deg).numpy()
+        axis = int(np.argmax(np.abs(angles_deg)))
+        return {
+            RESPONSES[axis]: float(change[axis] / angles_deg[axis]),
+            "other_axes": float(np.abs(np.delete(change, axis)).mean()),
+        }

@@ -1,11 +1,11 @@
 """What is generated from what: the protocols of the field.
 
 same-identity: frame 0 of a clip is the source, its later frames are driven by absolute motion and
-are what should come out. Frame 0 itself is not scored: repeating it would score infinity.
+are what should come out. Frame 0 itself is not scored: it is the source.
 
 cross-identity: frame 0 of one person's clip is driven by another's clip, by relative motion from
-the driver's frame 0 (FOMM, Eq. 8), as the papers do. There is no truth to compare with: identity is
-compared with the source, features with the real frames of the source's clip.
+the driver's frame 0 (FOMM, section 3.4), as the papers do. There is no truth to compare with:
+identity is compared with the source, features with the real frames of the source's clip.
 
 pose-editing: frame 0 is turned by known angles (`fnevr.evaluate.pose_editing`).
 
@@ -29,7 +29,8 @@ from fnevr.evaluate.clips import EvaluationClip
 from fnevr.evaluate.scorer import Predictor, to_tensor
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
-from fnevr.models.portrait import PortraitModel
+from fnevr.media.arrays import to_images_01
+from fnevr.runtime.engine import Engine
 
 Protocol = Literal["same-identity", "cross-identity", "pose-editing"]
 Picture = UInt8[np.ndarray, "H W 3"]
@@ -65,7 +66,7 @@ def make_pairs(
     """
     if protocol != "cross-identity":
         if pairs_file is not None:
-            raise FnevrError("--pairs is for --protocol cross-identity")
+            raise FnevrError("pairs are for `protocol='cross-identity'`", argument="pairs_file")
         return [Pair(clip.name, clip.name) for clip in clips]
     if pairs_file is not None:
         return _read_pairs(pairs_file, {clip.name for clip in clips})
@@ -89,12 +90,12 @@ def still_predictor(source: Picture) -> Predictor:
 
 
 def model_predictor(
-    model: PortraitModel, source: Picture, reference: Picture, protocol: Protocol
+    engine: Engine, source: Picture, reference: Picture, protocol: Protocol
 ) -> Predictor:
     """Animate the source.
 
     Args:
-        model: what is evaluated.
+        engine: runs what is evaluated.
         source: the picture.
         reference: the driver's frame that corresponds to it.
         protocol: absolute motion for same-identity, relative motion for cross-identity.
@@ -102,31 +103,29 @@ def model_predictor(
     Raises:
         FaceError: if relative motion finds no face to measure.
     """
-    with torch.inference_mode():
-        source_01 = to_tensor(source[None])
-        keypoints, features = model.read_source(source_01)
-        start = model.driving_keypoints(to_tensor(reference[None]), keypoints)
-        scale = 1.0 if protocol == "same-identity" else _scale(model, keypoints, start)
+    encoded = engine.read_source(to_images_01(source[None]))
+    keypoints = encoded.keypoints.numpy()
+    start = engine.driving_keypoints(to_images_01(reference[None]), encoded)
+    num_face = engine.config.num_face_keypoints
+    scale = 1.0 if protocol == "same-identity" else _scale(keypoints, start, num_face)
 
-    @torch.inference_mode()
     def predict(driving: UInt8[np.ndarray, "B H W 3"]) -> torch.Tensor:
-        moved = model.driving_keypoints(to_tensor(driving), keypoints)
+        driving_keypoints = engine.driving_keypoints(to_images_01(driving), encoded)
         if protocol == "cross-identity":
-            moved = transfer_relative(keypoints, moved, start, scale)
-        return model.generate(source_01, keypoints, moved, source_features=features).image
+            driving_keypoints = transfer_relative(keypoints, driving_keypoints, start, scale)
+        return torch.from_numpy(engine.draw(encoded, driving_keypoints))
 
     return predict
 
 
-def _scale(model: PortraitModel, source: Keypoints, reference: Keypoints) -> float:
-    num_face = model.config.num_face_keypoints
+def _scale(source: Keypoints, reference: Keypoints, num_face: int | None) -> float:
     try:
         return movement_scale(face_positions(source, num_face), face_positions(reference, num_face))
     except FaceError:
         return 1.0  # an untrained detector may put all keypoints in one place
 
 
-def _read_pairs(path: Path, known: set[str]) -> list[Pair]:
+def _read_pairs(path: Path, names: set[str]) -> list[Pair]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -137,8 +136,8 @@ def _read_pairs(path: Path, known: set[str]) -> list[Pair]:
     pairs = []
     for row in rows:
         pair = Pair(Path(row["source"]).stem, Path(row["driver"]).stem)
-        missing = [name for name in (pair.source, pair.driver) if name not in known]
-        if missing:
-            raise FnevrError(f"'{path}' names {missing[0]!r}, which is no clip of the data")
+        unknown_clips = [clip for clip in (pair.source, pair.driver) if clip not in names]
+        if unknown_clips:
+            raise FnevrError(f"'{path}' names {unknown_clips[0]!r}, which is no clip of the data")
         pairs.append(pair)
     return pairs

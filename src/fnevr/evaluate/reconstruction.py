@@ -1,8 +1,8 @@
 """Same-identity reconstruction: frame 0 is the source, every later frame is driven and scored.
 
 Two predictions of each frame are scored side by side by PSNR: ``still`` repeats frame 0, ``model``
-is the model's picture. A clip's score is the mean over its frames 1, 2, ... (frame 0 would score
-infinity for ``still``); a table's score is the mean over its clips.
+is the model's picture. A clip's score is the mean over its frames 1, 2, ... (frame 0 is the
+source); a table's score is the mean over its clips. Identical pictures score `MAX_PSNR_DB`.
 """
 
 from __future__ import annotations
@@ -60,15 +60,13 @@ def score_clip(
         raise ValueError(f"{clip.name} has {len(clip.frames)} frames: too few for stride {stride}")
     device = next(model.parameters()).device
     source_01 = _pictures(clip, np.zeros(1, int), device)
-    source = model.keypoints(source_01)
-    features = model.encode(source_01)
+    source = model.read_source(source_01)
     scores = []
     indices = np.arange(stride, len(clip.frames), stride)
     for start in range(0, len(indices), batch_size):
         target_01 = _pictures(clip, indices[start : start + batch_size], device)
-        driving = model.driving_keypoints(target_01, source)
-        generated = model.generate(source_01, source, driving, source_features=features)
-        predictions = (source_01.expand_as(target_01), generated.image)
+        image_01 = model.draw(source, model.driving_keypoints(target_01, source.keypoints))
+        predictions = (source_01.expand_as(target_01), image_01)
         scores.append(torch.stack([psnr(image.clamp(0, 1), target_01) for image in predictions]))
     means = torch.cat(scores, dim=1).mean(dim=1).tolist()
     return ClipScore(clip.name, len(indices), *means)

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from fnevr.config.presets import asset
 from fnevr.errors import FnevrError
 from fnevr.evaluate.clips import find_clips
-from fnevr.evaluate.columns import BY_NAME, Column
+from fnevr.evaluate.columns import BY_NAME, Better, Column
 from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
 from fnevr.evaluate.published import PUBLISHED, PublishedTable, published_tables
 from fnevr.evaluate.runner import STILL, Evaluation
@@ -32,10 +33,15 @@ LEGENDS = (
     "In each sheet the first row is the source and the turns that were asked for, in degrees, then "
     "one row per model.",
 )
+MERIT: dict[Better, Callable[[float], float]] = {
+    "higher": lambda value: value,
+    "lower": lambda value: -value,
+    "nearer to 1": lambda value: -abs(value - 1),
+}
 PROTOCOLS = {
     "same-identity": "Same-identity reconstruction: frame 0 of each clip is the source, its later "
     "frames are driven by absolute motion and scored before any video encoding; mean over frames, "
-    "then over clips. Frame 0 itself is not scored: repeating it would score infinity.",
+    "then over clips. Frame 0 itself is not scored: it is the source.",
     "cross-identity": "Cross-identity reenactment: frame 0 of each source clip is driven by "
     "another person's clip, by relative motion from that clip's frame 0. There is no truth to "
     "compare with: identity is compared with the source picture, Fréchet features with the real "
@@ -140,7 +146,7 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
     ranking = BY_NAME["psnr" if evaluation.settings.protocol == "same-identity" else "pose_error"]
     names = [model.name for model in evaluation.models if model.name != STILL]
     by_clip = [column for column in summary.columns if not column.is_distance_of_sets]
-    made = versions()
+    packages = versions()
     return template.render(
         title=f"Evaluation: {', '.join(names)}",
         facts=[
@@ -178,7 +184,7 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
         ],
         every=evaluation.settings.every,
         missing=evaluation.missing,
-        versions=", ".join(f"{name} {version}" for name, version in made.items()),
+        versions=", ".join(f"{name} {version}" for name, version in packages.items()),
     )
 
 
@@ -203,7 +209,7 @@ def _row(summary: Summary, name: str) -> dict[str, object]:
     for column in summary.columns:
         cell = summary.cells[name][column.name]
         others = [row[column.name].mean for other, row in summary.cells.items() if other != STILL]
-        best = (max if column.better == "higher" else min)(others)
+        best = max(others, key=MERIT[column.better])
         is_best = name != STILL and len(others) > 1 and cell.mean == best
         cells.append(
             {
@@ -222,24 +228,24 @@ def _shown(evaluation: Evaluation, summary: Summary, ranking: Column) -> list[di
     worst_first = values if ranking.better == "higher" else -values
     order = np.argsort(np.where(np.isnan(worst_first), -np.inf, worst_first))
     middle = max((len(order) - NUM_MEDIAN) // 2, 0)
-    chosen = [("worst", index) for index in order[:NUM_WORST]]
+    choices = [("worst", index) for index in order[:NUM_WORST]]
     median = order[middle : middle + NUM_MEDIAN]
-    chosen += [("median", index) for index in median if index not in order[:NUM_WORST]]
+    choices += [("median", index) for index in median if index not in order[:NUM_WORST]]
     clips = {clip.name: clip for clip in find_clips(evaluation.data, evaluation.split)}
-    shown = []
-    for kind, index in chosen:
+    sections = []
+    for kind, index in choices:
         pair = evaluation.pairs[index]
         source = clips[pair.source].load(evaluation.side)
         is_same = pair.source == pair.driver
         driver = source if is_same else clips[pair.driver].load(evaluation.side)
-        shown.append(
+        sections.append(
             {
                 "title": f"{pair.name} ({kind}: {_number(float(values[index]), ranking)})",
                 "sheet": to_jpeg_base64(sheet(evaluation, source, driver)),
                 "plot": scores_over_time(evaluation, pair.name),
             }
         )
-    return shown
+    return sections
 
 
 def _interval(cell: Cell, column: Column) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.config.folder import WEIGHTS_NAME, read_config
 from fnevr.config.presets import resolve_model
 from fnevr.data.manifest import Split
@@ -30,14 +32,14 @@ from fnevr.evaluate.protocols import (
 from fnevr.evaluate.scorer import ClipScorer, ClipScores, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
 from fnevr.media.files import atomic_path, file_sha256
-from fnevr.models import load_model
-from fnevr.models.pose_editor import EDITOR_NAME, LightweightPoseEditor
+from fnevr.progress import Progress
+from fnevr.runtime.engine import Engine
+from fnevr.runtime.load import check_device, load_engine
+from fnevr.runtime.sessions import THREADS_VARIABLE, choose
 
 STILL, REAL = "still", "real"
 STAGE = "scoring clips"
-FORMAT = 2  # of the stored scores; to be raised when a definition changes
-
-Progress = Callable[[str, int, int | None], None]
+FORMAT = 3  # of the stored scores; to be raised when a definition changes
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class EvaluationSettings:
         seed: of the draw of pairs, and of the intervals.
         pairs_file: for cross-identity, a CSV file with the columns source and driver.
         files: where the standard networks lie.
+        device: what the models run on: "cpu", "cuda" or "mps"; None takes CUDA if there is some.
+        engine: what runs them; "auto" as for an animation, so that what is used is what is scored.
+        precision: of their networks; "auto" as for an animation.
 
     Raises:
         FnevrError: if `every` is not positive.
@@ -60,10 +65,13 @@ class EvaluationSettings:
     seed: int = 0
     pairs_file: Path | None = None
     files: NetworkFiles = field(default_factory=NetworkFiles)
+    device: str | None = None
+    engine: EngineChoice = "auto"
+    precision: PrecisionChoice = "auto"
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise FnevrError(f"--every must be at least 1, got {self.every}")
+            raise FnevrError(f"every must be at least 1, got {self.every}", argument="every")
 
 
 @dataclass(frozen=True)
@@ -73,12 +81,16 @@ class EvaluatedModel:
     Attributes:
         name: in the tables.
         folder: its weights; None for repeating the source.
-        key: the first 12 digits of the weights' SHA-256.
+        key: the first 12 digits of the weights' SHA-256, and what runs them.
+        engine: what runs it.
+        precision: of its networks.
     """
 
     name: str
     folder: Path | None
     key: str
+    engine: EngineName = "torch"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -145,9 +157,9 @@ def run_evaluation(
     """
     settings = settings or EvaluationSettings()
     if workers < 1:
-        raise FnevrError(f"--workers must be at least 1, got {workers}")
-    chosen = choose_models(models)
-    side = _common_side(chosen)
+        raise FnevrError(f"workers must be at least 1, got {workers}", argument="workers")
+    entries = choose_models(models, settings)
+    side = _common_side(entries)
     clips = {clip.name: clip for clip in find_clips(data, split)}
     pairs = make_pairs(list(clips.values()), settings.protocol, settings.pairs_file, settings.seed)
     networks = load_networks(settings.files)
@@ -157,7 +169,7 @@ def run_evaluation(
             pair,
             clips[pair.source],
             clips[pair.driver],
-            tuple(model for model in chosen if not store.has(model.key, pair.name)),
+            tuple(model for model in entries if not store.has(model.key, pair.name)),
             side,
             settings,
             store.folder,
@@ -170,11 +182,11 @@ def run_evaluation(
         data=data,
         split=split,
         settings=settings,
-        models=chosen,
+        models=entries,
         pairs=pairs,
         scores={
             model.name: {pair.name: store.read(model.key, pair.name) for pair in pairs}
-            for model in chosen
+            for model in entries
         },
         real={pair.name: store.read(REAL, pair.name) for pair in pairs},
         missing=networks.missing,
@@ -182,35 +194,45 @@ def run_evaluation(
     )
 
 
-def choose_models(models: list[str]) -> list[EvaluatedModel]:
-    """Resolve names and folders; repeating the source comes first.
+def choose_models(
+    models: list[str], settings: EvaluationSettings | None = None
+) -> list[EvaluatedModel]:
+    """Resolve names, folders and engines; repeating the source comes first.
 
     Raises:
         FnevrError: if there is none, one cannot be used, or two have one name.
     """
     if not models:
-        raise FnevrError("no model to evaluate: name one by --model")
-    chosen = [EvaluatedModel(STILL, None, STILL)]
+        raise FnevrError("no model to evaluate: name one", argument="models")
+    settings = settings or EvaluationSettings()
+    device = check_device(settings.device)
+    entries = [EvaluatedModel(STILL, None, STILL)]
     for text in models:
         name, _, folder = text.rpartition("=")
         name = name or Path(folder).name
-        if name in {model.name for model in chosen}:
+        if name in {model.name for model in entries}:
             raise FnevrError(f"two models are called '{name}': tell them apart by NAME={folder}")
         path = resolve_model(folder)
-        chosen.append(EvaluatedModel(name, path, file_sha256(path / WEIGHTS_NAME)[:12]))
-    return chosen
+        engine, precision = choose(path, device, settings.engine, settings.precision)
+        key = f"{file_sha256(path / WEIGHTS_NAME)[:12]}-{engine}-{precision}"
+        entries.append(EvaluatedModel(name, path, key, engine, precision))
+    return entries
 
 
 def predictor_of(
-    model: EvaluatedModel, source: np.ndarray, reference: np.ndarray, protocol: Protocol
+    model: EvaluatedModel,
+    source: np.ndarray,
+    reference: np.ndarray,
+    protocol: Protocol,
+    device: str | None = None,
 ) -> Callable[[np.ndarray], torch.Tensor]:
     """Return what draws a model's pictures."""
     if model.folder is None:
         return still_predictor(source)
-    return model_predictor(load_model(model.folder), source, reference, protocol)
+    return model_predictor(_engine(model, device), source, reference, protocol)
 
 
-def turner_of(model: EvaluatedModel, source: np.ndarray) -> Turner:
+def turner_of(model: EvaluatedModel, source: np.ndarray, device: str | None = None) -> Turner:
     """Return what turns a head.
 
     Raises:
@@ -218,20 +240,25 @@ def turner_of(model: EvaluatedModel, source: np.ndarray) -> Turner:
     """
     if model.folder is None:
         return lambda angles: to_tensor(source[None]).expand(len(angles), -1, -1, -1)
-    has_editor = (model.folder / EDITOR_NAME).is_file()
-    editor = LightweightPoseEditor.from_pretrained(model.folder) if has_editor else None
-    return model_turner(load_model(model.folder), editor, model.name, source)
+    return model_turner(_engine(model, device), model.name, source)
+
+
+@lru_cache(maxsize=8)
+def _engine(model: EvaluatedModel, device: str | None) -> Engine:
+    """Load a model once in each process."""
+    assert model.folder is not None
+    return load_engine(model.folder, device, model.engine, model.precision, model.name)
 
 
 def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) -> None:
-    done = total - len(jobs)
+    num_done = total - len(jobs)
     if progress is not None:
-        progress(STAGE, done, total)
+        progress(STAGE, num_done, total)
     for job in jobs if workers == 1 else ():
         _score(job)
-        done += 1
+        num_done += 1
         if progress is not None:
-            progress(STAGE, done, total)
+            progress(STAGE, num_done, total)
     if not jobs or workers == 1:
         return
     # Spawned, because a forked process hangs in torch once the parent has used its threads.
@@ -240,9 +267,9 @@ def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) 
         try:
             for future in as_completed(futures):
                 future.result()
-                done += 1
+                num_done += 1
                 if progress is not None:
-                    progress(STAGE, done, total)
+                    progress(STAGE, num_done, total)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -250,12 +277,17 @@ def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) 
 
 def _score(job: _Job) -> None:
     """Score one pair by every model that has no stored scores, on one thread."""
-    num_threads = torch.get_num_threads()
+    num_threads, variable = torch.get_num_threads(), os.environ.get(THREADS_VARIABLE)
     torch.set_num_threads(1)  # the numbers must not depend on the machine's cores
+    os.environ[THREADS_VARIABLE] = "1"
     try:
         _score_on_this_thread(job)
     finally:
         torch.set_num_threads(num_threads)
+        if variable is None:
+            del os.environ[THREADS_VARIABLE]
+        else:
+            os.environ[THREADS_VARIABLE] = variable
 
 
 def _score_on_this_thread(job: _Job) -> None:
@@ -280,7 +312,9 @@ def _score_on_this_thread(job: _Job) -> None:
         real = driver[1:] if is_same else source
         store.write(REAL, job.pair.name, ClipScores({}, scorer.meter.features(real)))
     for model in job.models:
-        predict = predictor_of(model, source[0], driver[0], job.settings.protocol)
+        predict = predictor_of(
+            model, source[0], driver[0], job.settings.protocol, job.settings.device
+        )
         store.write(model.key, job.pair.name, scorer.score(predict))
 
 
@@ -288,7 +322,9 @@ def _score_turns(job: _Job, networks: Networks, store: ScoreStore) -> None:
     source = job.source.load(job.side)[0]
     scorer = TurnScorer(source, networks)
     for model in job.models:
-        store.write(model.key, job.pair.name, scorer.score(turner_of(model, source)))
+        store.write(
+            model.key, job.pair.name, scorer.score(turner_of(model, source, job.settings.device))
+        )
     if not store.has(REAL, job.pair.name):
         store.write(REAL, job.pair.name, ClipScores({}, {}))
 

@@ -1,6 +1,6 @@
-"""Heads from pictures and videos: landmarks found, the head model fitted, files written.
+"""Heads from pictures: landmarks found, the head model fitted, files written.
 
-Shapes: H and W pixels, T frames with a face.
+Shapes: H and W pixels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
 from fnevr.errors import FnevrError
+from fnevr.extras import need_torch
 from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
 from fnevr.face3d.mesh_file import check_mesh_target, write_mesh
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class HeadReport(BaseModel):
-    """What was found of a head in a picture (`--json`)."""
+    """What was found of a head in a picture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -133,7 +134,7 @@ def reconstruct_file(
         raise FnevrError("two of the files are the same\ngive each output a name of its own")
 
     if (deca is None) != (flame is None):
-        raise FnevrError("--deca and --flame belong together: give both files or neither")
+        raise FnevrError("`deca=FILE` and `flame=FILE` belong together: give both or neither")
     model = HeadModel.packaged() if flame is None else HeadModel.from_file(Path(flame))
     encoder = None if deca is None else _encoder(Path(deca))
     rgb = read_image(image)
@@ -160,12 +161,9 @@ def _encoder(path: Path) -> DecaEncoder:
         FnevrError: if there is no PyTorch.
         CheckpointError: if the file is not DECA's.
     """
-    try:
-        from fnevr.face3d.deca import DecaEncoder  # noqa: PLC0415 - it needs PyTorch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise FnevrError("DECA's encoder needs PyTorch: pip install 'fnevr[torch]'") from error
+    need_torch("DECA's encoder")
+    from fnevr.face3d.deca import DecaEncoder  # noqa: PLC0415 (optional, slow)
+
     return DecaEncoder.from_file(path)
 
 

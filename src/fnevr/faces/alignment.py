@@ -36,9 +36,9 @@ def alignment(
     points = landmarks[:, list(ALIGNED_POINTS)]
     z, w = (pairs[..., 0] + 1j * pairs[..., 1] for pairs in (template, points))
     middle_z, middle_w = xp.mean(z), xp.mean(w, axis=1)
-    centred = z - middle_z
-    squared = xp.sum(xp.abs(centred) ** 2)
-    a = xp.sum(xp.conj(centred) * (w - middle_w[:, None]), axis=1) / squared
+    offsets = z - middle_z
+    squared = xp.sum(xp.abs(offsets) ** 2)
+    a = xp.sum(xp.conj(offsets) * (w - middle_w[:, None]), axis=1) / squared
     b = middle_w - a * middle_z
     rows = (xp.stack((a.real, -a.imag), axis=-1), xp.stack((a.imag, a.real), axis=-1))
     return xp.stack(rows, axis=-2), xp.stack((b.real, b.imag), axis=-1)

@@ -43,23 +43,6 @@ class CropBox:
         """Make the square with this centre."""
         return cls(float(centre[0] - size / 2), float(centre[1] - size / 2), float(size))
 
-    def to_model(self, points: Float[np.ndarray, "N C"], side: int) -> Float[np.ndarray, "N C"]:
-        """Take points from the picture to a crop of ``side`` pixels, in [-1, 1] inside it.
-
-        Depth, a third coordinate, is scaled like the others.
-        """
-        scale = 2 / (self.size * (side - 1) / side)
-        result = np.asarray(points, np.float64) * scale
-        result[:, :2] -= self.centre * scale
-        return result.astype(np.float32)
-
-    def from_model(self, points: Float[np.ndarray, "N C"], side: int) -> Float[np.ndarray, "N C"]:
-        """Invert :meth:`to_model`."""
-        scale = 2 / (self.size * (side - 1) / side)
-        result = np.asarray(points, np.float64) / scale
-        result[:, :2] += self.centre
-        return result.astype(np.float32)
-
 
 def crop_box(landmarks: Float[np.ndarray, "478 3"]) -> CropBox:
     """Frame a face as the training clips do: the mesh is 0.59 of the crop's height."""
@@ -113,28 +96,28 @@ class CropSmoother:
     settle_s: float = 0.15
     follow_s: float = 0.3
     box: CropBox | None = field(default=None, init=False)
-    _wanted: np.ndarray | None = field(default=None, init=False)
+    _target: np.ndarray | None = field(default=None, init=False)
 
     def reset(self) -> None:
         """Start anew with the next box, as after a cut."""
-        self.box = self._wanted = None
+        self.box = self._target = None
 
-    def update(self, wanted: CropBox, seconds: float) -> CropBox:
+    def update(self, target: CropBox, seconds: float) -> CropBox:
         """Give the box for the next frame.
 
         Args:
-            wanted: the box around the face in this frame.
+            target: the box around the face in this frame.
             seconds: since the last frame; ignored for the first.
         """
-        state = np.array([*wanted.centre, math.log(wanted.size)])
-        if self.box is None or self._wanted is None:
-            self.box, self._wanted = wanted, state
-            return wanted
-        self._wanted = self._wanted + _share(seconds, self.settle_s) * (state - self._wanted)
-        offset = (self._wanted[:2] - self.box.centre) / self.box.size
+        state = np.array([*target.centre, math.log(target.size)])
+        if self.box is None or self._target is None:
+            self.box, self._target = target, state
+            return target
+        self._target = self._target + _share(seconds, self.settle_s) * (state - self._target)
+        offset = (self._target[:2] - self.box.centre) / self.box.size
         distance = float(np.hypot(*offset))
         pull = offset * max(0.0, 1.0 - self.slack / max(distance, 1e-9))
-        growth = self._wanted[2] - math.log(self.box.size)
+        growth = self._target[2] - math.log(self.box.size)
         growth -= np.clip(growth, -math.log1p(self.size_slack), math.log1p(self.size_slack))
         if distance > self.slack or growth:
             share = _share(seconds, self.follow_s)

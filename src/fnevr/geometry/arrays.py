@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import numpy as numpy_namespace
 
 Array = Any  # of either library; jaxtyping checks its type and shape all the same
 
@@ -18,10 +17,10 @@ Array = Any  # of either library; jaxtyping checks its type and shape all the sa
 def namespace(array: Array) -> Any:
     """Return the functions of an array's library, under their names in the standard.
 
-    It is `array_api_compat.array_namespace` without the cache, of which `torch.compile` warns.
+    NumPy follows the standard itself from 2.0 on; array-api-compat makes PyTorch follow it.
     """
     if isinstance(array, np.ndarray | np.generic):
-        return numpy_namespace
+        return np
     from array_api_compat import torch as torch_namespace  # noqa: PLC0415 - a tensor has come
 
     return torch_namespace
@@ -36,6 +35,13 @@ def as_like(values: Any, like: Array) -> Array:
     is_integer = hasattr(values, "dtype") and namespace(values).isdtype(values.dtype, "integral")
     dtype = None if is_integer else like.dtype
     return namespace(like).asarray(values, dtype=dtype, device=like.device)
+
+
+def identity(size: int, like: Array) -> Array:
+    """Return the identity matrix, made so that PyTorch can export it, which `eye` cannot."""
+    xp = namespace(like)
+    index = xp.arange(size, device=like.device)
+    return xp.astype(index[:, None] == index, like.dtype)
 
 
 def as_numpy(array: Array) -> np.ndarray:

@@ -71,11 +71,6 @@ class FacePatches:
         """Number of keypoints: the patches and the whole face."""
         return len(self.position_weights)
 
-    @property
-    def keypoint_mirror(self) -> list[int]:
-        """Index of each keypoint's mirror image."""
-        return [k ^ 1 for k in range(self.num_keypoints - 1)] + [self.num_keypoints - 1]
-
     def __call__(self, landmarks: Float[Array, "B N 2"]) -> Keypoints:
         """Fit keypoints to landmarks in [-1, 1] (picture edge to edge)."""
         xp = namespace(landmarks)

@@ -9,7 +9,7 @@ import math
 
 from jaxtyping import Float
 
-from fnevr.geometry.arrays import Array, namespace
+from fnevr.geometry.arrays import Array, identity, namespace
 
 SMALL_ANGLE = 1e-2  # radians; below it three terms of the series are exact in double precision
 DEGREES = 180 / math.pi  # of a radian
@@ -23,7 +23,7 @@ def rotation_matrices(axis_angle: Float[Array, "*batch 3"]) -> Float[Array, "*ba
     """
     cross = cross_matrices(axis_angle)
     sine, cosine, _ = _factors(axis_angle)
-    return _identity(cross) + sine * cross + cosine * (cross @ cross)
+    return identity(3, cross) + sine * cross + cosine * (cross @ cross)
 
 
 def rotation_derivatives(axis_angle: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3 3"]:
@@ -33,7 +33,7 @@ def rotation_derivatives(axis_angle: Float[Array, "*batch 3"]) -> Float[Array, "
     """
     cross = cross_matrices(axis_angle)
     _, cosine, rest = _factors(axis_angle)
-    left = _identity(cross) + cosine * cross + rest * (cross @ cross)
+    left = identity(3, cross) + cosine * cross + rest * (cross @ cross)
     turned = cross_matrices(left.mT)  # of each column
     return turned @ rotation_matrices(axis_angle)[..., None, :, :]
 
@@ -64,10 +64,6 @@ def _factors(axis_angle: Array) -> tuple[Array, Array, Array]:
         ),
         xp.where(is_small, (1 - squared / 20 * (1 - squared / 42)) / 6, (1 - sine) / safe),
     )
-
-
-def _identity(like: Array) -> Array:
-    return namespace(like).eye(3, dtype=like.dtype, device=like.device)
 
 
 def axis_angles(rotations: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3"]:

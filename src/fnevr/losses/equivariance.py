@@ -1,4 +1,4 @@
-"""Equivariance of keypoints under a known warp (FOMM, Eq. 9 to 12).
+"""Equivariance of keypoints under a known warp (FOMM, section 3.3).
 
 A detector that finds the same parts in a picture and in its warp needs no labels. The warped
 picture W shows at z what the original shows at T(z), hence ``p = T(p_W)`` and
@@ -21,7 +21,7 @@ from fnevr.geometry.thin_plate import ThinPlateWarp
 def position_equivariance(
     original: Keypoints, warped: Keypoints, warp: ThinPlateWarp, *, first: int = 0
 ) -> Float[Tensor, ""]:
-    """Return ``mean |T(p_W) - p|`` (FOMM, Eq. 10).
+    """Return ``mean |T(p_W) - p|`` (FOMM, section 3.3).
 
     Args:
         original: keypoints detected on the picture.
@@ -39,7 +39,7 @@ def position_equivariance(
 def jacobian_equivariance(
     original: Keypoints, warped: Keypoints, warp: ThinPlateWarp, *, first: int = 0
 ) -> Float[Tensor, ""]:
-    """Return ``mean |1 - J^-1 T'(p_W) J_W|`` (FOMM, Eq. 12).
+    """Return ``mean |1 - J^-1 T'(p_W) J_W|`` (FOMM, section 3.3).
 
     The product, rather than the difference of ``J`` and ``T'(p_W) J_W``, keeps the Jacobians from
     shrinking to zero together.
@@ -54,8 +54,8 @@ def jacobian_equivariance(
         ValueError: if there is no keypoint from `first` on.
     """
     _check_first(original, first)
-    moved = warp.jacobians(warped.positions[:, first:]) @ warped.jacobians[:, first:]
-    product = invert_2x2(original.jacobians[:, first:]) @ moved
+    chain = warp.jacobians(warped.positions[:, first:]) @ warped.jacobians[:, first:]
+    product = invert_2x2(original.jacobians[:, first:]) @ chain
     return (torch.eye(2).to(product) - product).abs().mean()
 
 

@@ -1,7 +1,7 @@
 """Multi-scale perceptual distance: features of a frozen network, over an image pyramid.
 
 Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016; as
-in FOMM, Eq. 8, with relu1_1 to relu5_1 of VGG-19 at 1, 1/2, 1/4 and 1/8 of the size.
+in FOMM, section 3.3, with relu1_1 to relu5_1 of VGG-19 at 1, 1/2, 1/4 and 1/8 of the size.
 Which network it is comes from outside (`models/perceptual`); with another one the numbers mean
 something else.
 
@@ -69,7 +69,7 @@ class PerceptualLoss(nn.Module):
         distances = []
         for downsample in self.pyramid:
             with torch.no_grad():
-                wanted = self.network(downsample(target_01))
-            actual = self.network(downsample(image_01))
-            distances += [(a - w).abs().mean() for a, w in zip(actual, wanted, strict=True)]
+                target = self.network(downsample(target_01))
+            output = self.network(downsample(image_01))
+            distances += [(a - w).abs().mean() for a, w in zip(output, target, strict=True)]
         return torch.stack(distances).sum()

@@ -1,4 +1,4 @@
-"""Pose editing: the keypoints that the pose editor predicts should be the driving frame's.
+"""Pose editing loss L_LPE: predicted keypoints should be those of the driving frame.
 
 Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022
 (lightweight pose editor).

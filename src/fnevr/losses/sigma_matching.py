@@ -1,8 +1,8 @@
 """Sigma matching: the renderer's density features should lie where the head's mesh is.
 
-Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022. The paper
-gives neither alpha1 nor alpha2, and does not say how features of several channels meet a mesh
-feature of one.
+Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022 (face volume
+rendering: L_sigma). The paper gives neither alpha1 nor alpha2, and does not say how features of
+several channels meet a mesh feature of one.
 
 Shapes: B batch, C channels, D planes (front to back), H and W rays.
 """
@@ -40,11 +40,11 @@ def sigma_matching(
     Raises:
         ValueError: if the two volumes differ in size.
     """
-    wanted = (density_features.shape[0], *density_features.shape[2:])
-    if mesh_feature.shape != wanted:
+    shape = (density_features.shape[0], *density_features.shape[2:])
+    if mesh_feature.shape != shape:
         raise ValueError(
             "the mesh feature must be on the grid of the density features, without channels: "
-            f"got {tuple(mesh_feature.shape)}, wanted {tuple(wanted)}"
+            f"got {tuple(mesh_feature.shape)}, wanted {tuple(shape)}"
         )
     density = density_features.mean(dim=1).flatten(start_dim=1)
     cosine = F.cosine_similarity(density, mesh_feature.flatten(start_dim=1), dim=1, eps=1e-8)

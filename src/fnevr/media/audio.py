@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -54,7 +55,7 @@ class _Piece:
 
     time: Fraction
     duration: Fraction
-    content: av.Packet | av.AudioFrame
+    content: av.Packet[Any] | av.AudioFrame
 
 
 class AudioTrack:
@@ -104,7 +105,7 @@ class AudioTrack:
     def finish(self, end: Fraction) -> None:
         """Write what is left up to the end of the pictures, and close the file."""
         while piece := self._peek():
-            content: av.Packet | av.AudioFrame | None
+            content: av.Packet[Any] | av.AudioFrame | None
             if isinstance(piece.content, av.AudioFrame):
                 content = _cut(piece.content, end - piece.time)
             else:  # whole packets only: the nearest to the end
@@ -126,14 +127,14 @@ class AudioTrack:
             self._waiting = next(self._pieces, None)
         return self._waiting
 
-    def _write(self, content: av.Packet | av.AudioFrame) -> None:
+    def _write(self, content: av.Packet[Any] | av.AudioFrame) -> None:
         if isinstance(content, av.AudioFrame):
             self._output.mux(self._sink.encode(content))
         else:
             content.stream = self._sink
             self._output.mux_one(content)
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[av.Packet[Any]]:
         """Yield the packets of the sound track; damage ends it with a warning."""
         for stream in self._input.streams:
             if stream.index != self._source.index:
@@ -188,7 +189,7 @@ class AudioTrack:
 
     def _decoded(self) -> Iterator[av.AudioFrame | None]:
         """Yield frames that sound at 0 or later, on the output's clock, then None."""
-        following = Fraction(0)
+        next_time = Fraction(0)
         for packet in self._packets():
             try:
                 frames = packet.decode()
@@ -197,11 +198,11 @@ class AudioTrack:
             for frame in frames:
                 assert isinstance(frame, av.AudioFrame), "it comes from a sound track"
                 duration = Fraction(frame.samples, frame.sample_rate)
-                time = following
+                time = next_time
                 if frame.pts is not None and frame.time_base:
                     time = frame.pts * Fraction(frame.time_base) - self._offset
-                following = time + duration
-                if following > 0:
+                next_time = time + duration
+                if next_time > 0:
                     frame.time_base = Fraction(1, frame.sample_rate)
                     frame.pts = round(time * frame.sample_rate)
                     yield frame
@@ -222,7 +223,7 @@ def _stream_start(stream: AudioStream) -> Fraction:
 def _aac_rate(source: AudioStream) -> int:
     """Return the lowest AAC rate that keeps the source's band, at most 48 kHz."""
     rate = source.codec_context.sample_rate
-    return next((allowed for allowed in AAC_RATES if allowed >= rate), AAC_RATES[-1])
+    return next((aac_rate for aac_rate in AAC_RATES if aac_rate >= rate), AAC_RATES[-1])
 
 
 def _aac_layout(source: AudioStream) -> str:
@@ -237,6 +238,6 @@ def _cut(frame: av.AudioFrame, length: Fraction) -> av.AudioFrame | None:
     if num_samples >= frame.samples:
         return frame
     samples = np.ascontiguousarray(frame.to_ndarray()[:, :num_samples], dtype=np.float32)
-    cut = av.AudioFrame.from_ndarray(samples, format=frame.format.name, layout=frame.layout.name)
-    cut.sample_rate, cut.time_base, cut.pts = frame.sample_rate, frame.time_base, frame.pts
-    return cut
+    result = av.AudioFrame.from_ndarray(samples, format=frame.format.name, layout=frame.layout.name)
+    result.sample_rate, result.time_base, result.pts = frame.sample_rate, frame.time_base, frame.pts
+    return result

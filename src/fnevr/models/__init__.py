@@ -1,27 +1,37 @@
-"""The networks. `load_model` reads a weights folder of any of them."""
+"""The networks. Public names load when first used, so that this alone does not import torch."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    from fnevr.models.architectures import ARCHITECTURES, load_model
+    from fnevr.models.baselines.dagan import DaGAN
+    from fnevr.models.baselines.face_vid2vid import FaceVid2Vid
+    from fnevr.models.baselines.fomm import FOMM
+    from fnevr.models.encoded_source import EncodedSource
+    from fnevr.models.fnevr import FNeVR
+    from fnevr.models.lite import FNeVRLite
+    from fnevr.models.portrait import Generated, PortraitModel
 
-from fnevr.config.folder import read_config
-from fnevr.models.baselines.dagan import DaGAN
-from fnevr.models.baselines.face_vid2vid import FaceVid2Vid
-from fnevr.models.baselines.fomm import FOMM
-from fnevr.models.fnevr import FNeVR
-from fnevr.models.lite import FNeVRLite
-from fnevr.models.portrait import Generated, PortraitModel
-
-ARCHITECTURES: dict[str, type[PortraitModel]] = {
-    model.architecture: model for model in (FNeVR, FNeVRLite, FOMM, FaceVid2Vid, DaGAN)
+_HOME_OF_NAME = {
+    "ARCHITECTURES": "fnevr.models.architectures",
+    "DaGAN": "fnevr.models.baselines.dagan",
+    "EncodedSource": "fnevr.models.encoded_source",
+    "FNeVR": "fnevr.models.fnevr",
+    "FNeVRLite": "fnevr.models.lite",
+    "FOMM": "fnevr.models.baselines.fomm",
+    "FaceVid2Vid": "fnevr.models.baselines.face_vid2vid",
+    "Generated": "fnevr.models.portrait",
+    "PortraitModel": "fnevr.models.portrait",
+    "load_model": "fnevr.models.architectures",
 }
-
 __all__ = [
     "ARCHITECTURES",
     "FOMM",
     "DaGAN",
+    "EncodedSource",
     "FNeVR",
     "FNeVRLite",
     "FaceVid2Vid",
@@ -31,15 +41,10 @@ __all__ = [
 ]
 
 
-def load_model(folder: str | Path, device: torch.device | str = "cpu") -> PortraitModel:
-    """Load the model in a weights folder, of the class that its config names.
-
-    Args:
-        folder: holds `config.json` and `model.safetensors`.
-        device: where the model goes.
-
-    Raises:
-        CheckpointError: if files are missing or damaged, or do not match each other.
-    """
-    config = read_config(Path(folder))
-    return ARCHITECTURES[config.architecture].from_pretrained(folder, device=device)
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for (PEP 562)."""
+    if name not in _HOME_OF_NAME:
+        raise AttributeError(f"module 'fnevr.models' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF_NAME[name]), name)
+    globals()[name] = value
+    return value

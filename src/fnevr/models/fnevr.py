@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from fnevr.config.folder import read_config
 from fnevr.config.models import FNeVRConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import warp
 from fnevr.models.decoder import SpadeDecoder
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.lite import FNeVRLite
 from fnevr.models.portrait import Generated, ReferenceModel
 from fnevr.models.volume import FaceVolumeRenderer
@@ -51,46 +50,22 @@ class FNeVR(ReferenceModel):
             config.decoder.spade_width,
         )
 
-    def generate(
-        self,
-        source_01: Float[Tensor, "S 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Float[Tensor, "S C h w"] | None = None,
-    ) -> Generated:
-        """Draw the source as the driving keypoints have it; see `PortraitModel.generate`."""
-        source_01, source_keypoints, features = self.match_batches(
-            source_01, source_keypoints, driving_keypoints, source_features
-        )
-        motion = self.motion(source_01, source_keypoints, driving_keypoints)
-        warped_features = motion.warp_features(features)
-        rendering = self.renderer(warped_features)
+    def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
+        """Draw the source as the driving keypoints have it; see `PortraitModel.render`."""
+        source = self.one_each(source, driving)
+        motion = self.motion(source.image_01, source.keypoints, driving)
+        warped_features = motion.warp_features(source.features)
+        rendering = self.renderer(warped_features, auxiliary=details)
         image = self.decoder(torch.cat((warped_features, rendering.features), dim=1))
         return Generated(
             image=image,
             occlusion=motion.occlusion,
             masks=motion.masks,
             flow=motion.flow,
-            warped=warp(source_01, motion.flow),
+            warped=warp(source.image_01, motion.flow) if details else None,
             rendered=rendering.image,
             density_features=rendering.density_features,
         )
-
-    def draw(
-        self,
-        source_01: Float[Tensor, "S 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Float[Tensor, "S C h w"] | None = None,
-    ) -> Float[Tensor, "B 3 H W"]:
-        """Return the image of `generate`, without the auxiliary image and the warped source."""
-        source_01, source_keypoints, features = self.match_batches(
-            source_01, source_keypoints, driving_keypoints, source_features
-        )
-        motion = self.motion(source_01, source_keypoints, driving_keypoints)
-        warped_features = motion.warp_features(features)
-        rendered, _ = self.renderer.features(warped_features)
-        return self.decoder(torch.cat((warped_features, rendered), dim=1))
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # one public name loads both sizes

@@ -18,6 +18,7 @@ from fnevr.config.models import AnyConfig
 from fnevr.config.stages import PortraitConfig, ReferenceConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.blocks import Encoder
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.keypoints import KeypointDetector
 from fnevr.models.motion import DenseMotion
 from fnevr.models.weights import load_strict, read_weights, save_folder
@@ -35,8 +36,9 @@ class Generated:
         occlusion: 1 where the source shows what is needed, at the resolution of the flow.
         masks: weight of the background and of each keypoint's motion, in 2D or 3D.
         flow: where each pixel looks in the source, in [-1, 1].
-        warped: the source image under the flow.
-        rendered: the auxiliary image of the renderer; None for models without one.
+        warped: the source image under the flow; None unless details were asked for.
+        rendered: the auxiliary image of the renderer; None for models without one, and unless
+            details were asked for.
         density_features: the volume ``F_sigma`` of the renderer; None for models without one.
     """
 
@@ -44,7 +46,7 @@ class Generated:
     occlusion: Float[Tensor, "B 1 h w"]
     masks: Float[Tensor, "B K1 *space"]
     flow: Float[Tensor, "B h w 2"]
-    warped: Float[Tensor, "B 3 H W"]
+    warped: Float[Tensor, "B 3 H W"] | None = None
     rendered: Float[Tensor, "B 3 H W"] | None = None
     density_features: Float[Tensor, "B C D h2 w2"] | None = None
 
@@ -53,7 +55,6 @@ class PortraitModel(nn.Module):
     """Base of all models: detector, encoder and motion are modules that subclasses make."""
 
     architecture: ClassVar[str]
-    uses_source_keypoints: ClassVar[bool] = False
     detector: nn.Module
     encoder: nn.Module
     motion: nn.Module
@@ -77,7 +78,7 @@ class PortraitModel(nn.Module):
         """Detect where each driving image puts the keypoints of a source.
 
         That is what the image alone tells, except in models that turn the source's own keypoints
-        (`uses_source_keypoints`).
+        (`config.uses_source_keypoints`).
 
         Args:
             driving_01: the driving images.
@@ -98,15 +99,25 @@ class PortraitModel(nn.Module):
         self.check_image(source_01)
         return self.encoder(source_01)
 
-    def read_source(
-        self, source_01: Float[Tensor, "B 3 H W"]
-    ) -> tuple[Keypoints, Float[Tensor, "B C *space"]]:
-        """Return `keypoints` and `encode` of a source, sharing what both need.
+    def read_source(self, source_01: Float[Tensor, "S 3 H W"]) -> EncodedSource:
+        """Return all that `draw` needs of a source: it is read once and drawn many times.
 
         Raises:
             ValueError: if the images have a size that the networks cannot take.
         """
-        return self.keypoints(source_01), self.encode(source_01)
+        return EncodedSource(source_01, self.keypoints(source_01), self.encode(source_01))
+
+    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[Tensor, "B 3 H W"]:
+        """Draw the source as the driving keypoints have it.
+
+        Args:
+            source: one for all driving frames, or one for each.
+            driving: B of them, one frame each.
+
+        Raises:
+            ValueError: if sizes do not fit each other or the networks.
+        """
+        return self.render(source, driving, details=False).image
 
     def generate(
         self,
@@ -115,7 +126,7 @@ class PortraitModel(nn.Module):
         driving_keypoints: Keypoints,
         source_features: Float[Tensor, "S C *space"] | None = None,
     ) -> Generated:
-        """Draw the source as the driving keypoints have it.
+        """Draw the source as the driving keypoints have it, and return all that led to it.
 
         Args:
             source_01: one source for all driving frames, or one for each.
@@ -126,17 +137,20 @@ class PortraitModel(nn.Module):
         Raises:
             ValueError: if sizes do not fit each other or the networks.
         """
-        raise NotImplementedError
+        features = self.encode(source_01) if source_features is None else source_features
+        source = EncodedSource(source_01, source_keypoints, features)
+        return self.render(source, driving_keypoints, details=True)
 
-    def draw(
-        self,
-        source_01: Float[Tensor, "S 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Float[Tensor, "S C *space"] | None = None,
-    ) -> Float[Tensor, "B 3 H W"]:
-        """Return the image of `generate` alone; models skip what only training looks at."""
-        return self.generate(source_01, source_keypoints, driving_keypoints, source_features).image
+    def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
+        """Draw the source; what `draw` and `generate` share.
+
+        Args:
+            source: one for all driving frames, or one for each.
+            driving: B of them, one frame each.
+            details: whether to compute what only training looks at: the warped source and the
+                auxiliary image of the renderer.
+        """
+        raise NotImplementedError
 
     def forward(
         self, source_01: Float[Tensor, "B 3 H W"], driving_01: Float[Tensor, "B 3 H W"]
@@ -156,27 +170,24 @@ class PortraitModel(nn.Module):
                 f"resize to {self.config.image_size} x {self.config.image_size} first"
             )
 
-    def match_batches(
-        self,
-        source_01: Tensor,
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Tensor | None,
-    ) -> tuple[Tensor, Keypoints, Tensor]:
-        """Return the three source arguments of `generate`, one for each driving frame."""
-        self.check_image(source_01)
-        features = self.encode(source_01) if source_features is None else source_features
-        batch_size = driving_keypoints.batch_size
-        for name, size in (("source_01", len(source_01)), ("source_features", len(features))):
-            if size not in (1, batch_size):
+    def one_each(self, source: EncodedSource, driving: Keypoints) -> EncodedSource:
+        """Return a source for each driving frame, where there was one for all.
+
+        Raises:
+            ValueError: if the source is no image, or there is another number of them.
+        """
+        self.check_image(source.image_01)
+        count, features = driving.batch_size, source.features
+        for name, size in (("source_01", len(source.image_01)), ("source_features", len(features))):
+            if size not in (1, count):
                 raise ValueError(
-                    f"{name} holds {size} images for {batch_size} driving frames: "
+                    f"{name} holds {size} images for {count} driving frames: "
                     "pass one, or one for each frame"
                 )
-        return (
-            source_01.expand(batch_size, -1, -1, -1),
-            source_keypoints.expand(batch_size),
-            features.expand(batch_size, *[-1] * (features.ndim - 1)),
+        return EncodedSource(
+            source.image_01.expand(count, -1, -1, -1),
+            source.keypoints.expand(count),
+            features.expand(count, *[-1] * (features.ndim - 1)),
         )
 
     def save_pretrained(self, folder: str | Path, *, half_precision: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Lightweight pose editing: keypoints of a turned head, (p, J) = f_editor(R, p_S, J_S).
+"""Pose editor (LPE): keypoints of a turned head, (p, J) = f_editor(R, p_S, J_S).
 
 Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022 (lightweight pose
 editor). The paper uses one perceptron. Here it lifts the keypoints to three dimensions and the
@@ -24,13 +24,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from fnevr.config.folder import EDITOR_NAME
 from fnevr.errors import CheckpointError
+from fnevr.geometry.arrays import identity
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.rotations import head_angles_deg, head_rotations
 from fnevr.media.files import atomic_path
 from fnevr.models.weights import load_strict
 
-EDITOR_NAME = "pose_editor.safetensors"
 FORMAT = "fnevr-pose-editor-1"
 PER_KEYPOINT = 6  # two coordinates, four of the Jacobian
 MAX_PITCH_DEG = 85.0  # beyond, yaw and roll are one
@@ -156,7 +157,7 @@ class LightweightPoseEditor(nn.Module):
         depth, slopes, follow, pivot, axes = self.lift(seen).split(
             (count, 2 * count, count - self.num_face, 3, 6), dim=1
         )
-        on_face = follow.new_ones(len(follow), self.num_face)
+        on_face = follow.new_ones(follow.shape[0], self.num_face)
         return LiftedKeypoints(
             depth,
             slopes.unflatten(1, (count, 2)),
@@ -168,8 +169,8 @@ class LightweightPoseEditor(nn.Module):
     def _rest(
         self, seen: Float[Tensor, "B F"], rotation: Float[Tensor, "B 3 3"]
     ) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K 2 2"]]:
-        identity = torch.eye(3, dtype=seen.dtype, device=seen.device)
-        by = [(r - identity).expand(len(seen), 3, 3).flatten(1) for r in (rotation, identity)]
+        no_turn = identity(3, seen)
+        by = [(r - no_turn).expand(seen.shape[0], 3, 3).flatten(1) for r in (rotation, no_turn)]
         turned, still = (self.rest(torch.cat((seen, each), dim=1)) for each in by)
         positions, jacobians = (turned - still).split(
             (2 * self.num_keypoints, 4 * self.num_keypoints), dim=1
@@ -195,7 +196,7 @@ class LightweightPoseEditor(nn.Module):
         if not path.is_file():
             raise CheckpointError(
                 f"the model in '{folder}' has no pose editor ({EDITOR_NAME})\n"
-                "train one with scripts/train_pose_editor.py, or use --model lite"
+                "train one with `fnevr train-editor`, or use the model 'lite'"
             )
         try:
             with safe_open(path, framework="pt") as file:
@@ -228,7 +229,7 @@ def _perceptron(in_width: int, width: int, out_width: int) -> nn.Sequential:
 
 def _orthogonal(axes: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B 3 3"]:
     """Return rotations from two columns (Gram and Schmidt); (0, 0) stands for no rotation."""
-    x, y = (axes + torch.eye(2, 3, dtype=axes.dtype, device=axes.device)).unbind(dim=1)
+    x, y = (axes + identity(3, axes)[:2]).unbind(dim=1)
     x = nn.functional.normalize(x, dim=-1)
     y = nn.functional.normalize(y - (x * y).sum(dim=-1, keepdim=True) * x, dim=-1)
     return torch.stack((x, y, torch.linalg.cross(x, y)), dim=-1)

@@ -26,12 +26,13 @@ class Rendering:
 
     Attributes:
         features: the composited features ``F_r``, in (0, 1).
-        image: the auxiliary image drawn from them alone, in [0.5, 1) (see `AuxiliaryDecoder`).
+        image: the auxiliary image drawn from them alone, in [0.5, 1) (see `AuxiliaryDecoder`); None
+            unless it was asked for.
         density_features: the volume ``F_sigma``, which a mesh can be matched against.
     """
 
     features: Float[Tensor, "B C H W"]
-    image: Float[Tensor, "B 3 H2 W2"]
+    image: Float[Tensor, "B 3 H2 W2"] | None
     density_features: Float[Tensor, "B C3 D H W"]
 
 
@@ -41,7 +42,7 @@ def composite(
     *,
     transmittance: Transmittance = "exclusive",
 ) -> tuple[Float[Tensor, "*rays C"], Float[Tensor, "*rays"]]:
-    """Blend the samples of each ray, front to back (FNeVR, Eq. 6; NeRF, Eq. 3).
+    """Blend the samples of each ray, front to back (FNeVR, face volume rendering; NeRF, Eq. 3).
 
     Sample ``i`` is weighted by ``T_i (1 - exp(-density_i))``, where ``T_i = exp(-sum_j density_j)``
     is the light that reaches it. "exclusive", the papers' rule, sums over the samples in front,
@@ -153,7 +154,10 @@ class RadianceField(nn.Module):
         color_features: Float[Tensor, "B C D H W"],
         transmittance: Transmittance,
     ) -> Float[Tensor, "B C2 H W"]:
-        """Return the rendered features ``F_r`` of two volumes, in (0, 1) (FNeVR, Eq. 6)."""
+        """Return the rendered features ``F_r`` of two volumes, in (0, 1).
+
+        FNeVR, face volume rendering: F_r = sum_j tau_j (1 - exp(-sigma_j)) c_j.
+        """
         samples = "b c d h w -> b h w d c"
         emitted, density = self(
             rearrange(density_features, samples), rearrange(color_features, samples)
@@ -184,7 +188,7 @@ class AuxiliaryDecoder(nn.Module):
 
 
 class FaceVolumeRenderer(nn.Module):
-    """Warped features to rendered features, by way of a volume (FNeVR, section 3.2)."""
+    """Warped features to rendered features, by way of a volume (FNeVR, face volume rendering)."""
 
     def __init__(
         self,
@@ -206,16 +210,15 @@ class FaceVolumeRenderer(nn.Module):
         self.field = RadianceField(plane_width, hidden_width, feature_width)
         self.auxiliary = AuxiliaryDecoder(feature_width, auxiliary_width, num_ups)
 
-    def features(
-        self, warped: Float[Tensor, "B C H W"]
-    ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C3 D H W"]]:
-        """Return the rendered features and the density volume."""
+    def forward(self, warped: Float[Tensor, "B C H W"], *, auxiliary: bool) -> Rendering:
+        """Render the features.
+
+        Args:
+            warped: F_w.
+            auxiliary: whether to draw the auxiliary image, which only training looks at.
+        """
         density_features = self.density_volume(warped)
         color_features = self.color_volume(warped)
         rendered = self.field.render(density_features, color_features, self.transmittance)
-        return rendered, density_features
-
-    def forward(self, warped: Float[Tensor, "B C H W"]) -> Rendering:
-        """Return the rendered features, the auxiliary image and the density volume."""
-        rendered, density_features = self.features(warped)
-        return Rendering(rendered, self.auxiliary(rendered), density_features)
+        image = self.auxiliary(rendered) if auxiliary else None
+        return Rendering(rendered, image, density_features)

@@ -1,57 +1,61 @@
-"""What an animation asks of a network, whatever runs it.
+"""What an animation asks of a network, whatever runs it: NumPy arrays in, NumPy arrays out.
 
-A `PortraitModel` is an engine: PyTorch, layer by layer, every stage as it was trained. The others
-compute the same from the same weights. Importing this module does not import torch.
+Encode once, draw many: `read_source` makes an `EncodedSource`, whose arrays are the engine's own
+(tensors on a GPU, say) but for nothing that a caller would have to know; `draw` takes it back.
+Importing this module does not import torch.
 
-Shapes: B driving frames, K keypoints, H and W pixels. Images are RGB in [0, 1]; tensors that go in
-and out are float32.
+Shapes: B driving frames, K keypoints, H and W pixels. Images are RGB in [0, 1], float32.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from torch import Tensor
+import numpy as np
+from jaxtyping import Float
 
-    from fnevr.config.stages import PortraitConfig
-    from fnevr.geometry.keypoints import Keypoints
+from fnevr.config.engines import EngineName, Precision
+from fnevr.config.stages import PortraitConfig
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.models.encoded_source import EncodedSource
 
-EngineName = Literal["torch", "compile", "onnx", "openvino", "tensorrt"]
-EngineChoice = EngineName | Literal["auto"]
-Precision = Literal["float32", "bfloat16", "float16", "int8"]
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+Turn = Callable[[Keypoints, Float[np.ndarray, "B 3"]], Keypoints]
+"""Turns heads: takes their keypoints and yaw, pitch and roll to add, in degrees."""
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs a model for use: no gradients, one source at a time."""
+    """Runs a model for use: no gradients, one source at a time.
 
+    Attributes:
+        name: which engine it is.
+        precision: of the networks' numbers.
+        device: what it runs on: "cpu", "cuda" or "mps".
+        config: of the model.
+        turn: the pose editor; None for models without one.
+    """
+
+    name: EngineName
+    precision: Precision
+    device: str
     config: PortraitConfig
-    uses_source_keypoints: ClassVar[bool]
+    turn: Turn | None
 
-    def keypoints(self, image_01: Float[Tensor, "B 3 H W"]) -> Keypoints:
+    def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image."""
         ...
 
     def driving_keypoints(
-        self, driving_01: Float[Tensor, "B 3 H W"], source: Keypoints
+        self, driving_01: Float[np.ndarray, "B 3 H W"], source: EncodedSource
     ) -> Keypoints:
         """Detect where each driving image puts the keypoints of a source."""
         ...
 
-    def read_source(self, source_01: Float[Tensor, "1 3 H W"]) -> tuple[Keypoints, Tensor]:
+    def read_source(self, source_01: Float[np.ndarray, "1 3 H W"]) -> EncodedSource:
         """Return the keypoints of a source, and what `draw` needs of it."""
         ...
 
-    def draw(
-        self,
-        source_01: Float[Tensor, "1 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Tensor,
-    ) -> Float[Tensor, "B 3 H W"]:
+    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H W"]:
         """Draw the source as the driving keypoints have it."""
         ...

@@ -18,13 +18,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fnevr.config.folder import WEIGHTS_NAME
+from fnevr.config.engines import GRAPH_PRECISIONS, GraphPrecision, Precision
+from fnevr.config.folder import EDITOR_NAME, WEIGHTS_NAME
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import file_sha256
-from fnevr.models import load_model
+from fnevr.models.architectures import load_model
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
-from fnevr.runtime.engine import Precision
+from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.progress import Progress
 from fnevr.runtime.folding import fold
 from fnevr.runtime.graph_engine import draw_inputs
 from fnevr.runtime.graphs import (
@@ -34,7 +37,6 @@ from fnevr.runtime.graphs import (
     MANIFEST,
     OUTPUTS,
     GraphName,
-    GraphPrecision,
     Manifest,
     graphs_folder,
 )
@@ -87,9 +89,24 @@ class DrawGraph(nn.Module):
         driving_jacobians: Tensor,
     ) -> Tensor:
         """Return the image."""
-        source = Keypoints(source_positions, source_jacobians)
-        driving = Keypoints(driving_positions, driving_jacobians)
-        return self.model.draw(source_01, source, driving, source_features)
+        source_keypoints = Keypoints(source_positions, source_jacobians)
+        source = EncodedSource(source_01, source_keypoints, source_features)
+        return self.model.draw(source, Keypoints(driving_positions, driving_jacobians))
+
+
+class TurnGraph(nn.Module):
+    """`turned` of a pose editor, with tensors alone."""
+
+    def __init__(self, editor: LightweightPoseEditor) -> None:
+        super().__init__()
+        self.editor = editor
+
+    def forward(
+        self, positions: Tensor, jacobians: Tensor, angles_deg: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return positions and Jacobians of the turned heads."""
+        turned = self.editor.turned(Keypoints(positions, jacobians), angles_deg)
+        return turned.positions, turned.jacobians
 
 
 def export(
@@ -97,7 +114,7 @@ def export(
     out: Path,
     precision: Precision = "float32",
     calibration: Path | None = None,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Manifest]:
     """Copy a model folder and give the copy graphs of its weights, for the graph engines.
 
@@ -115,18 +132,21 @@ def export(
         FnevrError: if the model cannot be exported, the tools are missing, or a folder is in the
             way.
     """
-    if precision not in ("float32", "int8"):
-        raise FnevrError(f"--precision {precision} is not for graphs: wanted float32 or int8")
+    if precision not in GRAPH_PRECISIONS:
+        raise FnevrError(
+            f"graphs have no precision {precision}: wanted {' or '.join(GRAPH_PRECISIONS)}",
+            argument="precision",
+        )
     if (precision == "int8") != (calibration is not None):
-        raise FnevrError("--precision int8 and --calibration CLIPS go together")
+        raise FnevrError("`precision='int8'` and `calibration=CLIPS` go together")
     if out.exists():
         raise FnevrError(f"'{out}' exists already: remove it, or name another folder")
     clips = None if calibration is None else Calibration.load(calibration)
     model = load_model(model_folder)
-    if model.uses_source_keypoints:
+    if model.config.uses_source_keypoints:
         raise FnevrError(
             f"'{model.architecture}' cannot be exported: its driving keypoints depend on the "
-            "source; use --engine torch"
+            "source; use it with `engine='torch'`"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as partial:
@@ -141,7 +161,7 @@ def write_graphs(
     model: PortraitModel,
     folder: Path,
     calibration: Calibration | None = None,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
     finish: Callable[[Path], None] | None = None,
 ) -> list[Manifest]:
     """Write graphs into the folder of a model, int8 too where there are clips to calibrate on.
@@ -160,10 +180,13 @@ def write_graphs(
     precise = graphs_folder(folder, "float32")
     precise.mkdir(parents=True)
     exact = fold(model, winograd=True)
-    for index, name in enumerate(GRAPHS):
+    has_editor = (folder / EDITOR_NAME).is_file()
+    editor = LightweightPoseEditor.from_pretrained(folder) if has_editor else None
+    names = [name for name in GRAPHS if name != "turn" or has_editor]
+    for index, name in enumerate(names):
         if progress is not None:
-            progress(f"exporting {name}", index, len(GRAPHS))
-        export_graph(exact, name, precise / f"{name}.onnx")
+            progress(f"exporting {name}", index, len(names))
+        export_graph(exact, name, precise / f"{name}.onnx", editor)
     if calibration is not None:
         rough = graphs_folder(folder, "int8")
         rough.mkdir()
@@ -205,6 +228,7 @@ def _describe(
         image_size=model.config.image_size,
         precision=precision,
         weights_sha256=file_sha256(folder / WEIGHTS_NAME),
+        editor_sha256=file_sha256(folder / EDITOR_NAME) if "turn" in files else None,
         opset=OPSET,
         versions=versions(),
         psnr_db=psnr_db,
@@ -216,13 +240,24 @@ def _describe(
 
 
 @torch.no_grad()
-def export_graph(folded: PortraitModel, name: GraphName, path: Path) -> None:
+def export_graph(
+    folded: PortraitModel,
+    name: GraphName,
+    path: Path,
+    editor: LightweightPoseEditor | None = None,
+) -> None:
     """Write one graph of a folded model.
+
+    Args:
+        folded: the model.
+        name: which graph.
+        path: the file.
+        editor: the model's pose editor; `turn` needs it.
 
     Raises:
         FnevrError: if PyTorch's exporter lacks its tools.
     """
-    module, arguments, dynamic = _arguments(folded, name)
+    module, arguments, dynamic = _arguments(folded, name, editor)
     try:
         import onnx  # noqa: F401, PLC0415 (optional)
         import onnxscript  # noqa: F401, PLC0415 (optional)
@@ -249,7 +284,7 @@ def export_graph(folded: PortraitModel, name: GraphName, path: Path) -> None:
 
 
 def _arguments(
-    model: PortraitModel, name: GraphName
+    model: PortraitModel, name: GraphName, editor: LightweightPoseEditor | None
 ) -> tuple[nn.Module, tuple[Tensor, ...], tuple[dict[int, torch.export.Dim] | None, ...]]:
     """Return a graph's module, examples of its inputs, and which of them have B rows."""
     size = model.config.image_size
@@ -257,9 +292,12 @@ def _arguments(
     rows = {0: BATCH}
     if name == "encode":
         return EncodeGraph(model), (source_01,), (None,)
+    driving = model.keypoints(driving_01)
     if name == "keypoints":
         return KeypointGraph(model), (driving_01,), (rows,)
-    source, features = model.read_source(source_01)
-    driving = model.keypoints(driving_01)
-    arguments = draw_inputs(source_01, features, source, driving)
+    if name == "turn":
+        assert editor is not None
+        arguments = (driving.positions, driving.jacobians, torch.rand(2, 3))
+        return TurnGraph(editor), arguments, (rows, rows, rows)
+    arguments = draw_inputs(model.read_source(source_01), driving)
     return DrawGraph(model), arguments, (None, None, None, None, rows, rows)

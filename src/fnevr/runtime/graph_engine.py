@@ -6,74 +6,83 @@ Shapes: B driving frames, K keypoints, H and W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
+from fnevr.config.engines import EngineName, Precision
 from fnevr.config.stages import PortraitConfig
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.models.encoded_source import EncodedSource
+from fnevr.runtime.engine import Turn
 from fnevr.runtime.graphs import GraphName
 from fnevr.runtime.sessions import Run
 
 
 class GraphEngine:
-    """Runs the graphs of one model; tensors go in and out on the CPU.
+    """Runs the graphs of one model.
 
     Args:
         config: of the model.
         runs: one for each graph.
+        name: what runs them.
+        precision: of their convolutions.
+        device: where they run.
     """
 
-    uses_source_keypoints: ClassVar[bool] = False
+    turn: Turn | None
 
-    def __init__(self, config: PortraitConfig, runs: Mapping[GraphName, Run]) -> None:
+    def __init__(
+        self,
+        config: PortraitConfig,
+        runs: Mapping[GraphName, Run],
+        name: EngineName = "onnx",
+        precision: Precision = "float32",
+        device: str = "cpu",
+    ) -> None:
         self.config, self.runs = config, runs
+        self.name: EngineName = name
+        self.precision: Precision = precision
+        self.device = device
+        self.turn = self._turn if "turn" in runs else None
 
-    def keypoints(self, image_01: Float[Tensor, "B 3 H W"]) -> Keypoints:
+    def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image.
 
         Raises:
             ValueError: if the images do not have the model's size.
         """
-        positions, jacobians = self._run("keypoints", self._checked(image_01))
-        return Keypoints(positions, jacobians)
+        return Keypoints(*self._run("keypoints", self._checked(image_01)))
 
     def driving_keypoints(
-        self, driving_01: Float[Tensor, "B 3 H W"], source: Keypoints
+        self, driving_01: Float[np.ndarray, "B 3 H W"], source: EncodedSource
     ) -> Keypoints:
         """Detect the keypoints of each driving image; see `keypoints`."""
         del source
         return self.keypoints(driving_01)
 
-    def read_source(self, source_01: Float[Tensor, "1 3 H W"]) -> tuple[Keypoints, Tensor]:
+    def read_source(self, source_01: Float[np.ndarray, "1 3 H W"]) -> EncodedSource:
         """Return the keypoints and the features of a source.
 
         Raises:
             ValueError: if it does not have the model's size.
         """
         (features,) = self._run("encode", self._checked(source_01))
-        return self.keypoints(source_01), features
+        return EncodedSource(source_01, self.keypoints(source_01), features)
 
-    def draw(
-        self,
-        source_01: Float[Tensor, "1 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Tensor,
-    ) -> Float[Tensor, "B 3 H W"]:
+    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H W"]:
         """Draw the source as the driving keypoints have it."""
-        checked_01 = self._checked(source_01)
-        inputs = draw_inputs(checked_01, source_features, source_keypoints, driving_keypoints)
-        (image,) = self._run("draw", *inputs)
-        return image
+        (image_01,) = self._run("draw", *draw_inputs(source, driving))
+        return image_01
 
-    def _run(self, name: GraphName, *inputs: Tensor) -> list[Tensor]:
-        arrays = [tensor.detach().float().cpu().contiguous().numpy() for tensor in inputs]
-        return [torch.from_numpy(array) for array in self.runs[name](arrays)]
+    def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:
+        return Keypoints(*self._run("turn", keypoints.positions, keypoints.jacobians, angles_deg))
 
-    def _checked(self, image_01: Tensor) -> Tensor:
+    def _run(self, name: GraphName, *inputs: np.ndarray) -> list[np.ndarray]:
+        return self.runs[name]([np.ascontiguousarray(array, np.float32) for array in inputs])
+
+    def _checked(self, image_01: np.ndarray) -> np.ndarray:
         size = self.config.image_size
         if tuple(image_01.shape[1:]) != (3, size, size):
             raise ValueError(
@@ -83,15 +92,13 @@ class GraphEngine:
         return image_01
 
 
-def draw_inputs(
-    source_01: Tensor, source_features: Tensor, source: Keypoints, driving: Keypoints
-) -> tuple[Tensor, ...]:
-    """Return the inputs of `draw` in their order."""
+def draw_inputs(source: EncodedSource, driving: Keypoints) -> tuple[Any, ...]:
+    """Return the inputs of the graph `draw` in their order, as arrays or tensors as they come."""
     return (
-        source_01,
-        source_features,
-        source.positions,
-        source.jacobians,
+        source.image_01,
+        source.features,
+        source.keypoints.positions,
+        source.keypoints.jacobians,
         driving.positions,
         driving.jacobians,
     )

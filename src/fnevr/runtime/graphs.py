@@ -1,29 +1,30 @@
 """Exported graphs of a model: ONNX files and a manifest, in its folder.
 
-    MODEL/graphs/float32/manifest.json  encode.onnx  keypoints.onnx  draw.onnx
+    MODEL/graphs/float32/manifest.json  encode.onnx  keypoints.onnx  draw.onnx  turn.onnx
     MODEL/graphs/int8/manifest.json  draw.onnx
 
-`encode` and `draw` take one source; `keypoints` and `draw` take any number B of frames. What a
-precision does not bring is that of float32. Importing this module does not import torch.
+`encode` and `draw` take one source; `keypoints`, `draw` and `turn` take any number B of frames.
+`turn` is the pose editor, where the model has one. What a precision does not bring is that of
+float32. Importing this module does not import torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fnevr.config.engines import GraphPrecision, Precision
+from fnevr.config.folder import EDITOR_NAME, WEIGHTS_NAME
 from fnevr.errors import CheckpointError
 from fnevr.media.files import file_sha256
-from fnevr.runtime.engine import Precision
 
-GraphName = Literal["encode", "keypoints", "draw"]
-GraphPrecision = Literal["float32", "int8"]
-GRAPHS: tuple[GraphName, ...] = ("encode", "keypoints", "draw")
+GraphName = Literal["encode", "keypoints", "draw", "turn"]
+GRAPHS: tuple[GraphName, ...] = get_args(GraphName)
 FOLDER, MANIFEST = "graphs", "manifest.json"
-HOW_TO = "export them: fnevr export {model} FOLDER{options}, then --model FOLDER"
+HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
 
 INPUTS: dict[GraphName, tuple[str, ...]] = {
     "encode": ("source_01",),
@@ -36,11 +37,13 @@ INPUTS: dict[GraphName, tuple[str, ...]] = {
         "driving_positions",
         "driving_jacobians",
     ),
+    "turn": ("positions", "jacobians", "angles_deg"),
 }
 OUTPUTS: dict[GraphName, tuple[str, ...]] = {
     "encode": ("source_features",),
     "keypoints": ("positions", "jacobians"),
     "draw": ("drawn_01",),
+    "turn": ("turned_positions", "turned_jacobians"),
 }
 
 
@@ -63,6 +66,9 @@ class Manifest(BaseModel):
 
     weights_sha256: str
     """Of the `model.safetensors` that the graphs were made from."""
+
+    editor_sha256: str | None = None
+    """Of the pose editor that `turn` was made from; None without one."""
 
     opset: int
     """Version of ONNX's operators."""
@@ -87,29 +93,42 @@ def has_graphs(model_folder: Path, precision: Precision) -> bool:
     return (graphs_folder(model_folder, precision) / MANIFEST).is_file()
 
 
+def measured_psnr_db(model_folder: Path, precision: GraphPrecision) -> float | None:
+    """Return how far a precision's pictures are from those of float32, where it was measured."""
+    path = graphs_folder(model_folder, precision) / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes()).psnr_db
+    except (OSError, ValidationError):
+        return None  # what is wrong with it is said when the graphs are read
+
+
 def read_graphs(
-    model_folder: Path, weights: Path, precision: Precision, model_name: str
+    model_folder: Path, precision: Precision, model_name: str
 ) -> dict[GraphName, bytes]:
     """Read all graphs of a model, after checking that they are whole and of its weights.
 
     Args:
         model_folder: the model.
-        weights: its weights file.
         precision: which graphs.
         model_name: for messages.
 
     Raises:
         CheckpointError: if there are none, or they are damaged or of other weights.
     """
-    sha256 = file_sha256(weights)
-    graphs = _read_folder(model_folder, sha256, "float32", model_name)
+    sha256 = file_sha256(model_folder / WEIGHTS_NAME)
+    editor = model_folder / EDITOR_NAME
+    editor_sha256 = file_sha256(editor) if editor.is_file() else None
+    graphs = _read_folder(model_folder, (sha256, editor_sha256), "float32", model_name)
     if precision != "float32":
-        graphs |= _read_folder(model_folder, sha256, precision, model_name)
+        graphs |= _read_folder(model_folder, (sha256, None), precision, model_name)
     return graphs
 
 
 def _read_folder(
-    model_folder: Path, weights_sha256: str, precision: Precision, model_name: str
+    model_folder: Path,
+    sha256: tuple[str, str | None],
+    precision: Precision,
+    model_name: str,
 ) -> dict[GraphName, bytes]:
     folder = graphs_folder(model_folder, precision)
     options = "" if precision == "float32" else f" --precision {precision} --calibration CLIPS"
@@ -123,7 +142,7 @@ def _read_folder(
         contents = {name: (folder / f"{name}.onnx").read_bytes() for name in manifest.files}
     except (OSError, ValidationError) as error:
         raise CheckpointError(f"the graphs in '{folder}' are damaged: {error}\n{how_to}") from error
-    if manifest.weights_sha256 != weights_sha256:
+    if (manifest.weights_sha256, manifest.editor_sha256) != sha256:
         raise CheckpointError(
             f"the graphs in '{folder}' are not of the weights beside them; {how_to}"
         )

@@ -1,56 +1,112 @@
-"""Load a model on an engine."""
+"""Load a model on an engine: a graph engine without PyTorch, or PyTorch."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from fnevr.config.folder import read_config
+from fnevr.config.engines import (
+    DEVICES,
+    GRAPH_PRECISIONS,
+    TORCH_ENGINES,
+    EngineChoice,
+    EngineName,
+    Precision,
+    PrecisionChoice,
+)
+from fnevr.config.folder import EDITOR_NAME, read_config
 from fnevr.errors import FnevrError
-from fnevr.models import ARCHITECTURES, load_model
-from fnevr.runtime.engine import Engine, EngineChoice, EngineName, Precision
+from fnevr.extras import has_torch, need_torch
+from fnevr.runtime.engine import Engine
 from fnevr.runtime.graph_engine import GraphEngine
-from fnevr.runtime.sessions import choose_engine, open_graphs
-from fnevr.runtime.torch_engine import torch_engine
+from fnevr.runtime.sessions import choose, open_graphs
 
 
 def load_engine(
     folder: Path,
-    device: str = "cpu",
+    device: str | None = None,
     engine: EngineChoice = "auto",
-    precision: Precision = "float32",
+    precision: PrecisionChoice = "auto",
     name: str | None = None,
-) -> tuple[Engine, EngineName, str]:
+) -> Engine:
     """Load a model folder.
 
     Args:
         folder: holds `config.json` and `model.safetensors`, and graphs for engines that run those.
-        device: "cpu", "cuda" or "mps".
-        engine: what runs the networks; "auto" chooses.
-        precision: of the networks.
+        device: "cpu", "cuda" or "mps"; None takes CUDA if there is some, otherwise the CPU.
+        engine: what runs the networks; "auto" takes the quickest that is here.
+        precision: of the networks; "auto" takes int8 where its pictures are measured to be within
+            `sessions.AUTO_PSNR_DB` of float32.
         name: what messages call the model.
-
-    Returns:
-        The engine, which one it is, and the device that its tensors are on.
 
     Raises:
         CheckpointError: if files are missing or damaged.
-        FnevrError: if the engine is not installed, or cannot do what is asked for.
+        FnevrError: if the device or the engine is not there, or cannot do what is asked for.
     """
-    chosen = choose_engine(folder, device, precision) if engine == "auto" else engine
-    if chosen in ("torch", "compile"):
-        model = load_model(folder)
-        loaded = torch_engine(model, device, precision, compiled=chosen == "compile")
-        return loaded, chosen, device
+    device = check_device(device)
+    chosen, exact = choose(folder, device, engine, precision)
+    if chosen in TORCH_ENGINES:
+        return _torch_engine(folder, device, chosen, exact)
     if chosen == "openvino" and device != "cpu":
-        raise FnevrError(f"--engine openvino runs on the CPU, not on {device}; use --engine torch")
+        raise FnevrError(f"OpenVINO runs on the CPU, not on {device}; use `engine='torch'`")
     if chosen == "tensorrt" and device != "cuda":
-        raise FnevrError("--engine tensorrt needs --device cuda")
-    if precision not in ("float32", "int8"):
+        raise FnevrError("`engine='tensorrt'` needs `device='cuda'`")
+    if exact not in GRAPH_PRECISIONS:
         raise FnevrError(
-            f"--precision {precision} needs --engine torch or compile; graphs have float32 and int8"
+            f"{exact} needs `engine='torch'` or `engine='compile'`; graphs have "
+            f"{' and '.join(GRAPH_PRECISIONS)}",
+            argument="precision",
         )
     config = read_config(folder)
-    if ARCHITECTURES[config.architecture].uses_source_keypoints:
-        raise FnevrError(f"'{config.architecture}' has no graphs: use --engine torch")
-    runs = open_graphs(folder, chosen, device, precision, name or str(folder))
-    return GraphEngine(config, runs), chosen, "cpu"
+    if config.uses_source_keypoints:
+        raise FnevrError(f"'{config.architecture}' has no graphs: use `engine='torch'`")
+    runs = open_graphs(folder, chosen, device, exact, name or str(folder))
+    return GraphEngine(config, runs, chosen, exact, device)
+
+
+def check_device(device: str | None) -> str:
+    """Return the device if it can be used; None chooses one.
+
+    Raises:
+        FnevrError: if it is not one of cpu, cuda and mps, or not available here.
+    """
+    if device is None:
+        return "cuda" if _has_cuda() else "cpu"
+    kind, _, index = device.partition(":")
+    if kind not in DEVICES or (index and not index.isdecimal()):
+        raise FnevrError(f"the device must be cpu, cuda or mps, got '{device}'", argument="device")
+    if kind == "cpu":
+        return device
+    need_torch(f"`device='{device}'`")
+    import torch  # noqa: PLC0415 (optional, slow)
+
+    has_cuda = int(index or 0) < torch.cuda.device_count()
+    if not (has_cuda if kind == "cuda" else torch.backends.mps.is_available()):
+        raise FnevrError(f"there is no {device} on this machine; use `device='cpu'`")
+    return device
+
+
+def _has_cuda() -> bool:
+    """Return whether PyTorch can use CUDA; it is not imported where there is no NVIDIA driver."""
+    if not has_torch() or shutil.which("nvidia-smi") is None:
+        return False
+    import torch  # noqa: PLC0415 (optional, slow)
+
+    return torch.cuda.is_available()
+
+
+def _torch_engine(folder: Path, device: str, engine: EngineName, precision: Precision) -> Engine:
+    need_torch(f"`engine='{engine}'`")
+    from fnevr.models.architectures import load_model  # noqa: PLC0415 (optional, slow)
+    from fnevr.models.pose_editor import LightweightPoseEditor  # noqa: PLC0415
+    from fnevr.runtime.folding import fold  # noqa: PLC0415
+    from fnevr.runtime.torch_engine import TorchEngine  # noqa: PLC0415
+
+    has_editor = (folder / EDITOR_NAME).is_file()
+    return TorchEngine(
+        fold(load_model(folder)),
+        device,
+        precision,
+        compiled=engine == "compile",
+        editor=LightweightPoseEditor.from_pretrained(folder) if has_editor else None,
+    )

@@ -24,10 +24,10 @@ def run_networks_in(model: PortraitModel, dtype: torch.dtype) -> None:
 def _run_in(part: nn.Module, dtype: torch.dtype) -> None:
     forward = part.forward
 
-    def in_half_precision(*arguments: Any) -> Any:
+    def in_half_precision(*arguments: Any, **options: Any) -> Any:
         device = arguments[0].device.type
         with torch.autocast(device, dtype=dtype):
-            return _to_float(forward(*arguments))
+            return _to_float(forward(*arguments, **options))
 
     part.forward = in_half_precision
 

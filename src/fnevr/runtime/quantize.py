@@ -8,7 +8,8 @@ arithmetic.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import torch
 from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
+from fnevr.progress import Progress
 from fnevr.runtime.graph_engine import draw_inputs
 from fnevr.runtime.graphs import INPUTS
 from fnevr.runtime.rounding import round_before_moving
@@ -37,7 +40,7 @@ def quantize(
     model: PortraitModel,
     draw_graph: Path,
     calibration: list[Clip],
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Replace a draw graph by its quantized form.
 
@@ -65,24 +68,36 @@ def quantize(
     if not nodes:
         raise FnevrError(f"'{model.architecture}' has no convolution to quantize")
     inputs = calibration_inputs(model, calibration)
-    logging.getLogger().setLevel(logging.ERROR)  # of the quantizer, which advises on every model
     quantized = draw_graph.with_suffix(".int8.onnx")
-    quantize_static(
-        draw_graph,
-        quantized,
-        _Reader(inputs, progress),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        nodes_to_quantize=nodes,
-        op_types_to_quantize=["Conv"],
-        calibrate_method=CalibrationMethod.MinMax,
-    )
+    with _root_logger_at(logging.ERROR):  # the quantizer gives every model the same advice there
+        quantize_static(
+            draw_graph,
+            quantized,
+            _Reader(inputs, progress),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=nodes,
+            op_types_to_quantize=["Conv"],
+            calibrate_method=CalibrationMethod.MinMax,
+        )
     rounded = onnx.load(quantized)
     round_before_moving(rounded)
     onnx.save(rounded, draw_graph)
     quantized.unlink()
+
+
+@contextmanager
+def _root_logger_at(level: int) -> Iterator[None]:
+    """Set the root logger's level while the block runs."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(level)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 @dataclass(frozen=True)
@@ -122,8 +137,8 @@ def quantized_psnr(model: PortraitModel, draw_graph: Path, clips: list[Clip]) ->
     found = []
     for feed in calibration_inputs(model, clips):
         source_01, features, *keypoints = (torch.from_numpy(array) for array in feed.values())
-        source, driving = Keypoints(*keypoints[:2]), Keypoints(*keypoints[2:])
-        exact_01 = model.draw(source_01, source, driving, features)
+        source = EncodedSource(source_01, Keypoints(*keypoints[:2]), features)
+        exact_01 = model.draw(source, Keypoints(*keypoints[2:]))
         (rough_01,) = run(list(feed.values()))
         error = (torch.from_numpy(rough_01) - exact_01).square().mean().clamp(min=1e-10)
         found.append(-10 * error.log10().item())
@@ -157,9 +172,7 @@ def calibration_inputs(model: PortraitModel, clips: list[Clip]) -> list[dict[str
         source_01, driving_01 = (
             torch.from_numpy(frames[int(i)].copy()).permute(2, 0, 1)[None] / 255 for i in chosen
         )
-        source, features = model.read_source(source_01)
-        driving = model.keypoints(driving_01)
-        tensors = draw_inputs(source_01, features, source, driving)
+        tensors = draw_inputs(model.read_source(source_01), model.keypoints(driving_01))
         arrays = (tensor.contiguous().numpy() for tensor in tensors)
         feeds.append(dict(zip(INPUTS["draw"], arrays, strict=True)))
     return feeds
@@ -171,7 +184,7 @@ class _Reader:
     def __init__(
         self,
         inputs: list[dict[str, np.ndarray]],
-        progress: Callable[[str, int, int | None], None] | None,
+        progress: Progress | None,
     ) -> None:
         self.inputs, self.progress, self.next = inputs, progress, 0
 

@@ -1,6 +1,6 @@
 """Graphs loaded into ONNX Runtime (also with TensorRT) or OpenVINO.
 
-Importing this module does not import torch, so that a command can load graphs meanwhile.
+Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -14,11 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from fnevr.config.folder import WEIGHTS_NAME
+from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
+from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import resolve_model
 from fnevr.errors import CheckpointError, FnevrError
-from fnevr.runtime.engine import EngineChoice, EngineName, Precision
-from fnevr.runtime.graphs import GRAPHS, INPUTS, GraphName, has_graphs, read_graphs
+from fnevr.runtime.graphs import (
+    GRAPHS,
+    INPUTS,
+    GraphName,
+    has_graphs,
+    measured_psnr_db,
+    read_graphs,
+)
 
 Run = Callable[[list[np.ndarray]], list[np.ndarray]]
 """Takes a graph's inputs in order, gives its outputs in order."""
@@ -26,28 +33,42 @@ Run = Callable[[list[np.ndarray]], list[np.ndarray]]
 Shapes = tuple[tuple[int, ...], ...]
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
+CACHE_VARIABLE = "FNEVR_CACHE"
+AUTO_PSNR_DB = 49.0
+"""PSNR between pictures in eight bits and in float32 from which "auto" takes eight bits."""
 
 _started: dict[tuple[Path, EngineName, Precision], dict[GraphName, Future[Run]]] = {}
 
 
-def choose_engine(folder: Path, device: str, precision: Precision) -> EngineName:
-    """Return the quickest engine that is here, on the measurements in benchmarks/RESULTS.md.
+def choose(
+    folder: Path, device: str, engine: EngineChoice, precision: PrecisionChoice
+) -> tuple[EngineName, Precision]:
+    """Return the engine and the precision: the quickest that are here, where they are "auto".
 
-    On a CPU OpenVINO, if it is installed, and otherwise ONNX Runtime, for models that bring graphs
-    of the precision; PyTorch for all else.
+    By the measurements in benchmarks/RESULTS.md: on a CPU OpenVINO, if it is installed, and
+    otherwise ONNX Runtime, for models that bring graphs; PyTorch for all else. Eight bits where
+    the pictures are measured to be within `AUTO_PSNR_DB` of those of float32.
     """
-    if device != "cpu" or not has_graphs(folder, precision):
-        return "torch"
-    return "openvino" if find_spec("openvino") is not None else "onnx"
+    has_graphs_here = device == "cpu" and has_graphs(folder, "float32")
+    if engine == "auto":
+        if not has_graphs_here or precision in ("bfloat16", "float16"):
+            engine = "torch"
+        else:
+            engine = "openvino" if find_spec("openvino") is not None else "onnx"
+    if precision == "auto":
+        psnr_db = measured_psnr_db(folder, "int8")
+        is_close = psnr_db is not None and psnr_db >= AUTO_PSNR_DB
+        precision = "int8" if engine in ("onnx", "openvino") and is_close else "float32"
+    return engine, precision
 
 
 def start_loading(
-    model: str, device: str | None, engine: EngineChoice, precision: Precision
+    model: str, device: str | None, engine: EngineChoice, precision: PrecisionChoice
 ) -> None:
     """Load a model's graphs in a thread, for the `open_graphs` that comes next.
 
-    Importing PyTorch takes as long as this. Without graphs to run on the CPU nothing is done; what
-    is wrong with them is said by `open_graphs`.
+    Meanwhile a command finds the face of its source. Without graphs to run on the CPU nothing is
+    done; what is wrong with them is said by `open_graphs`.
 
     Args:
         model: a preset or a model folder.
@@ -61,17 +82,16 @@ def start_loading(
         folder = resolve_model(model)
     except CheckpointError:
         return
-    chosen = choose_engine(folder, "cpu", precision) if engine == "auto" else engine
+    chosen, exact = choose(folder, "cpu", engine, precision)
     if chosen in ("onnx", "openvino"):
         executor = ThreadPoolExecutor(1)
-        reading = executor.submit(read_graphs, folder, folder / WEIGHTS_NAME, precision, model)
+        reading = executor.submit(read_graphs, folder, exact, model)
 
         def load(graph: GraphName) -> Run:
             return _load(reading.result()[graph], graph, chosen, "cpu")
 
-        _started[folder, chosen, precision] = {
-            graph: executor.submit(load, graph) for graph in GRAPHS
-        }
+        names = [name for name in GRAPHS if name != "turn" or (folder / EDITOR_NAME).is_file()]
+        _started[folder, chosen, exact] = {name: executor.submit(load, name) for name in names}
         executor.shutdown(wait=False)
 
 
@@ -95,7 +115,7 @@ def open_graphs(
     if loading is not None:
         loading[GRAPHS[0]].result()  # what is wrong with one is wrong with all
         return {graph: _when_loaded(future) for graph, future in loading.items()}
-    graphs = read_graphs(folder, folder / WEIGHTS_NAME, precision, name)
+    graphs = read_graphs(folder, precision, name)
     return {graph: _load(content, graph, engine, device) for graph, content in graphs.items()}
 
 
@@ -131,9 +151,10 @@ def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = Fal
     if provider not in onnxruntime.get_available_providers():
         engine = "tensorrt" if tensorrt else "onnx"
         raise FnevrError(
-            f"--engine {engine} --device {device}: this ONNX Runtime has no {provider}; "
+            f"{engine} on {device}: this ONNX Runtime has no {provider}; "
             "pip install onnxruntime-gpu (with CUDA, and TensorRT for that engine), or use "
-            "--engine torch"
+            "`engine='torch'`",
+            argument="engine",
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _num_threads()
@@ -159,7 +180,7 @@ def openvino_run(graph: bytes, name: GraphName) -> Run:
         import openvino  # noqa: PLC0415 (optional)
     except ImportError as error:
         raise FnevrError(
-            "--engine openvino: OpenVINO is not here; pip install 'fnevr[openvino]'"
+            "OpenVINO is not here; pip install 'fnevr[openvino]'", argument="engine"
         ) from error
 
     core = openvino.Core()
@@ -168,6 +189,8 @@ def openvino_run(graph: bytes, name: GraphName) -> Run:
         # Otherwise processors with bfloat16 units take it unasked.
         "INFERENCE_PRECISION_HINT": "f32",
     }
+    if (cache := _cache_folder()) is not None:
+        settings["CACHE_DIR"] = str(cache)
     if num_threads := _num_threads():
         settings["INFERENCE_NUM_THREADS"] = num_threads
     requests: dict[Shapes, Any] = {}
@@ -196,6 +219,17 @@ def _single_shapes(network: Any) -> Shapes:
         tuple(1 if side.is_dynamic else side.get_length() for side in network_input.partial_shape)
         for network_input in network.inputs
     )
+
+
+def _cache_folder() -> Path | None:
+    """Return where OpenVINO keeps what it compiled, so that the next run starts sooner."""
+    named = os.environ.get(CACHE_VARIABLE) or os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(named) if named else Path.home() / ".cache") / "fnevr" / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _num_threads() -> int:

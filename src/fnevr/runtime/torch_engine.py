@@ -1,81 +1,123 @@
-"""PyTorch as an engine: a folded model, layer by layer or compiled."""
+"""PyTorch as an engine: a model layer by layer, or compiled."""
 
 from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from fnevr.config.engines import EngineName, Precision
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
-from fnevr.runtime.engine import Precision
-from fnevr.runtime.folding import fold
+from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.runtime.engine import Turn
 from fnevr.runtime.precision import run_networks_in
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def torch_engine(
-    model: PortraitModel, device: str, precision: Precision, *, compiled: bool
-) -> PortraitModel:
-    """Fold a model, move it to its device and, if wanted, compile it.
+class TorchEngine:
+    """Runs a model in PyTorch; sources stay on its device.
 
     On CUDA a compiled model runs as CUDA graphs: a frame is one launch, not hundreds.
 
-    Args:
-        model: is left as it is.
-        device: "cpu", "cuda" or "mps".
-        precision: of the networks; keypoints and flows are float32 in any case.
-        compiled: by `torch.compile`, at the first frame.
-
-    Raises:
-        FnevrError: if the precision is none of PyTorch's, or nothing can be compiled here.
+    Attributes:
+        model: what it runs.
     """
-    if precision == "int8":
-        raise FnevrError(
-            "--precision int8 needs --engine onnx or openvino; the torch engines have float32, "
-            "bfloat16 and float16"
-        )
-    folded = fold(model).to(device)
-    if precision in HALF:
-        run_networks_in(folded, HALF[precision])
-    if not compiled:
-        return folded
-    if torch.device(device).type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
-        raise FnevrError(
-            "--engine compile needs a C++ compiler on a CPU and there is none: install g++ or "
-            "clang++, or use --engine onnx or openvino"
-        )
-    return _compiled(folded, is_cuda=torch.device(device).type == "cuda")
 
+    turn: Turn | None
 
-def _compiled(model: PortraitModel, *, is_cuda: bool) -> PortraitModel:
-    """Replace what is called for every frame by its compiled form."""
-    mode = "reduce-overhead" if is_cuda else None
-    keypoints = torch.compile(model.keypoints, mode=mode, dynamic=False)
-    driving_keypoints = torch.compile(model.driving_keypoints, mode=mode, dynamic=False)
-    draw = torch.compile(model.draw, mode=mode, dynamic=False)
+    def __init__(
+        self,
+        model: PortraitModel,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        *,
+        compiled: bool = False,
+        editor: LightweightPoseEditor | None = None,
+    ) -> None:
+        """Take over a model: it is moved to the device and made ready for use alone.
 
-    def own(keypoints: Keypoints) -> Keypoints:
-        # The memory of a CUDA graph's output is written again by its next run.
-        return Keypoints(keypoints.positions.clone(), keypoints.jacobians.clone())
+        Args:
+            model: as it was trained, or folded (`runtime.folding.fold`), which is quicker.
+            device: "cpu", "cuda" or "mps".
+            precision: of the networks; keypoints and flows are float32 in any case.
+            compiled: by `torch.compile`, at the first frame.
+            editor: turns heads; None for models without one.
 
-    def find(image_01: Tensor) -> Keypoints:
-        return own(keypoints(image_01)) if is_cuda else keypoints(image_01)
+        Raises:
+            FnevrError: if the precision is none of PyTorch's, or nothing can be compiled here.
+        """
+        if precision == "int8":
+            raise FnevrError(
+                "int8 needs `engine='onnx'` or `engine='openvino'`; the torch engines have "
+                "float32, bfloat16 and float16",
+                argument="precision",
+            )
+        self.name: EngineName = "compile" if compiled else "torch"
+        self.precision: Precision = precision
+        self.device = device
+        self.model = model.to(device).eval()
+        self.config = model.config
+        self.editor = None if editor is None else editor.to(device).eval()
+        self.turn = None if editor is None else self._turn
+        if precision in HALF:
+            run_networks_in(self.model, HALF[precision])
+        self._find, self._find_driving = self.model.keypoints, self.model.driving_keypoints
+        self._draw = self.model.draw
+        if compiled:
+            self._compile()
 
-    def find_driving(image_01: Tensor, source: Keypoints) -> Keypoints:
-        if not model.uses_source_keypoints:
-            return find(image_01)
-        return driving_keypoints(image_01, source)
+    def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
+        """Detect the keypoints of each image."""
+        with torch.inference_mode():
+            return self._find(self._tensor(image_01)).numpy()
 
-    def draw_own(
-        source_01: Tensor, source: Keypoints, driving: Keypoints, features: Tensor
-    ) -> Tensor:
-        image = draw(source_01, source, driving, features)
-        return image.clone() if is_cuda else image
+    def driving_keypoints(
+        self, driving_01: Float[np.ndarray, "B 3 H W"], source: EncodedSource
+    ) -> Keypoints:
+        """Detect where each driving image puts the keypoints of a source."""
+        if not self.config.uses_source_keypoints:
+            return self.keypoints(driving_01)
+        with torch.inference_mode():
+            return self._find_driving(self._tensor(driving_01), source.keypoints).numpy()
 
-    # Instance attributes, so that the class still says what the model is.
-    vars(model).update(keypoints=find, driving_keypoints=find_driving, draw=draw_own)
-    return model
+    def read_source(self, source_01: Float[np.ndarray, "1 3 H W"]) -> EncodedSource:
+        """Return the keypoints of a source, and what `draw` needs of it."""
+        with torch.inference_mode():
+            return self.model.read_source(self._tensor(source_01))
+
+    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H W"]:
+        """Draw the source as the driving keypoints have it."""
+        with torch.inference_mode():
+            return self._draw(source, self._own(driving)).float().cpu().numpy()
+
+    def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:
+        assert self.editor is not None
+        with torch.inference_mode():
+            return self.editor.turned(self._own(keypoints), self._tensor(angles_deg)).numpy()
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.require(array, np.float32, ["C", "W"])).to(self.device)
+
+    def _own(self, keypoints: Keypoints) -> Keypoints:
+        return Keypoints(self._tensor(keypoints.positions), self._tensor(keypoints.jacobians))
+
+    def _compile(self) -> None:
+        """Compile what is called for every frame."""
+        is_cuda = torch.device(self.device).type == "cuda"
+        if not (is_cuda or shutil.which("g++") or shutil.which("clang++")):
+            raise FnevrError(
+                "`engine='compile'` needs a C++ compiler on a CPU and there is none: install g++ "
+                "or clang++, or use `engine='onnx'` or `engine='openvino'`",
+                argument="engine",
+            )
+        mode = "reduce-overhead" if is_cuda else None
+        self._find = torch.compile(self._find, mode=mode, dynamic=False)
+        self._find_driving = torch.compile(self._find_driving, mode=mode, dynamic=False)
+        self._draw = torch.compile(self._draw, mode=mode, dynamic=False)

@@ -20,9 +20,10 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
 from fnevr.models.portrait import PortraitModel
+from fnevr.progress import progress_bar
 from fnevr.train.log import Record
 from fnevr.train.loop import Trainer
-from fnevr.train.recipe import Recipe
+from fnevr.train.recipe import AnyRecipe, FullRecipe, Recipe, recipe_json
 from fnevr.train.start import saved_model, start_anew
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ RECIPE_NAME = "recipe.json"
 def make_trainer(
     data: Path,
     run_dir: Path,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     *,
     init: str | None = None,
     model: str | None = None,
@@ -61,11 +62,10 @@ def make_trainer(
     accelerator = make_accelerator(device)
     patches = FacePatches.packaged()
     sampler = PairSampler(load_clips(data, "train"), patches, seed=recipe.seed)
-    side = sampler.clips[0].frames[0].shape[0]
-    if recipe.window > side:
+    if isinstance(recipe, FullRecipe) and recipe.window > sampler.side_px:
         raise FnevrError(
-            f"the recipe's window of {recipe.window} pixels does not fit the clips' {side}\n"
-            f"give a smaller one, such as --set window={side}"
+            f"the recipe's window of {recipe.window} pixels does not fit the clips' "
+            f"{sampler.side_px}\nset a smaller one, such as window={sampler.side_px}"
         )
     held_out = load_clips(data, "val") if recipe.validations else []
     trainer = Trainer(
@@ -79,7 +79,7 @@ def make_trainer(
     )
     if trainer.is_main:
         with atomic_path(run_dir / RECIPE_NAME) as temporary:
-            temporary.write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(recipe_json(recipe) + "\n", encoding="utf-8")
     return trainer
 
 
@@ -97,7 +97,7 @@ def make_accelerator(device: str | None) -> Accelerator:
         ) from error
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise FnevrError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
+        raise FnevrError("PyTorch finds no CUDA device here; use `device='cpu'`")
     return Accelerator(cpu=device == "cpu")
 
 
@@ -114,7 +114,7 @@ def starting_model(init: str | None, model: str | None, recipe: Recipe) -> Portr
     if model is not None:
         raise FnevrError(
             "a model to start from brings its own configuration\n"
-            "leave --model out, or --init to start anew"
+            "leave `model=NAME` out, or to start anew `init=MODEL`"
         )
     return saved_model(resolve_model(init))
 
@@ -139,8 +139,6 @@ def show_run(trainer: Trainer, should_stop: Callable[[], bool]) -> bool:
     Returns:
         Whether the budget is spent; not where `should_stop` stopped the run before.
     """
-    from fnevr.progress import progress_bar  # noqa: PLC0415 (rich: training alone needs none)
-
     with progress_bar("steps") as progress:
 
         def on_step(step: int, share: float) -> None:

@@ -1,9 +1,9 @@
 """The resumable training loop: run the same command again and it goes on.
 
 A run folder holds ``last.pt`` (everything that the next step depends on), ``best`` (the model that
-validated best so far), ``model`` (the model at the end), ``log.jsonl`` (the mean of each term over
-the steps that had it, and the validations) and TensorBoard's files. Both models are the moving
-average of the weights.
+validated best so far), ``model`` (the model where the run ended or was stopped), ``log.jsonl`` (the
+mean of each term over the steps that had it, and the validations) and TensorBoard's files. Both
+models are the moving average of the weights. `fnevr.train.launch` adds ``recipe.json``.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ from fnevr.train.batchnorm import share_statistics
 from fnevr.train.budget import rate_factor, spent
 from fnevr.train.guard import Guard
 from fnevr.train.log import Record, RunLog
-from fnevr.train.objective import Critics, DiscriminatorObjective, Objective, parameter_groups
-from fnevr.train.recipe import Recipe
+from fnevr.train.objectives.critics import Critics
+from fnevr.train.objectives.discriminator import DiscriminatorObjective
+from fnevr.train.objectives.model import Objective, weigh
+from fnevr.train.parameters import parameter_groups
+from fnevr.train.recipe import AnyRecipe, FullRecipe, PictureRecipe, Recipe
 from fnevr.train.share import Share
-from fnevr.train.state import CHECKPOINT_NAME, Progress, restore_state, save_state
-from fnevr.train.step import weigh
+from fnevr.train.state import CHECKPOINT_NAME, RunProgress, restore_state, save_state
 from fnevr.train.validation import picture_sheet, validate
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Trainer:
         self,
         model: PortraitModel,
         sampler: PairSampler,
-        recipe: Recipe,
+        recipe: AnyRecipe,
         run_dir: Path,
         *,
         accelerator: Accelerator | None = None,
@@ -75,7 +77,7 @@ class Trainer:
 
         Raises:
             CheckpointError: if the run's checkpoint is damaged or of another model or stage.
-            FnevrError: if the batch cannot be shared evenly.
+            FnevrError: if the batch cannot be shared evenly, or the recipe is for other models.
         """
         self.sampler, self.recipe, self.run_dir = sampler, recipe, run_dir
         self.accelerator, self.held_out, self.clock_s = accelerator, list(held_out), clock_s
@@ -84,19 +86,23 @@ class Trainer:
         self.model = model.to(self.device).train()
         self.average = WeightAverage(self.model, recipe.average_decay)
         self.optimizer = Adam(parameter_groups(model, recipe), betas=recipe.betas)
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.critics = Critics(recipe, self.device)
+        self.optimizers = [self.optimizer]
+        side_px = recipe.window if isinstance(recipe, FullRecipe) else sampler.side_px
+        self.critics = Critics(recipe, side_px, self.device)
         self.parts: dict[str, Any] = {
             "model": self.model, "average": self.average.model, "optimizer": self.optimizer
         }  # fmt: skip
         if self.critics.discriminator is not None:
+            assert isinstance(recipe, PictureRecipe)
             rate, parameters = recipe.discriminator_rate, self.critics.discriminator.parameters()
             self.discriminator_optimizer = Adam(parameters, lr=rate, betas=(0.5, 0.999))
             self.parts["discriminator"] = self.critics.discriminator
             self.parts["discriminator_optimizer"] = self.discriminator_optimizer
+            self.optimizers.append(self.discriminator_optimizer)
+        self.rates = [[group["lr"] for group in each.param_groups] for each in self.optimizers]
 
         run_dir.mkdir(parents=True, exist_ok=True)
-        self.progress, self.guard = Progress(), Guard()
+        self.progress, self.guard = RunProgress(), Guard()
         self.feed: Generator[Pairs, None, None] | None = None
         if self.checkpoint.exists():
             self.progress = restore_state(self.checkpoint, self.parts)
@@ -169,7 +175,7 @@ class Trainer:
         for share, pairs in zip(self.shares, turns, strict=True):
             with self._turn(share, self.objective):
                 terms = self.objective(pairs, self.step, share, self.critics)
-                torch.autograd.backward(weigh(terms, self.recipe) / len(self.shares))
+                torch.autograd.backward(weigh(terms, self.recipe.weights) / len(self.shares))
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.detach() / len(self.shares)
         norm = clip_grad_norm_(self.model.parameters(), self.recipe.max_gradient_norm)
@@ -236,7 +242,7 @@ class Trainer:
         """Whether this process writes the files."""
         return self.accelerator is None or self.accelerator.is_main_process
 
-    def _turn(self, share: Share, module: nn.Module) -> AbstractContextManager:
+    def _turn(self, share: Share, module: nn.Module) -> AbstractContextManager[Any]:
         """Leave the exchange of gradients to the last turn of a step."""
         if self.accelerator is None or share is self.shares[-1]:
             return nullcontext()
@@ -258,12 +264,10 @@ class Trainer:
         return minutes, stops > 0
 
     def _set_rates(self, share: float) -> None:
-        factor = rate_factor(share, self.step)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
-        if self.discriminator is not None:
-            for group in self.discriminator_optimizer.param_groups:
-                group["lr"] = self.recipe.discriminator_rate * factor
+        factor = rate_factor(self.recipe, share, self.step)
+        for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
 
     def _count(self, terms: dict[str, float]) -> None:
         sums, counts = self.progress.sums, self.progress.counts

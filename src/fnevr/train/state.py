@@ -16,7 +16,7 @@ CHECKPOINT_NAME = "last.pt"
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """How far a run is.
 
     Attributes:
@@ -42,7 +42,7 @@ class Progress:
     num_seen: dict[str, int] = field(default_factory=dict)
 
 
-def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
+def save_state(path: Path, progress: RunProgress, parts: dict[str, Any]) -> None:
     """Write the checkpoint beside, then rename.
 
     Args:
@@ -56,7 +56,7 @@ def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def restore_state(path: Path, parts: dict[str, Any]) -> Progress:
+def restore_state(path: Path, parts: dict[str, Any]) -> RunProgress:
     """Put a checkpoint into the parts of a run.
 
     Raises:
@@ -64,7 +64,7 @@ def restore_state(path: Path, parts: dict[str, Any]) -> Progress:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        progress = Progress(**state.pop("progress"))
+        progress = RunProgress(**state.pop("progress"))
         if set(state) != set(parts):
             raise KeyError(f"holds {sorted(state)}, wanted {sorted(parts)}")
         for name, part in parts.items():

@@ -74,7 +74,7 @@ def test_networks_name_the_file_that_was_found(weights, monkeypatch, tmp_path):
 
 
 def test_missing_and_foreign_files_say_what_to_do(tmp_path, weights):
-    with pytest.raises(CheckpointError, match=r"(?s)gone\.pth.*OpenFacePytorch.*--openface"):
+    with pytest.raises(CheckpointError, match=r"(?s)gone\.pth.*OpenFacePytorch.*`openface=FILE`"):
         OpenFace.load(tmp_path / "gone.pth")
     (tmp_path / "text.pth").write_text("no network")
     with pytest.raises(CheckpointError, match="damaged weights"):

@@ -67,7 +67,7 @@ def test_inception_comes_from_a_file_with_the_right_hash(tmp_path):
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     pooled = inception_features(path, sha256=sha256)(images)
     torch.testing.assert_close(pooled, images.float().mean(dim=(2, 3)))
-    with pytest.raises(CheckpointError, match=r"(?s)not the file that is wanted.*--inception"):
+    with pytest.raises(CheckpointError, match=r"(?s)not the file that is wanted.*`inception=FILE`"):
         inception_features(path)
     with pytest.raises(CheckpointError, match=r"(?s)cannot read.*fid-efficientnet"):
         inception_features(tmp_path / "nowhere.pt")

@@ -103,7 +103,7 @@ def test_stand_in_on_efficientnet():
 
 def test_missing_and_foreign_files_say_what_to_do(files, tmp_path, monkeypatch):
     *_, weights, heads = files
-    with pytest.raises(CheckpointError, match=r"(?s)nowhere\.pth.*--alexnet"):
+    with pytest.raises(CheckpointError, match=r"(?s)nowhere\.pth.*`alexnet=FILE`"):
         LPIPS.load(tmp_path / "nowhere.pth")
     with pytest.raises(CheckpointError, match="not the file that is wanted"):
         LPIPS.load(weights, heads)

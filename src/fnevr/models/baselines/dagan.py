@@ -23,6 +23,7 @@ from fnevr.models.baselines.depth import DepthNetwork
 from fnevr.models.baselines.fomm import ResidualDecoder
 from fnevr.models.baselines.spade import ResidualSpadeDecoder
 from fnevr.models.blocks import Encoder
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import Generated, ReferenceModel
 
 ATTENTION_REDUCTION = 8
@@ -41,7 +42,7 @@ class DepthAttention(nn.Module):
     def forward(
         self, depth_features: Float[Tensor, "B C h w"], warped: Float[Tensor, "B C h w"]
     ) -> Float[Tensor, "B C h w"]:
-        """Return ``warped + gain * softmax(q^T k) v`` over all places (DaGAN, Eq. 8)."""
+        """Return ``warped + gain * softmax(q^T k) v`` over all places (DaGAN)."""
         query = F.relu(self.query(depth_features)).flatten(start_dim=2)
         key = F.relu(self.key(warped)).flatten(start_dim=2)
         value = F.relu(self.value(warped)).flatten(start_dim=2)
@@ -150,29 +151,25 @@ class DaGAN(ReferenceModel):
         depth_01 = self.depth(source_01) if depth_01 is None else depth_01
         return torch.cat((self.encoder(source_01), self.depth_encoder(depth_01)), dim=1)
 
-    def read_source(
-        self, source_01: Float[Tensor, "B 3 H W"]
-    ) -> tuple[Keypoints, Float[Tensor, "B C h w"]]:
+    def read_source(self, source_01: Float[Tensor, "S 3 H W"]) -> EncodedSource:
         """Return the keypoints and features of a source; its depth is estimated once."""
         self.check_image(source_01)
         depth_01 = self.depth(source_01)
-        return self.keypoints(source_01, depth_01), self.encode(source_01, depth_01)
-
-    def generate(
-        self,
-        source_01: Float[Tensor, "S 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Float[Tensor, "S C h w"] | None = None,
-    ) -> Generated:
-        """Draw the source as the driving keypoints have it; see `PortraitModel.generate`."""
-        source_01, source_keypoints, stack = self.match_batches(
-            source_01, source_keypoints, driving_keypoints, source_features
+        return EncodedSource(
+            source_01, self.keypoints(source_01, depth_01), self.encode(source_01, depth_01)
         )
-        features, depth_features = stack.chunk(2, dim=1)
-        motion = self.motion(source_01, source_keypoints, driving_keypoints)
+
+    def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
+        """Draw the source as the driving keypoints have it; see `PortraitModel.render`.
+
+        The decoder reads the warped source, so there is nothing that only training wants.
+        """
+        del details
+        source = self.one_each(source, driving)
+        features, depth_features = source.features.chunk(2, dim=1)
+        motion = self.motion(source.image_01, source.keypoints, driving)
         warped_features = self.attention(depth_features, motion.warp_features(features))
-        warped = warp(source_01, motion.flow)
+        warped = warp(source.image_01, motion.flow)
 
         occlusion = F.interpolate(
             motion.occlusion, size=warped.shape[-2:], mode="bilinear", align_corners=False

@@ -27,6 +27,7 @@ from fnevr.models.baselines.fomm import ResidualDecoder
 from fnevr.models.baselines.head_pose import HeadMotion, HeadPoseEstimator
 from fnevr.models.baselines.spade import ResidualSpadeDecoder
 from fnevr.models.blocks import Encoder, ResidualBlock
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import Generated, PortraitModel
 
 SLOPE = 0.01  # of the leaky ReLU after the warp
@@ -92,7 +93,6 @@ class FaceVid2Vid(PortraitModel):
     """Animate a source image with the head pose and expression of a driving image."""
 
     architecture: ClassVar[str] = "face-vid2vid"
-    uses_source_keypoints: ClassVar[bool] = True
     config: FaceVid2VidConfig
 
     def __init__(self, config: FaceVid2VidConfig) -> None:
@@ -154,21 +154,14 @@ class FaceVid2Vid(PortraitModel):
             raise ValueError("the source's keypoints must be those that `keypoints` returns")
         return _posed(source.canonical, self.head_pose(driving_01))
 
-    def generate(
-        self,
-        source_01: Float[Tensor, "S 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Float[Tensor, "S C D h w"] | None = None,
-    ) -> Generated:
-        """Draw the source as the driving keypoints have it; see `PortraitModel.generate`.
+    def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
+        """Draw the source as the driving keypoints have it; see `PortraitModel.render`.
 
         The flow that is returned is the mean over depth, and `warped` shows it.
         """
-        source_01, source_keypoints, volume = self.match_batches(
-            source_01, source_keypoints, driving_keypoints, source_features
-        )
-        motion = self.motion(volume, source_keypoints, driving_keypoints)
+        source = self.one_each(source, driving)
+        volume = source.features
+        motion = self.motion(volume, source.keypoints, driving)
         warped_volume = F.grid_sample(
             volume, motion.flow, mode="bilinear", padding_mode="zeros", align_corners=False
         )
@@ -178,7 +171,7 @@ class FaceVid2Vid(PortraitModel):
             occlusion=motion.occlusion,
             masks=motion.masks,
             flow=flow,
-            warped=warp(source_01, flow),
+            warped=warp(source.image_01, flow) if details else None,
         )
 
 

@@ -16,6 +16,7 @@ from fnevr.config.models import FOMMConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import warp
 from fnevr.models.blocks import ConvBlock, ResidualBlock
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import Generated, ReferenceModel
 
 
@@ -52,22 +53,14 @@ class FOMM(ReferenceModel):
             encoder.width, encoder.max_width, encoder.num_downs, config.num_bottleneck_blocks
         )
 
-    def generate(
-        self,
-        source_01: Float[Tensor, "S 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Float[Tensor, "S C h w"] | None = None,
-    ) -> Generated:
-        """Draw the source as the driving keypoints have it; see `PortraitModel.generate`."""
-        source_01, source_keypoints, features = self.match_batches(
-            source_01, source_keypoints, driving_keypoints, source_features
-        )
-        motion = self.motion(source_01, source_keypoints, driving_keypoints)
+    def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
+        """Draw the source as the driving keypoints have it; see `PortraitModel.render`."""
+        source = self.one_each(source, driving)
+        motion = self.motion(source.image_01, source.keypoints, driving)
         return Generated(
-            image=self.decoder(motion.warp_features(features)),
+            image=self.decoder(motion.warp_features(source.features)),
             occlusion=motion.occlusion,
             masks=motion.masks,
             flow=motion.flow,
-            warped=warp(source_01, motion.flow),
+            warped=warp(source.image_01, motion.flow) if details else None,
         )

@@ -16,6 +16,7 @@ from torch import Tensor
 from fnevr.config.models import LiteConfig
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder
 from fnevr.models.lite.detector import LiteDetector
 from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion
@@ -102,52 +103,31 @@ class FNeVRLite(PortraitModel):
         in_width = width * (2 if config.volume_rendering else 1) + self.motion.context_width
         self.decoder = LiteDecoder(in_width, width, composite=config.composite)
 
-    def generate(
-        self,
-        source_01: Float[Tensor, "S 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Float[Tensor, "S C h w"] | None = None,
-    ) -> LiteGenerated:
-        """Draw the source as the driving keypoints have it; see `PortraitModel.generate`."""
-        source_01, source_keypoints, features = self.match_batches(
-            source_01, source_keypoints, driving_keypoints, source_features
-        )
-        return self.render(
-            source_01, features, self.motion(source_01, source_keypoints, driving_keypoints)
-        )
+    def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> LiteGenerated:
+        """Draw the source as the driving keypoints have it; see `PortraitModel.render`."""
+        source = self.one_each(source, driving)
+        motion = self.motion(source.image_01, source.keypoints, driving)
+        return self.compose(source.image_01, source.features, motion, details=details)
 
-    def draw(
-        self,
-        source_01: Float[Tensor, "S 3 H W"],
-        source_keypoints: Keypoints,
-        driving_keypoints: Keypoints,
-        source_features: Float[Tensor, "S C h w"] | None = None,
-    ) -> Float[Tensor, "B 3 H W"]:
-        """Return the image of `generate`, without the auxiliary picture."""
-        source_01, source_keypoints, features = self.match_batches(
-            source_01, source_keypoints, driving_keypoints, source_features
-        )
-        motion = self.motion(source_01, source_keypoints, driving_keypoints)
-        cell_grid = flow_to_grid(motion.flow, *features.shape[-2:])
-        warped_features = sample(features, cell_grid) * motion.occlusion
-        seen = [warped_features, motion.context]
-        if self.renderer is not None:
-            seen.insert(1, self.renderer.features(warped_features)[0])
-        decoded, mask = self.decoder(torch.cat(seen, dim=1))
-        if not self.config.composite:
-            return decoded
-        warped = sample(source_01, flow_to_grid(motion.flow, *source_01.shape[-2:]))
-        return mask * warped + (1 - mask) * decoded
-
-    def render(
+    def compose(
         self,
         source_01: Float[Tensor, "B 3 H W"],
         features: Float[Tensor, "B C h w"],
         motion: LiteMotion,
         window: Window | None = None,
+        *,
+        details: bool,
     ) -> LiteGenerated:
-        """Warp, render and decode the whole picture, or a window of it."""
+        """Warp, render and decode the whole picture, or a window of it.
+
+        Args:
+            source_01: one for each driving frame.
+            features: `encode(source_01)`.
+            motion: from the source to each driving frame.
+            window: what to draw; None for everything.
+            details: whether to draw the auxiliary image, and to warp the source where nothing needs
+                it.
+        """
         height, width = source_01.shape[-2:]
         pixel_grid = flow_to_grid(motion.flow, height, width)
         cell_grid = flow_to_grid(motion.flow, *features.shape[-2:])
@@ -157,20 +137,25 @@ class FNeVRLite(PortraitModel):
             cell_grid = window.of_cells(cell_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
             occlusion, context = window.of_cells(occlusion), window.of_cells(context)
         warped_features = sample(features, cell_grid) * occlusion
-        seen, rendering = [warped_features, context], None
+        decoder_input, rendering = [warped_features, context], None
         if self.renderer is not None:
-            rendering = self.renderer(warped_features)
-            seen.insert(1, rendering.features)
-        decoded, mask = self.decoder(torch.cat(seen, dim=1))
-        warped = sample(source_01, pixel_grid)
+            rendering = self.renderer(warped_features, auxiliary=details)
+            decoder_input.insert(1, rendering.features)
+        decoded, mask = self.decoder(torch.cat(decoder_input, dim=1))
+        image, warped = decoded, None
+        if self.config.composite:
+            warped = sample(source_01, pixel_grid)
+            image = mask * warped + (1 - mask) * decoded
+        elif details:
+            warped = sample(source_01, pixel_grid)
         return LiteGenerated(
-            image=mask * warped + (1 - mask) * decoded if self.config.composite else decoded,
+            image=image,
             occlusion=occlusion,
             masks=motion.masks,
             flow=pixel_grid,
             warped=warped,
-            rendered=rendering.image if rendering else None,
-            density_features=rendering.density_features if rendering else None,
+            rendered=None if rendering is None else rendering.image,
+            density_features=None if rendering is None else rendering.density_features,
             decoded=decoded,
             composite_mask=mask if self.config.composite else None,
         )

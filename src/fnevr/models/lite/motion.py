@@ -104,22 +104,12 @@ class LiteDenseMotion(nn.Module):
             context = torch.cat([context, *self._express(source, driving, grid)], dim=1)
         return LiteMotion(flow, masks, occlusion, context)
 
-    def prior_flow(
-        self, source: Keypoints, driving: Keypoints, height: int, width: int
-    ) -> Float[Tensor, "B 2 h w"]:
-        """Return the flow of the Gaussian blend alone, for the first keypoints that are given."""
-        grid = centre_grid(height, width, like=source.positions)
-        displacements = _with_background(affine_displacements(source, driving, grid))
-        masks = self._prior_logits(driving, grid).softmax(dim=1)
-        return torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
-
     def _prior_logits(self, driving: Keypoints, grid: Tensor) -> Float[Tensor, "B K1 h w"]:
         """Return the logarithm of the Gaussian blend; the background's is its bias everywhere."""
-        count = driving.num_keypoints
         distance = _squared_distances(driving, grid)
-        scale = 2 * (2 * self.log_widths[:count]).exp()
+        scale = 2 * (2 * self.log_widths).exp()
         logits = -distance / scale[:, None, None]
-        return _with_background(logits) + self.biases[: count + 1, None, None]
+        return _with_background(logits) + self.biases[:, None, None]
 
     def _express(self, source: Keypoints, driving: Keypoints, grid: Tensor) -> list[Tensor]:
         """Tell the decoder what the face does and where: a code, coordinates, keypoints' Gaussians.

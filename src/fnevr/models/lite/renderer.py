@@ -10,7 +10,7 @@ from fnevr.models.volume import ColorVolume, DensityVolume, RadianceField, Rende
 
 
 class LiteRenderer(nn.Module):
-    """Renders the warped feature through a volume, one ray per cell (FNeVR, section 3.2)."""
+    """Renders the warped features, one ray per cell (FNeVR, face volume rendering)."""
 
     def __init__(self, width: int, num_planes: int, plane_width: int, hidden_width: int) -> None:
         super().__init__()
@@ -19,17 +19,18 @@ class LiteRenderer(nn.Module):
         self.field = RadianceField(plane_width, hidden_width, width)
         self.auxiliary = nn.Conv2d(width, 48, kernel_size=3, padding=1)
 
-    def features(
-        self, warped: Float[Tensor, "B C h w"]
-    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C3 D h w"]]:
-        """Return the rendered features and the density volume."""
+    def forward(self, warped: Float[Tensor, "B C h w"], *, auxiliary: bool) -> Rendering:
+        """Render the features.
+
+        Args:
+            warped: F_w.
+            auxiliary: whether to draw the auxiliary image, four times the size, which only training
+                looks at.
+        """
         density_features = self.density_volume(warped)
         color_features = self.color_volume(warped)
         rendered = self.field.render(density_features, color_features, "exclusive")
-        return rendered, density_features
-
-    def forward(self, warped: Float[Tensor, "B C h w"]) -> Rendering:
-        """Return rendered features, the auxiliary picture (four times the size) and the volume."""
-        rendered, density_features = self.features(warped)
-        picture = F.pixel_shuffle(self.auxiliary(rendered), upscale_factor=4).sigmoid()
-        return Rendering(rendered, picture, density_features)
+        image = None
+        if auxiliary:
+            image = F.pixel_shuffle(self.auxiliary(rendered), upscale_factor=4).sigmoid()
+        return Rendering(rendered, image, density_features)

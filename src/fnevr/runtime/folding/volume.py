@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fnevr.config.stages import Transmittance
-from fnevr.models.volume import FaceVolumeRenderer, RadianceField, ray_weights
+from fnevr.models.volume import FaceVolumeRenderer, RadianceField, Rendering, ray_weights
 from fnevr.runtime.folding.constants import as_conv, of_kind
 from fnevr.runtime.folding.upsampled import point_conv
 from fnevr.runtime.folding.winograd import WinogradConv, WinogradTiles
@@ -69,7 +69,7 @@ class FoldedField(nn.Module):
 
 
 class WinogradVolumeRenderer(nn.Module):
-    """`FaceVolumeRenderer`, of which only `features` is left: both volumes of the same tiles.
+    """`FaceVolumeRenderer` whose two volumes are made of the same tiles.
 
     Args:
         plain: its stages may be folded already.
@@ -83,15 +83,16 @@ class WinogradVolumeRenderer(nn.Module):
         self.tiles = WinogradTiles(density.project.in_channels)
         self.density, self.color = WinogradConv(density.project), WinogradConv(color.project)
         self.residual, self.field = density.residual, plain.field
+        self.auxiliary = plain.auxiliary
 
-    def features(
-        self, warped: Float[Tensor, "B C H W"]
-    ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C3 D H W"]]:
-        """Return the rendered features and the density volume."""
+    def forward(self, warped: Float[Tensor, "B C H W"], *, auxiliary: bool) -> Rendering:
+        """Render the features; see `FaceVolumeRenderer.forward`."""
         tiles = self.tiles(warped)
         density, color = (
             rearrange(project(tiles), "b (c d) h w -> b c d h w", d=self.num_planes)
             for project in (self.density, self.color)
         )
         density = self.residual(density)
-        return self.field.render(density, color, self.transmittance), density
+        rendered = self.field.render(density, color, self.transmittance)
+        image = self.auxiliary(rendered) if auxiliary else None
+        return Rendering(rendered, image, density)

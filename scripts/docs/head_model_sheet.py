@@ -1,6 +1,7 @@
-"""Draw reconstructed heads for `docs/head_model.md`: picture, mesh over it, mesh turned.
+r"""Draw reconstructed heads for `docs/head_model.md`: picture, mesh over it, mesh turned.
 
-    python scripts/head_model_sheet.py OUT.jpg IMAGE ... [--clip CLIP.mp4 ...]
+    PYTHONPATH=scripts python scripts/docs/head_model_sheet.py \
+        OUT.jpg IMAGE ... [--clip CLIP.mp4 ...]
 
 The last row shows the model itself: at rest, jaw open, and its first components of identity and
 expression at 2.5 standard deviations.
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 from make_contact_sheet import contact_sheet
 
@@ -36,14 +36,13 @@ def main(
     clip: Annotated[list[Path] | None, typer.Option(help="A frame of a video.")] = None,
 ) -> None:
     """Write the sheet."""
-    torch.set_num_threads(1)
     model = HeadModel.packaged()
     pictures = [read_image(path) for path in images or []] + [frame_of(p) for p in clip or []]
     rows: list[list[np.ndarray]] = [[], [], []]
     for rgb in pictures:
         box = crop_box(find_face(rgb))
         face = crop(rgb, box, SIDE)
-        landmarks = torch.tensor(find_face(face), dtype=torch.float32).unsqueeze(0)
+        landmarks = find_face(face)[None].astype(np.float32)
         fit = fit_landmarks(model, landmarks)
         angles = fit.angles_deg[0].tolist()
         error = fit.errors_px[:, :NUM_MESH].mean().item()
@@ -65,16 +64,16 @@ def frame_of(path: Path) -> np.ndarray:
     raise typer.BadParameter(f"'{path}' has no frame {FRAME_OF_CLIP}")
 
 
-def drawn(model: HeadModel, vertices_px: torch.Tensor, rgb: np.ndarray) -> np.ndarray:
+def drawn(model: HeadModel, vertices_px: np.ndarray, rgb: np.ndarray) -> np.ndarray:
     """Lay a mesh over a picture."""
-    vertices, faces = vertices_px.double().numpy(), model.faces.numpy()
+    vertices, faces = vertices_px.astype(np.float64), model.faces
     raster = rasterize(vertices, faces, *rgb.shape[:2])
     return overlay_picture(rgb, raster, normal_map(raster, vertices, faces), opacity=0.8)
 
 
 def turned(model: HeadModel, fit: Fit) -> np.ndarray:
     """Draw the mesh from the side, on white."""
-    pose = torch.zeros_like(fit.parameters.pose)
+    pose = np.zeros_like(fit.parameters.pose)
     pose[:, 2:] = fit.parameters.pose[:, 2:]
     pose[:, 0, 1] = math.radians(TURN_DEG)
     return drawn_head(model, HeadParameters(fit.parameters.shape, fit.parameters.expression, pose))
@@ -83,10 +82,10 @@ def turned(model: HeadModel, fit: Fit) -> np.ndarray:
 def drawn_head(model: HeadModel, parameters: HeadParameters) -> np.ndarray:
     """Draw a head on white, in the middle."""
     vertices = model(parameters).vertices
-    middle = (vertices[0].amin(dim=0) + vertices[0].amax(dim=0))[:2] / 2
+    middle = (vertices[0].min(axis=0) + vertices[0].max(axis=0))[:2] / 2
     scale = 0.72 * SIDE / 0.18
-    shift = SIDE / 2 - scale * middle * torch.tensor([1.0, -1.0])
-    seen = WeakPerspective(torch.tensor([scale]), shift.unsqueeze(0)).project(vertices)
+    shift = SIDE / 2 - scale * middle * np.array([1.0, -1.0])
+    seen = WeakPerspective(np.array([scale]), shift[None]).project(vertices)
     return drawn(model, seen[0], np.full((SIDE, SIDE, 3), 255, np.uint8))
 
 

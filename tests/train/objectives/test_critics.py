@@ -7,12 +7,12 @@ import torch
 
 from fnevr.models.discriminator import MultiScaleDiscriminator
 from fnevr.models.perceptual import FaceRes
-from fnevr.train import objective
 from fnevr.train.loop import Trainer
-from fnevr.train.objective import Critics
+from fnevr.train.objectives import critics
+from fnevr.train.objectives.critics import Critics
+from fnevr.train.objectives.model import Objective, weigh
 from fnevr.train.share import Share
 from fnevr.train.start import new_model
-from fnevr.train.step import weigh
 
 WEIGHTS = {"perceptual": 1.0, "generator": 1.0, "feature_matching": 10.0}
 
@@ -20,7 +20,7 @@ WEIGHTS = {"perceptual": 1.0, "generator": 1.0, "feature_matching": 10.0}
 @pytest.fixture
 def make_trainer(tiny_config, patches, sampler, tiny_recipe, tmp_path, monkeypatch):
     small = functools.partial(MultiScaleDiscriminator, width=2, max_width=8)
-    monkeypatch.setattr(objective, "MultiScaleDiscriminator", small)
+    monkeypatch.setattr(critics, "MultiScaleDiscriminator", small)
 
     def make(folder="run", weights=WEIGHTS, **changes):
         recipe = tiny_recipe(
@@ -40,7 +40,7 @@ def changed(module, before):
 
 
 def test_plain_recipe_has_no_critics(tiny_recipe):
-    critics = Critics(tiny_recipe("full"), torch.device("cpu"))
+    critics = Critics(tiny_recipe("full"), 64, torch.device("cpu"))
     assert critics.discriminator is None
     assert critics.perceptual is None
     image, target = torch.rand(2, 1, 3, 64, 64)
@@ -61,7 +61,7 @@ def test_step_trains_both_networks_and_reports_all_terms(make_trainer):
 
 def test_face_terms_come_with_their_network(tiny_recipe, monkeypatch, tmp_path):
     monkeypatch.setattr(FaceRes, "load", lambda path: FaceRes())
-    critics = Critics(tiny_recipe("full", face_network=tmp_path), torch.device("cpu"))
+    critics = Critics(tiny_recipe("full", face_network=tmp_path), 64, torch.device("cpu"))
     image = torch.rand(1, 3, 64, 64, requires_grad=True)
     landmarks = torch.rand(1, 478, 2) - 0.5
     terms = critics.compare(image, torch.rand(1, 3, 64, 64), landmarks)
@@ -98,11 +98,11 @@ def test_resuming_keeps_the_discriminator_and_its_optimizer(make_trainer):
 def test_everything_happens_on_the_models_device(stage, tiny_model, sampler, tiny_recipe):
     """On the meta device, which refuses tensors of the CPU, nothing is drawn or made elsewhere."""
     recipe = tiny_recipe(stage, target_keypoints=1.0)
-    module = objective.Objective(tiny_model.train(), recipe).to("meta")
+    module = Objective(tiny_model.train(), recipe).to("meta")
     pairs = sampler.sample_raw(4, 0).finish(torch.device("meta"))
-    critics = Critics(recipe, torch.device("meta"))
+    critics = Critics(recipe, 32, torch.device("meta"))
     terms = module(pairs, 0, Share(0, 2), critics)
     assert "equivariance" in terms
     assert {term.device.type for term in terms.values()} == {"meta"}
-    weigh(terms, recipe).backward()
+    weigh(terms, recipe.weights).backward()
     assert all(p.grad is not None for p in tiny_model.detector.hourglass.parameters())

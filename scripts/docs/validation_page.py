@@ -1,6 +1,6 @@
 r"""Write the page of validation tables that docs/ shows, from an evaluation.
 
-    python scripts/validation_page.py DATA EVALUATION --model first=OLD --model second=NEW \
+    python scripts/docs/validation_page.py DATA EVALUATION --model first=OLD --model second=NEW \
         --out docs/lite_validation.md --sheet docs/lite_worst.jpg --sheet-tiers A
 
 Scores that EVALUATION (the --report folder of `fnevr evaluate`) has are not computed again.
@@ -34,13 +34,18 @@ Same-identity reconstruction: frame 0 is the source, every later frame is driven
 no crop, no paste-back, as `fnevr reconstruct`) and scored before video encoding; mean over frames,
 then over clips. Frame 0 itself is not scored: repeating it would score infinity.
 
+The 20 clips show people who are in no training clip. But the checkpoint and the shift of the
+composite's mask that shipped were chosen on these same clips (`docs/decisions.md`), so the gains
+below are probably somewhat larger than on clips by which nothing was chosen.
+
 - still: frame 0 repeated. Clips below 21 dB count as moving.
 - What each column is, `fnevr evaluate` prints in its report (`src/fnevr/evaluate/columns.py`).
+- first, second, third: the weights of `lite` in the order in which they shipped.
 - openings: Pearson's correlation of the mouth's (gap over width) and the eyes' (aspect ratio) with
   the driver's; pooled over all clips with each clip's own mean taken out, and as the mean of the
   clips' own correlations. Slope: by how much of the driver's change the output changes, pooled.
 
-Written by `scripts/validation_page.py`.
+Written by `scripts/docs/validation_page.py`.
 """
 NUM_WORST = 4
 

@@ -1,6 +1,6 @@
 """Print how well the open head model fits faces that it was not built from, as Markdown tables.
 
-    python scripts/evaluate_head_model.py DATA [--landmarks CACHE.npz]
+    python scripts/assets/evaluate_head_model.py DATA [--landmarks CACHE.npz]
 
 DATA holds `clips.tsv`, `clips/`, `portraits.tsv` and `portraits/`; clips of the split `val` and
 all photographs are used. Errors are mean distances in the picture over the 468 points of the face
@@ -13,11 +13,11 @@ from __future__ import annotations
 import csv
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 from build_head_model import cached_landmarks
 
@@ -41,10 +41,9 @@ def main(
     landmarks: Annotated[Path | None, typer.Option(help="Cache of the clips' landmarks.")] = None,
 ) -> None:
     """Print the tables."""
-    torch.set_num_threads(1)
     rows = [row for row in read_table(data) if row["split"] == "val"]
     clips = list(cached_landmarks(data, rows, landmarks).values())
-    every = torch.tensor(np.concatenate(clips), dtype=torch.float32)
+    every = np.concatenate(clips).astype(np.float32)
     portraits, tracks = photographs(data), [track(data / "clips" / row["name"]) for row in rows]
     model = HeadModel.packaged()
     typer.echo(f"{len(rows)} clips, {len(every)} frames; {len(portraits)} photographs\n")
@@ -59,13 +58,13 @@ def main(
     typer.echo("\n| | mean | median | worst face | depth too | pixels | ms of CPU a face |")
     typer.echo("|---|---|---|---|---|---|---|")
     report("frames over whole clips", lambda: [fit_landmarks(model, every)], every)
-    first = torch.cat(tracks)
+    first = np.concatenate(tracks)
     report("first frames by themselves", lambda: [fit_landmarks(model, first)], first)
     report("first frames as a video", lambda: [fit_track(model, t) for t in tracks], first)
     report("photographs", lambda: [fit_landmarks(model, portraits)], portraits)
 
 
-def track(path: Path) -> torch.Tensor:
+def track(path: Path) -> np.ndarray:
     """Return the landmarks of a clip's first frames, in pixels."""
     tracker, found = FaceTracker(num_threads=1), []
     with open_video(path) as video:
@@ -73,10 +72,10 @@ def track(path: Path) -> torch.Tensor:
             face = tracker.update(frame.rgb)
             if face is not None and face.status != "held":
                 found.append(face.landmarks)
-    return torch.tensor(np.stack(found), dtype=torch.float32)
+    return np.stack(found).astype(np.float32)
 
 
-def photographs(data: Path) -> torch.Tensor:
+def photographs(data: Path) -> np.ndarray:
     """Return the landmarks of all photographs with a face, in pixels."""
     detector, mesh, found = FaceDetector(num_threads=1), FaceMesh(num_threads=1), []
     with (data / "portraits.tsv").open(newline="", encoding="utf-8") as table:
@@ -87,40 +86,41 @@ def photographs(data: Path) -> torch.Tensor:
             found.append(find_face(rgb, detector=detector, mesh=mesh))
         except FaceError as error:
             typer.echo(f"{row['name']}: {error}", err=True)
-    return torch.tensor(np.stack(found), dtype=torch.float32)
+    return np.stack(found).astype(np.float32)
 
 
 def truncated(model: HeadModel, num_shape: int, num_expression: int) -> HeadModel:
     """Return the model with its first components only."""
-    tensors = dict(model.named_buffers())
-    tensors["shape_basis"] = model.shape_basis[..., :num_shape]
-    tensors["expression_basis"] = model.expression_basis[..., :num_expression]
-    return HeadModel(**tensors, parents=model.parents)
+    return replace(
+        model,
+        shape_basis=model.shape_basis[..., :num_shape],
+        expression_basis=model.expression_basis[..., :num_expression],
+    )
 
 
-def pupil_distance_px(fit: Fit) -> torch.Tensor:
+def pupil_distance_px(fit: Fit) -> np.ndarray:
     """Return the distance between the pupils in space, in pixels."""
     right, left = (fit.vertices[:, index] for index in PUPILS)
-    return fit.camera.scale * (right - left).norm(dim=-1)
+    return fit.camera.scale * np.linalg.norm(right - left, axis=-1)
 
 
-def relative_errors(fit: Fit) -> torch.Tensor:
+def relative_errors(fit: Fit) -> np.ndarray:
     """Return each face's mean error as a share of the distance between the pupils."""
-    return fit.errors_px[:, :NUM_MESH].mean(dim=1) / pupil_distance_px(fit)
+    return fit.errors_px[:, :NUM_MESH].mean(axis=1) / pupil_distance_px(fit)
 
 
-def report(name: str, make, landmarks: torch.Tensor) -> None:
+def report(name: str, make, landmarks: np.ndarray) -> None:
     """Print a row: errors in the picture and in space, and the time taken."""
     start = time.process_time()
     fits = make()
     taken = 1000 * (time.process_time() - start) / len(landmarks)
-    errors = torch.cat([relative_errors(fit) for fit in fits])
-    pixels = torch.cat([fit.errors_px[:, :NUM_MESH].mean(dim=1) for fit in fits])
-    offsets = torch.cat([fit.vertices_px for fit in fits]) - landmarks
-    offsets[..., 2] -= offsets[..., 2].mean(dim=1, keepdim=True)
-    units = torch.cat([pupil_distance_px(fit) for fit in fits])
-    in_space = (offsets[:, :NUM_MESH].norm(dim=-1).mean(dim=1) / units).mean()
-    values = (errors.mean(), errors.median(), errors.max(), in_space)
+    errors = np.concatenate([relative_errors(fit) for fit in fits])
+    pixels = np.concatenate([fit.errors_px[:, :NUM_MESH].mean(axis=1) for fit in fits])
+    offsets = np.concatenate([fit.vertices_px for fit in fits]) - landmarks
+    offsets[..., 2] -= offsets[..., 2].mean(axis=1, keepdims=True)
+    units = np.concatenate([pupil_distance_px(fit) for fit in fits])
+    in_space = (np.linalg.norm(offsets[:, :NUM_MESH], axis=-1).mean(axis=1) / units).mean()
+    values = (errors.mean(), np.median(errors), errors.max(), in_space)
     cells = " | ".join(f"{100 * value:.2f} %" for value in values)
     typer.echo(f"| {name} | {cells} | {pixels.mean():.2f} | {taken:.0f} |")
 

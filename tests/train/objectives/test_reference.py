@@ -13,11 +13,11 @@ from fnevr.losses import log_squared, pyramid_l1, region_weights, weighted_l1
 from fnevr.models import FOMM, FNeVR
 from fnevr.models.discriminator import MultiScaleDiscriminator
 from fnevr.models.perceptual import VGG19
-from fnevr.train import objective
 from fnevr.train.loop import Trainer
+from fnevr.train.objectives import critics
+from fnevr.train.objectives.model import weigh
+from fnevr.train.objectives.reference import reference_terms
 from fnevr.train.share import Share
-from fnevr.train.step import weigh
-from fnevr.train.step_reference import reference_terms
 
 EQUIVARIANCE = {"equivariance_position", "equivariance_jacobian"}
 JUDGED = {"perceptual", "generator", "feature_matching"}
@@ -40,12 +40,12 @@ def make_model(tiny_fnevr_config, tiny_fomm_config):
 def make_trainer(make_model, sampler, tiny_recipe, tmp_path, monkeypatch):
     """Trainers whose judging networks are tiny."""
     small = functools.partial(MultiScaleDiscriminator, width=2, max_width=8, num_blocks=2)
-    monkeypatch.setattr(objective, "MultiScaleDiscriminator", small)
+    monkeypatch.setattr(critics, "MultiScaleDiscriminator", small)
     features = VGG19(width=2)
-    monkeypatch.setattr(objective, "load_features", lambda _: features)
+    monkeypatch.setattr(critics, "load_features", lambda _: features)
 
     def make(folder="run", kind="fnevr", **changes):
-        recipe = tiny_recipe("reference", window=64, minutes=None, validations=0, **changes)
+        recipe = tiny_recipe("reference", minutes=None, validations=0, **changes)
         return Trainer(make_model(kind), sampler, recipe, tmp_path / folder)
 
     return make
@@ -74,7 +74,7 @@ def test_a_step_has_the_terms_of_the_released_configuration(make_trainer, kind):
 def test_gradients_are_finite_and_reach_every_parameter(make_model, sampler, tiny_recipe, kind):
     model, recipe = make_model(kind), plain(tiny_recipe, **OF_LITE)
     terms = reference_terms(model, sampler.sample(2, 0), recipe, Generator().manual_seed(0))
-    weigh(terms, recipe).backward()
+    weigh(terms, recipe.weights).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -150,6 +150,19 @@ def test_shares_of_a_batch_add_up(make_model, sampler, tiny_recipe):
         halves.append(reference_terms(model, part, recipe, Generator().manual_seed(1), share))
     for name, value in whole.items():
         torch.testing.assert_close((halves[0][name] + halves[1][name]) / 2, value)
+
+
+def test_all_rates_fall_at_the_milestones(make_trainer):
+    trainer = make_trainer(steps=10)
+
+    def rates(share):
+        trainer._set_rates(share)
+        return {group["lr"] for each in trainer.optimizers for group in each.param_groups}
+
+    assert len(trainer.optimizers) == 2  # the discriminator's is the other
+    assert rates(0.0) == rates(0.59) == {2e-4}
+    assert rates(0.6) == rates(0.89) == {2e-4 * 0.1}
+    assert rates(0.9) == {2e-4 * 0.1**2}
 
 
 def test_resuming_equals_not_stopping_bit_for_bit(make_trainer):

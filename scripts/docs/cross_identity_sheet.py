@@ -1,6 +1,6 @@
 """Animate several portraits with one driver and lay out frames of it side by side.
 
-    python scripts/cross_identity_sheet.py DRIVING OUT.png PORTRAIT... [--model lite] [--columns 8]
+    python scripts/docs/cross_identity_sheet.py DRIVING OUT.png PORTRAIT... [--model lite]
 
 The first row shows the driver as it is cropped, the first column the sources as they are cropped.
 """
@@ -25,7 +25,7 @@ def main(
 ) -> None:
     """Write the contact sheet."""
     animator = Animator.from_pretrained(model)
-    size = animator.model.config.image_size
+    size = animator.engine.config.image_size
     with open_video(driving) as video:
         crops = [frame.rgb for frame in face_crops(video, size)]
     chosen = np.linspace(0, len(crops) - 1, columns).round().astype(int)

@@ -1,4 +1,4 @@
-"""One training step of FNeVR (`base`) or FOMM: the loss of one batch of pairs.
+"""The loss of FNeVR (`base`) or FOMM: pictures that others judge, and keypoints that move along.
 
 Siarohin et al., "First Order Motion Model for Image Animation", NeurIPS 2019, section 3.3; Zeng et
 al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022. The recipe "reference" has
@@ -21,22 +21,22 @@ from fnevr.losses import (
     weighted_l1,
 )
 from fnevr.models.lite import Window
-from fnevr.models.portrait import PortraitModel
-from fnevr.train.density import density_distance
-from fnevr.train.recipe import Recipe
+from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.train.objectives.critics import Compare
+from fnevr.train.objectives.density import density_distance
+from fnevr.train.recipe import ReferenceRecipe
 from fnevr.train.share import WHOLE, Share
-from fnevr.train.step import Compare
 
 
 def reference_terms(
     model: PortraitModel,
     pairs: Pairs,
-    recipe: Recipe,
+    recipe: ReferenceRecipe,
     rng: Generator,
     share: Share = WHOLE,
     compare: Compare | None = None,
 ) -> dict[str, Tensor]:
-    """Return the unweighted terms of the loss, by the names of `LossWeights`.
+    """Return the unweighted terms of the loss, by the names of `ReferenceWeights`.
 
     The driving picture is both what the keypoints come from and what the result is compared with.
 
@@ -48,9 +48,25 @@ def reference_terms(
         share: which share of the batch the pairs are.
         compare: gives the terms of the picture that other networks judge.
     """
-    driving_01, weights = pairs.driving_01, recipe.weights
+    driving_01 = pairs.driving_01
     driving = model.keypoints(driving_01)
     generated = model.generate(pairs.source_01, model.keypoints(pairs.source_01), driving)
+    terms = _picture_terms(generated, pairs, recipe)
+    if compare is not None:
+        terms |= compare(generated.image, driving_01, pairs.driving_landmarks)
+
+    warp = _draw_warp(driving_01, rng, share)
+    warped = model.keypoints(warp.view(driving_01))
+    terms["equivariance_position"] = position_equivariance(driving, warped, warp)
+    terms["equivariance_jacobian"] = jacobian_equivariance(driving, warped, warp)
+    return terms
+
+
+def _picture_terms(
+    generated: Generated, pairs: Pairs, recipe: ReferenceRecipe
+) -> dict[str, Tensor]:
+    """Compare what the model made with the driving pictures, where a weight asks for it."""
+    driving_01, weights = pairs.driving_01, recipe.weights
     terms = {}
     if weights.image:
         terms["image"] = pyramid_l1(generated.image, driving_01, levels=4)
@@ -62,25 +78,19 @@ def reference_terms(
         terms["regions"] = weighted_l1(generated.image, driving_01, attention)
     if generated.rendered is not None:
         terms["auxiliary"] = (generated.rendered - driving_01).abs().mean()
-    if recipe.weights.sigma and generated.density_features is not None:
-        cells = generated.density_features.shape[-1]
-        terms["sigma"] = density_distance(
-            generated.density_features,
-            pairs.driving_landmarks,
-            Window(0, 0, cells),
-            cells,
-        )
-    if compare is not None:
-        terms |= compare(generated.image, driving_01, pairs.driving_landmarks)
+    if weights.sigma and generated.density_features is not None:
+        features, cells = generated.density_features, generated.density_features.shape[-1]
+        whole = Window(0, 0, cells)
+        terms["sigma"] = density_distance(features, pairs.driving_landmarks, whole, cells)
+    return terms
 
-    warps = ThinPlateWarp.random(len(driving_01) * share.count, rng, like=driving_01)
-    warp = ThinPlateWarp(
+
+def _draw_warp(image_01: Tensor, rng: Generator, share: Share) -> ThinPlateWarp:
+    """Draw a warp for each picture of the whole batch, and take those of this share."""
+    warps = ThinPlateWarp.random(len(image_01) * share.count, rng, like=image_01)
+    return ThinPlateWarp(
         share.of(warps.matrix),
         share.of(warps.offset),
         warps.control_points,
         share.of(warps.bending),
     )
-    warped = model.keypoints(warp.view(driving_01))
-    terms["equivariance_position"] = position_equivariance(driving, warped, warp)
-    terms["equivariance_jacobian"] = jacobian_equivariance(driving, warped, warp)
-    return terms

@@ -1,6 +1,6 @@
 """Draw how far each stage of a folded model is from what the machine can do.
 
-    python scripts/roofline.py docs/roofline.png --model lite --model base
+    python scripts/docs/roofline.py docs/roofline.png --model lite --model base
 
 A stage's point has its multiply-adds per byte that its convolutions read and write (pictures,
 weights and results, each once) and the multiply-adds per second that PyTorch reaches. The lines are
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -74,26 +75,27 @@ def stages(name: str) -> list[Stage]:
     torch.manual_seed(0)
     model = fold(ARCHITECTURES[config.architecture](config).eval())
     image = torch.rand(1, 3, config.image_size, config.image_size)
-    source, features = model.read_source(image)
-    calls: dict[str, tuple[nn.Module, tuple]] = {}
+    source = model.read_source(image)
+    calls: dict[str, tuple[nn.Module, tuple, dict]] = {}
     hooks = [
         child.register_forward_pre_hook(
-            lambda module, inputs, child_name=child_name: calls.update(
-                {child_name: (module, inputs)}
-            )
+            lambda module, inputs, options, child_name=child_name: calls.update(
+                {child_name: (module, inputs, options)}
+            ),
+            with_kwargs=True,
         )
         for child_name, child in model.named_children()
     ]
 
     def frame() -> None:
-        model.draw(image, source, model.driving_keypoints(image, source), features)
+        model.draw(source, model.driving_keypoints(image, source.keypoints))
 
     frame()
     for hook in hooks:
         hook.remove()
     found = [
-        measure(stage, module, lambda module=module, inputs=inputs: module(*inputs))
-        for stage, (module, inputs) in calls.items()
+        measure(stage, module, partial(module, *inputs, **options))
+        for stage, (module, inputs, options) in calls.items()
     ]
     return [*found, measure("whole frame", model, frame)]
 

@@ -10,10 +10,9 @@ from torch import Generator
 
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.losses import log_squared, pyramid_l1, region_weights, weighted_l1
-from fnevr.train.recipe import LossWeights
-from fnevr.train.share import WHOLE, Share
-from fnevr.train.start import new_model
-from fnevr.train.step import draw_window, dropout_gain, loss_terms, weigh
+from fnevr.train.objectives.lite import draw_window
+from fnevr.train.objectives.model import weigh
+from fnevr.train.recipe import RECIPES
 
 MOTION_TERMS = {"position", "jacobian", "equivariance", "warped", "smoothness"}
 PICTURE_TERMS = {
@@ -22,30 +21,25 @@ PICTURE_TERMS = {
 }
 
 
-def terms_of(model, patches, sampler, recipe, step=0, seed=0):
-    pairs = sampler.sample(recipe.batch_size, 0)
-    return loss_terms(model, patches, pairs, recipe, Generator().manual_seed(seed), step)
-
-
 @pytest.mark.parametrize(
     ("stage", "names"), [("motion", MOTION_TERMS), ("full", MOTION_TERMS | PICTURE_TERMS)]
 )
 def test_each_stage_has_its_terms_and_every_term_a_weight(
-    stage, names, tiny_model, patches, sampler, tiny_recipe
+    stage, names, tiny_model, tiny_recipe, terms_of
 ):
-    terms = terms_of(tiny_model, patches, sampler, tiny_recipe(stage))
+    terms = terms_of(tiny_model, tiny_recipe(stage))
     assert set(terms) == names
-    assert names <= set(LossWeights.model_fields)
+    assert names <= set(type(RECIPES[stage].weights).model_fields)
     assert all(term.ndim == 0 and term > 0 for term in terms.values())
 
 
 def test_the_head_gives_a_term_whose_gradient_reaches_the_density_alone(
-    tiny_model, patches, sampler, tiny_recipe
+    tiny_model, tiny_recipe, terms_of
 ):
     recipe = tiny_recipe("full")
     weights = recipe.weights.model_copy(update={"sigma": 1.0})
     recipe = recipe.model_copy(update={"weights": weights})
-    terms = terms_of(tiny_model, patches, sampler, recipe)
+    terms = terms_of(tiny_model, recipe)
     assert set(terms) == MOTION_TERMS | PICTURE_TERMS | {"sigma"}
     assert 0 < terms["sigma"] < np.e
     terms["sigma"].backward()
@@ -57,29 +51,12 @@ def test_the_head_gives_a_term_whose_gradient_reaches_the_density_alone(
     )
 
 
-def test_equivariance_is_a_term_of_every_few_steps(tiny_model, patches, sampler, tiny_recipe):
-    recipe = tiny_recipe("motion", equivariance_every=3)
-    has_it = [
-        "equivariance" in terms_of(tiny_model, patches, sampler, recipe, step) for step in range(4)
-    ]
-    assert has_it == [True, False, False, True]
-
-
-def test_equivariance_needs_keypoints_without_targets(tiny_config, patches, sampler, tiny_recipe):
-    model = new_model(
-        tiny_config.model_copy(update={"num_keypoints": 25, "num_free_keypoints": 0}),
-        patches,
-        seed=0,
-    )
-    assert "equivariance" not in terms_of(model, patches, sampler, tiny_recipe("motion"))
-
-
-def test_terms_compare_what_they_say(tiny_model, patches, sampler, tiny_recipe):
+def test_terms_compare_what_they_say(tiny_model, patches, sampler, tiny_recipe, terms_of):
     """In eval mode, with a window of the whole picture, from the model's public outputs."""
     recipe = tiny_recipe("full", window=64)
     pairs = sampler.sample(2, 0)
     model = tiny_model.eval()
-    terms = terms_of(model, patches, sampler, recipe)
+    terms = terms_of(model, recipe)
     out = model(pairs.source_01, pairs.driving_01)
     torch.testing.assert_close(terms["image"], pyramid_l1(out.image, pairs.driving_01, 4))
     torch.testing.assert_close(terms["log_squared"], log_squared(out.image, pairs.driving_01))
@@ -104,33 +81,18 @@ def test_terms_compare_what_they_say(tiny_model, patches, sampler, tiny_recipe):
     torch.testing.assert_close(terms["position"], torch.stack(errors).mean())
 
 
-def test_targets_may_drive_the_warp(tiny_model, patches, sampler, tiny_recipe):
-    """With the landmarks' keypoints in their place, the flow does not depend on the detected."""
-    recipe = tiny_recipe("motion", target_keypoints=1.0)
-    model = tiny_model.eval()
-    before = terms_of(model, patches, sampler, recipe)
-    with torch.no_grad():
-        weight = model.detector.heatmaps.weight
-        weight[:25] += 0.5 * torch.randn_like(weight[:25])
-    after = terms_of(model, patches, sampler, recipe)
-    assert torch.equal(after["warped"], before["warped"])
-    assert not torch.equal(after["position"], before["position"])
-
-
-def test_same_generator_gives_the_same_terms(tiny_model, patches, sampler, tiny_recipe):
+def test_same_generator_gives_the_same_terms(tiny_model, tiny_recipe, terms_of):
     recipe = tiny_recipe("full")
     model = tiny_model.eval()
-    first, second, other = (terms_of(model, patches, sampler, recipe, seed=s) for s in (3, 3, 4))
+    first, second, other = (terms_of(model, recipe, seed=s) for s in (3, 3, 4))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["equivariance"], other["equivariance"])
 
 
 @pytest.mark.parametrize("stage", ["motion", "full"])
-def test_backward_reaches_every_parameter_of_the_stage(
-    stage, tiny_model, patches, sampler, tiny_recipe
-):
+def test_backward_reaches_every_parameter_of_the_stage(stage, tiny_model, tiny_recipe, terms_of):
     recipe = tiny_recipe(stage)
-    weigh(terms_of(tiny_model.train(), patches, sampler, recipe), recipe).backward()
+    weigh(terms_of(tiny_model.train(), recipe), recipe.weights).backward()
     missing = {name for name, p in tiny_model.named_parameters() if p.grad is None}
     if stage == "motion":
         # Occlusion, context and code are of the features, which this stage does not warp.
@@ -146,7 +108,7 @@ def test_weighed_sum(tiny_recipe):
     recipe = tiny_recipe("full")
     terms = {"image": torch.tensor(0.5), "jacobian": torch.tensor(2.0)}
     expected = recipe.weights.image * 0.5 + recipe.weights.jacobian * 2.0
-    assert weigh(terms, recipe).item() == pytest.approx(expected)
+    assert weigh(terms, recipe.weights).item() == pytest.approx(expected)
 
 
 def test_windows_stay_inside_and_prefer_the_middle():
@@ -163,29 +125,3 @@ def test_windows_stay_inside_and_prefer_the_middle():
 def test_window_larger_than_the_picture_says_so():
     with pytest.raises(ValueError, match="window of 128 pixels does not fit pictures of 64"):
         draw_window(16, 32, Generator())
-
-
-def test_left_out_channels_are_as_many_as_promised_and_the_mean_stays():
-    rng = torch.Generator().manual_seed(0)
-    gain = dropout_gain(200, 50, 0.2, rng, WHOLE)
-    assert gain.shape == (200, 50, 1, 1)
-    assert set(gain.unique().tolist()) == {0.0, 1.25}
-    assert gain.mean().item() == pytest.approx(1, abs=0.02)
-    halves = [
-        dropout_gain(100, 50, 0.2, torch.Generator().manual_seed(0), Share(index, 2))
-        for index in range(2)
-    ]
-    assert torch.equal(torch.stack(halves, dim=1).flatten(0, 1), gain)
-    assert dropout_gain(3, 4, 0.0, rng, WHOLE).eq(1).all()
-
-
-def test_left_out_channels_change_the_motion(tiny_model, sampler):
-    pairs = sampler.sample(2, step=0)
-    source, driving = (tiny_model.keypoints(x) for x in (pairs.source_01, pairs.driving_01))
-    torch.nn.init.normal_(tiny_model.motion.masks.weight, std=0.1)
-    ones = torch.ones(2, tiny_model.motion.width, 1, 1)
-    plain = tiny_model.motion(pairs.source_01, source, driving)
-    same = tiny_model.motion(pairs.source_01, source, driving, ones)
-    none = tiny_model.motion(pairs.source_01, source, driving, 0 * ones)
-    assert torch.equal(plain.masks, same.masks)
-    assert not torch.allclose(plain.masks, none.masks)

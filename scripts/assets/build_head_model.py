@@ -1,6 +1,6 @@
 """Build `assets/head/model.safetensors`, the open head model, from landmarks of talking heads.
 
-    python scripts/build_head_model.py DATA OUT.safetensors [--landmarks CACHE.npz]
+    python scripts/assets/build_head_model.py DATA OUT.safetensors [--landmarks CACHE.npz]
 
 DATA holds `clips.tsv` and `clips/`; only training clips are used, 24 frames of each, mirrored too.
 Faces are aligned by their rigid part. Jaw opening and gaze are taken out first; then the identity

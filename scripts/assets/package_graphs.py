@@ -1,6 +1,6 @@
 """Make the graphs that ship with `lite`, after its weights have changed.
 
-    python scripts/package_graphs.py PREPARED
+    python scripts/assets/package_graphs.py PREPARED
 
 PREPARED is a prepared folder: int8 is calibrated on its training clips and measured on the others.
 Constants of some size are stored as float16, which halves the files; engines take them back to

@@ -1,6 +1,6 @@
 """Build `assets/face_patches.safetensors`: a canonical face and the patches that move together.
 
-    python scripts/build_face_patches.py DATA OUT.safetensors
+    python scripts/assets/build_face_patches.py DATA OUT.safetensors
 
 DATA holds `clips.tsv` and `clips/`; only training clips are used. The mean face is a generalized
 Procrustes mean over faces, made symmetric and upright, of height 1. Patches come in mirrored

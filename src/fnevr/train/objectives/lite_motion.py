@@ -1,8 +1,9 @@
-"""One training step: the loss of one batch of pairs."""
+"""The loss of detector and dense motion of `lite`: keypoints near their targets, a warp that fits.
+
+Shapes: B pictures, K keypoints, h and w pixels of the flow.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,46 +13,32 @@ from fnevr.data.pairs import Pairs
 from fnevr.geometry.flow import affine_view, flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
-from fnevr.losses import (
-    affine_equivariance,
-    jacobian_distance,
-    log_squared,
-    position_distance,
-    pyramid_l1,
-    region_weights,
-    weighted_l1,
-)
-from fnevr.models.lite import CELL, FNeVRLite, Window
+from fnevr.losses import affine_equivariance, jacobian_distance, position_distance, pyramid_l1
+from fnevr.models.lite import FNeVRLite
 from fnevr.models.lite.motion import LiteMotion
-from fnevr.train.density import density_distance
-from fnevr.train.recipe import Recipe
+from fnevr.train.recipe import LiteRecipe
 from fnevr.train.share import WHOLE, Share
 
-Compare = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
 
-
-def loss_terms(
+def motion_terms(
     model: FNeVRLite,
     patches: FacePatches,
     pairs: Pairs,
-    recipe: Recipe,
+    recipe: LiteRecipe,
     rng: Generator,
     step: int,
     share: Share = WHOLE,
-    compare: Compare | None = None,
-) -> dict[str, Tensor]:
-    """Return the unweighted terms of the loss, by the names of `LossWeights`.
+) -> tuple[dict[str, Tensor], LiteMotion]:
+    """Return the unweighted terms, by the names of `MotionWeights`, and the motion.
 
     Args:
         model: what is trained; its batch statistics are updated.
         patches: where the keypoints' targets come from.
         pairs: one batch, or a share of it.
-        recipe: says which terms there are.
-        rng: of the window and the warps; of the CPU, so that all devices draw the same.
+        recipe: says how often there is which term.
+        rng: of the warps and what is left out; of the CPU, so that all devices draw the same.
         step: equivariance is a term of some steps only.
         share: which share of the batch the pairs are.
-        compare: gives further terms of the final picture, the expected one and the landmarks in it
-            (stage "full").
     """
     images_01 = torch.cat([pairs.source_01, pairs.driving_01])
     landmarks = torch.cat([pairs.source_landmarks, pairs.driving_landmarks])
@@ -74,50 +61,7 @@ def loss_terms(
     motion = model.motion(pairs.source_01, source, driving, gain.to(pairs.source_01))
     terms["warped"] = _warped_distance(pairs, motion.flow)
     terms["smoothness"] = _roughness(motion.flow)
-    if recipe.stage == "full":
-        terms |= _picture_terms(model, pairs, motion, recipe, rng, compare)
-    return terms
-
-
-def _picture_terms(
-    model: FNeVRLite,
-    pairs: Pairs,
-    motion: LiteMotion,
-    recipe: Recipe,
-    rng: Generator,
-    compare: Compare | None,
-) -> dict[str, Tensor]:
-    """Generate a window of the pictures and compare it with the driving ones."""
-    size = pairs.driving_01.shape[-1]
-    window = draw_window(size // CELL, recipe.window // CELL, rng)
-    features = model.encode(pairs.source_01)
-    generated = model.render(pairs.source_01, features, motion, window)
-    expected = window.of_image(pairs.driving_01)
-    attention = region_weights(pairs.driving_landmarks, size, recipe.region_gain)
-    attention = window.of_image(attention)
-    terms = {
-        "image": pyramid_l1(generated.image, expected, levels=4),
-        "log_squared": log_squared(generated.image, expected),
-        "regions": weighted_l1(generated.image, expected, attention),
-        "decoded": pyramid_l1(generated.decoded, expected, levels=2),
-        "decoded_regions": weighted_l1(generated.decoded, expected, attention),
-    }
-    if generated.rendered is not None:
-        terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
-    if recipe.weights.sigma and generated.density_features is not None:
-        terms["sigma"] = density_distance(
-            generated.density_features, pairs.driving_landmarks, window, size // CELL
-        )
-    if compare is not None:
-        landmarks = window.of_points(pairs.driving_landmarks, size // CELL)
-        terms |= compare(generated.image, expected, landmarks)
-    return terms
-
-
-def weigh(terms: dict[str, Tensor], recipe: Recipe) -> Tensor:
-    """Return the weighted sum of the terms."""
-    weights = recipe.weights
-    return torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+    return terms, motion
 
 
 def dropout_gain(
@@ -134,28 +78,6 @@ def dropout_gain(
     """
     drawn = torch.rand(count * share.count, channels, 1, 1, generator=rng)
     return share.of((drawn >= probability) / (1 - probability))
-
-
-def draw_window(cells: int, size: int, rng: Generator) -> Window:
-    """Draw a square window, mostly around the middle, where the face is.
-
-    Args:
-        cells: side of the picture, in cells.
-        size: side of the window, in cells.
-        rng: where the draw comes from.
-
-    Raises:
-        ValueError: if the window is larger than the picture.
-    """
-    free = cells - size
-    if free < 0:
-        raise ValueError(
-            f"the recipe's window of {CELL * size} pixels does not fit pictures of "
-            f"{CELL * cells} pixels"
-        )
-    offsets = torch.randn(2, generator=rng) * 0.28 * free + 0.5 * free
-    top, left = offsets.round().long().clamp(0, free).tolist()
-    return Window(top, left, size)
 
 
 def _warped_distance(pairs: Pairs, flow: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Turn the heads of portraits and lay them out: a block per portrait, yaw across, pitch down.
 
-    python scripts/pose_editing_sheet.py OUT.png PORTRAIT... [--model lite]
+    python scripts/docs/pose_editing_sheet.py OUT.png PORTRAIT... [--model lite]
 
 The first row of a block shows the head turned up, the last one down.
 """

@@ -1,0 +1,77 @@
+"""The terms of a picture that other networks judge: perceptual features, faces, a discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fnevr.losses import FaceLoss, PerceptualLoss, feature_matching, generator_adversarial
+from fnevr.models.discriminator import MultiScaleDiscriminator, frozen
+from fnevr.models.perceptual import FaceRes, load_features
+from fnevr.train.recipe import PictureRecipe, Recipe
+
+PERCEPTUAL_SCALES = (1, 2, 4, 8)
+
+# Takes the generated picture, the expected one and the landmarks in it; returns terms.
+Compare = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
+
+
+class Critics:
+    """The terms of a picture that other networks judge, as far as the recipe weighs them.
+
+    It is not a module: the model's module must not hold the discriminator's parameters.
+
+    Attributes:
+        discriminator: None where no term needs it.
+        perceptual: frozen features; None where no term needs them.
+        faces: frozen features of faces; None where no term needs them.
+        pictures: what was compared since the discriminator's last turn.
+    """
+
+    def __init__(self, recipe: Recipe, side_px: int, device: torch.device) -> None:
+        """Make the networks that the recipe's weights ask for.
+
+        Args:
+            recipe: one without pictures needs none.
+            side_px: of the pictures that are compared.
+            device: where the networks run.
+        """
+        self.discriminator: MultiScaleDiscriminator | None = None
+        self.perceptual: PerceptualLoss | None = None
+        self.faces: FaceLoss | None = None
+        self.pictures: list[tuple[Tensor, Tensor]] = []
+        if not isinstance(recipe, PictureRecipe):
+            return
+        weights = recipe.weights
+        if weights.generator or weights.feature_matching:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(recipe.seed)
+                self.discriminator = MultiScaleDiscriminator().to(device)
+        if weights.perceptual:
+            network = load_features(recipe.features)
+            fitting = [s for s in PERCEPTUAL_SCALES if network.min_side * s <= side_px]
+            self.perceptual = PerceptualLoss(network, tuple(fitting)).to(device)
+        if recipe.face_network is not None:
+            self.faces = FaceLoss(FaceRes.load(recipe.face_network)).to(device)
+
+    def compare(self, image_01: Tensor, target_01: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
+        """Return the unweighted terms, and keep the pictures for the discriminator's turn."""
+        terms = {}
+        if self.perceptual is not None:
+            terms["perceptual"] = self.perceptual(image_01, target_01)
+        if self.faces is not None:
+            identity, features = self.faces(image_01, target_01, landmarks)
+            terms |= {"identity": identity, "face_features": features}
+        if self.discriminator is not None:
+            with frozen(self.discriminator):
+                fake = self.discriminator(image_01)
+                with torch.no_grad():
+                    real = self.discriminator(target_01)
+            terms["generator"] = generator_adversarial([judged.score for judged in fake])
+            terms["feature_matching"] = feature_matching(
+                [judged.features for judged in fake], [judged.features for judged in real]
+            )
+            self.pictures.append((image_01.detach(), target_01))
+        return terms

@@ -1,0 +1,111 @@
+"""How the command line says what the library says."""
+
+import ast
+
+import pytest
+import typer
+from support.texts import library_nodes, library_texts
+from typer.main import get_command
+
+from fnevr.cli import app
+from fnevr.commands.options import (
+    ARGUMENT,
+    BAD_INPUT,
+    INTERRUPTED,
+    TAKEN_UP,
+    answering_for_errors,
+    in_options,
+    option_of,
+)
+from fnevr.errors import FnevrError, MediaError
+
+COMMANDS = vars(get_command(app))["commands"]
+OPTIONS = [
+    (command, parameter)
+    for command, parameters in COMMANDS.items()
+    for parameter in parameters.params
+    if parameter.opts[0].startswith("--") and parameter.name not in ("help", "json_file")
+]
+FLAGS = {flag for _, each in OPTIONS for flag in (*each.opts, *each.secondary_opts)}
+
+
+def told(capsys, error, flags=None, *more):
+    with pytest.raises(typer.Exit) as stopped, answering_for_errors(flags or {}, *more):
+        raise error
+    return stopped.value.exit_code, capsys.readouterr().err.rstrip("\n")
+
+
+@pytest.mark.parametrize(("command", "parameter"), OPTIONS, ids=str)
+def test_every_option_is_found_by_the_name_of_its_argument(command, parameter):
+    assert option_of(parameter.name) == parameter.opts[0]
+    assert option_of(parameter.name, "True") == parameter.opts[0]
+    if parameter.secondary_opts:
+        assert option_of(parameter.name, "False") == parameter.secondary_opts[0]
+    else:
+        assert option_of(parameter.name, "'x'") == f"{parameter.opts[0]} x"
+
+
+def test_every_argument_that_the_library_names_has_an_option():
+    named = {
+        option_of(match[1], match[2]).split()[0]
+        for _, text in library_texts(docstrings=False)
+        for match in ARGUMENT.finditer(text)
+    }
+    assert {"--no-crop", "--engine", "--depth"} <= named <= FLAGS
+
+
+def test_every_argument_that_an_error_is_about_has_an_option():
+    about = {
+        option_of(str(node.value.value))
+        for _, node in library_nodes()
+        if isinstance(node, ast.keyword)
+        and node.arg == "argument"
+        and isinstance(node.value, ast.Constant)
+    }
+    assert {"--face", "--best-frame", "--workers"} <= about <= FLAGS
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("or `crop=False` if it is cropped", "or --no-crop if it is cropped"),
+        ("use `relative=False`", "use --absolute"),
+        ("use `paste_back=True`", "use --paste-back"),
+        ("`engine='tensorrt'` needs `device=\"cuda\"`", "--engine tensorrt needs --device cuda"),
+        ("name it by `depth=FOLDER`", "name it by --depth FOLDER"),
+        ("run `fnevr prepare A B`, see `lite`", "run `fnevr prepare A B`, see `lite`"),
+        ("as in yaw=-30:30", "as in yaw=-30:30"),
+    ],
+)
+def test_arguments_in_backquotes_become_options(message, said):
+    assert in_options(message) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "flags", "said"),
+    [
+        (FnevrError("there is no face 3", argument="face"), {}, "there is no face 3 (--face)"),
+        (FnevrError("too far", argument="yaw_deg"), {"--source": "far"}, "too far (--yaw)"),
+        (
+            FnevrError("use `device='cpu'`", argument="device"),
+            {},
+            "use --device cpu",
+        ),
+        (MediaError("no such file: 'a.mp4'"), {"--driving": "a.mp4"}, "'a.mp4' (--driving)"),
+        (MediaError("no such file: 'aa.mp4'"), {"--driving": "a.mp4"}, "file: 'aa.mp4'"),
+        (MediaError("'a--b.mp4' is empty"), {"CLIP": "a--b.mp4"}, "'a--b.mp4' is empty (CLIP)"),
+    ],
+)
+def test_a_message_ends_with_its_option(capsys, error, flags, said):
+    code, message = told(capsys, error, flags)
+    assert code == BAD_INPUT
+    assert message.startswith("Error: ")
+    assert message.endswith(said)
+
+
+def test_an_interrupt_says_what_is_true_of_the_command(capsys):
+    assert told(capsys, KeyboardInterrupt()) == (INTERRUPTED, "Interrupted; nothing was written.")
+    code, message = told(capsys, KeyboardInterrupt(), {}, TAKEN_UP)
+    assert code == INTERRUPTED
+    assert "what is finished is kept, and the same command goes on" in message
+    assert "nothing was written" not in message

@@ -1,0 +1,43 @@
+"""What the library tells its callers is in Python's words; the command line finds its own."""
+
+import pickle
+import re
+
+import pytest
+from support.texts import library_texts
+
+from fnevr.errors import FaceError, FnevrError
+
+# What a person types is quoted as it is typed: `fnevr export lite FOLDER --precision int8`.
+TYPED = re.compile(r"`fnevr [^`]*`")
+DASHES = {
+    ("evaluate/protocols.py", "--"),  # the name of a pair
+    ("runtime/graphs.py", " --precision "),  # of a `fnevr export ...` that is put together
+    ("runtime/graphs.py", " --calibration CLIPS"),
+}
+
+
+def test_no_text_of_the_library_names_an_option_of_the_command_line():
+    options = {
+        (name, text)
+        for name, text in library_texts()
+        if re.search(r"(?<!-)--(?![-:|])", TYPED.sub("", text))
+    }
+    assert options == DASHES
+
+
+def test_an_error_says_which_argument_it_is_about():
+    assert FnevrError("no").argument is None
+    error = FaceError("there is no face 3", argument="face")
+    assert (str(error), error.argument) == ("there is no face 3", "face")
+
+
+def test_an_error_comes_whole_out_of_another_process():
+    error = pickle.loads(pickle.dumps(FaceError("there is no face 3", argument="face")))
+    assert isinstance(error, FaceError)
+    assert (str(error), error.argument) == ("there is no face 3", "face")
+
+
+def test_an_error_takes_its_argument_by_name():
+    with pytest.raises(TypeError):
+        FnevrError("there is no face 3", "face")  # type: ignore[call-arg]
