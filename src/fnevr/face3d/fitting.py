@@ -24,7 +24,7 @@ from jaxtyping import Float
 
 from fnevr.face3d.camera import WeakPerspective
 from fnevr.face3d.head_model import HeadModel, HeadParameters
-from fnevr.geometry.arrays import Array, as_like, namespace
+from fnevr.geometry.arrays import Array, as_like, identity, namespace
 from fnevr.geometry.rotations import (
     axis_angles,
     head_angles_deg,
@@ -249,7 +249,7 @@ def _minimize(
         )
         for prior in priors:
             precision = xp.astype(prior.deviations[:, free], xp.float64) ** -2
-            matrix = matrix + precision[:, None] * as_like(np.eye(precision.shape[1]), matrix)
+            matrix = matrix + precision[:, None] * identity(precision.shape[1], matrix)
             gradient = gradient + precision * (x - prior.means)[:, free]
         change = xp.zeros_like(x)
         change[:, free] = xp.astype(xp.linalg.solve(matrix, gradient[..., None])[..., 0], x.dtype)
@@ -273,7 +273,7 @@ def _linearize(
     by_coefficient = _skinned(model, xp.permute_dims(basis, (2, 0, 1)), rotations[:, None])
 
     turns = rotation_derivatives(parameters.pose)
-    each_joint = as_like(np.eye(NUM_POSE // 3), x)[:, None, :, None, None]
+    each_joint = identity(NUM_POSE // 3, x)[:, None, :, None, None]
     changed = rotations[:, None, None] + turns[:, :, :, None] * each_joint
     changed = xp.reshape(changed, (len(x), NUM_POSE, *rotations.shape[1:]))
     shaped = model.shaped(parameters.shape, parameters.expression)

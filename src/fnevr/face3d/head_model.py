@@ -25,7 +25,7 @@ from safetensors.numpy import load
 
 from fnevr.errors import CheckpointError, describe_problems
 from fnevr.face3d.flame_file import WHERE, read_flame
-from fnevr.geometry.arrays import Array, as_like, namespace
+from fnevr.geometry.arrays import Array, as_like, identity, namespace
 from fnevr.geometry.rotations import rotation_matrices
 from fnevr.geometry.skinning import skin
 
@@ -147,10 +147,10 @@ class HeadModel:
             raise CheckpointError(describe_problems(origin, problems))
         faces = arrays.pop("faces").astype(np.int64)
         floats = {name: array.astype(np.float32) for name, array in arrays.items()}
-        for name in ("joint_regressor", "skinning_weights"):
-            # Half precision leaves rows that sum to 1 only to three digits.
-            floats[name] /= floats[name].sum(axis=1, keepdims=True)
         try:
+            for name in ("joint_regressor", "skinning_weights"):
+                # Half precision leaves rows that sum to 1 only to three digits.
+                floats[name] /= floats[name].sum(axis=1, keepdims=True)
             return cls(**floats, faces=faces, parents=PARENTS)
         except ValueError as error:
             raise CheckpointError(f"{origin}: not a head model: {error}") from error
@@ -217,7 +217,7 @@ class HeadModel:
         model = self.like(shaped)
         joints, rotations = model.joint_regressor @ shaped, rotation_matrices(pose)
         if model.pose_basis.shape[-1]:
-            change = rotations[:, 1:] - as_like(np.eye(3), rotations)
+            change = rotations[:, 1:] - identity(3, rotations)
             feature = namespace(change).reshape(change, (len(change), -1))
             shaped = shaped + _combined(feature, model.pose_basis)
         return Head(*skin(shaped, joints, rotations, model.skinning_weights, model.parents))

@@ -17,7 +17,7 @@ Array = Any  # of either library; jaxtyping checks its type and shape all the sa
 def namespace(array: Array) -> Any:
     """Return the functions of an array's library, under their names in the standard.
 
-    NumPy follows the standard itself from 2.0 on; array-api-compat makes PyTorch follow it.
+    NumPy follows the standard itself from 2.1 on; array-api-compat makes PyTorch follow it.
     """
     if isinstance(array, np.ndarray | np.generic):
         return np
