@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from fnevr.animation.driver import Driver, Drivers
 from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, write_edit
-from fnevr.animation.frames import Move, render
+from fnevr.animation.frames import READING, Move, render, watched
 from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,
@@ -297,7 +297,13 @@ class Animator:
         return write_edit(editor, image, output, turn, sweep, self.name, start_s, progress)
 
     def record(
-        self, driving: PathLike, output: PathLike, *, crop: bool = True, model_name: str = ""
+        self,
+        driving: PathLike,
+        output: PathLike,
+        *,
+        crop: bool = True,
+        model_name: str = "",
+        progress: Progress | None = None,
     ) -> KeypointTrack:
         """Write the motion of a video as a keypoint track, in which no person is seen.
 
@@ -306,6 +312,7 @@ class Animator:
             output: ends in .safetensors.
             crop: look for the face.
             model_name: the name to store; this animator's own if empty.
+            progress: is told after every step.
 
         Raises:
             FnevrError: if the video cannot be used or the track cannot be written.
@@ -318,7 +325,8 @@ class Animator:
                 "recorded without one"
             )
         with self.drivers.open(driving, crop) as driver:
-            keypoints = (batch.keypoints for batch in driver.batches)
+            batches = watched(driver.batches, READING, driver.num_frames, progress)
+            keypoints = (batch.keypoints for batch in batches)
             track = record_track(keypoints, driver.frame_rate, model_name or self.name)
         save_track(output, track)
         return track

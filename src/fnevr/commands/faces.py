@@ -158,8 +158,11 @@ def record(
     Another model's keypoints mean something else: a track drives the model that recorded it.
     """
     with answering_for_errors({"DRIVER": driver, "--output": output, "--model": model}):
+        from fnevr.progress import progress_bar
+
         animator = _load(model, device, engine, precision)
-        track = animator.record(driver, output, crop=crop)
+        with progress_bar() as progress:
+            track = animator.record(driver, output, crop=crop, progress=progress)
         typer.echo(
             f"{output}: {len(track)} frames at {float(track.frame_rate):g} per second, "
             f"{track.keypoints.num_keypoints} keypoints of {track.model}",

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from fnevr.compat.names import LAYOUTS, Layout
 from fnevr.config.models import AnyConfig
-from fnevr.errors import CheckpointError
+from fnevr.errors import CheckpointError, describe_problems
 from fnevr.models import ARCHITECTURES, PortraitModel
-from fnevr.models.weights import describe_problems, tensor_problems
+from fnevr.models.weights import tensor_problems
 
 # What damaged files make torch.load raise; it has no error class of its own.
 _LOAD_ERRORS = (
