@@ -21,7 +21,6 @@ TORCH_PACKAGES = ("compat", "cost", "evaluate", "losses", "models", "train", "ru
 TORCH_MODULES = {
     *("data.augment", "data.loader", "data.pairs", "data.shards"),
     *("face3d.deca", "face3d.mesh_feature"),
-    *("faces.alignment",),
     *("geometry.flow", "geometry.grids", "geometry.thin_plate", "geometry.warps"),
     *("runtime.export", "runtime.precision", "runtime.quantize", "runtime.torch_engine"),
 }

@@ -28,3 +28,10 @@ class FaceError(FnevrError):
 
 class CheckpointError(FnevrError):
     """A weights file that is damaged, unsafe, or does not match the model."""
+
+
+def describe_problems(origin: str, problems: list[str]) -> str:
+    """Return one message that lists all problems."""
+    listing = "\n  ".join(problems)
+    plural = "tensor does" if len(problems) == 1 else "tensors do"
+    return f"{origin}: {len(problems)} {plural} not match the model:\n  {listing}"

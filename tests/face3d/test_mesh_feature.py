@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from fnevr.face3d import mesh_feature
 from fnevr.face3d.camera import signed_points
+from fnevr.face3d.mesh_feature import mesh_feature
 from fnevr.losses import sigma_matching
 from fnevr.models import FNeVR
 

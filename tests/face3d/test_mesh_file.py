@@ -12,7 +12,7 @@ from fnevr.face3d.mesh_file import write_mesh
 @pytest.mark.parametrize("extension", ["obj", "ply", "glb"])
 def test_comes_back_in_the_same_order(tmp_path, extension):
     model = HeadModel.packaged()
-    vertices, faces = model.template.numpy(), model.faces.numpy()
+    vertices, faces = model.template, model.faces
     write_mesh(tmp_path / f"mesh.{extension}", vertices, faces)
     mesh = trimesh.load_mesh(tmp_path / f"mesh.{extension}", process=False)
     np.testing.assert_allclose(mesh.vertices, vertices, atol=1e-6)

@@ -11,6 +11,7 @@ import torch
 from fnevr.geometry.arrays import as_like, as_numpy
 from fnevr.geometry.inverse import invert_2x2, invert_3x3
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import (
     axis_angles,
     cross_matrices,
@@ -19,7 +20,19 @@ from fnevr.geometry.rotations import (
     rotation_derivatives,
     rotation_matrices,
 )
+from fnevr.geometry.skinning import skin
 from fnevr.geometry.transfer import transfer_relative
+
+PATCHES = FacePatches.packaged()
+
+
+def patches(landmarks):
+    keypoints, mirrored = PATCHES(landmarks), PATCHES.mirrored(landmarks)
+    return keypoints.positions, keypoints.jacobians, mirrored
+
+
+def skinned(vertices, joints, axis_angle, weights):
+    return skin(vertices, joints, rotation_matrices(axis_angle), weights, (-1, 0, 1, 1))
 
 
 def transfer(*arrays):
@@ -39,6 +52,9 @@ CASES: dict[str, tuple[Callable, list]] = {
     "head_angles_deg": (lambda angles: head_angles_deg(rotation_matrices(angles)), [(2, 5, 3)]),
     "head_rotations": (head_rotations, [(5, 3)]),
     "transfer_relative": (transfer, [*ONE, *MANY, *ONE]),
+    "patches": (patches, [(1, 478, 2)]),
+    "skin": (skinned, [(2, 7, 3), (2, 4, 3), (2, 4, 3), (7, 4)]),
+    "skin, broadcast": (skinned, [(1, 3, 7, 3), (1, 3, 4, 3), (2, 1, 4, 3), (7, 4)]),
 }
 
 

@@ -45,8 +45,7 @@ def test_affine_image_of_the_canonical_face_gives_that_map(asset, patches):
     matrix = torch.tensor([[0.9, -0.3], [0.2, 1.2]], dtype=torch.float64)
     offset = torch.tensor([0.1, -0.2], dtype=torch.float64)
     landmarks = asset["canonical"][:, :2].double() @ matrix.T + offset
-    keypoints = patches.double()(landmarks[None])
-    patches.float()
+    keypoints = patches(landmarks[None])
     expected = matrix.expand_as(keypoints.jacobians)
     torch.testing.assert_close(keypoints.jacobians, expected, atol=1e-5, rtol=0)
     for k in range(patches.num_keypoints):
@@ -101,7 +100,3 @@ def test_mirrored_landmarks_have_mirrored_keypoints(patches):
     torch.testing.assert_close(positions, keypoints.positions @ flip, atol=1e-5, rtol=0)
     expected = flip @ keypoints.jacobians @ flip
     torch.testing.assert_close(mirrored.jacobians[:, order], expected, atol=1e-3, rtol=1e-4)
-
-
-def test_fit_is_no_part_of_the_saved_state(patches):
-    assert patches.state_dict() == {}

@@ -35,3 +35,15 @@ def test_a_joint_keeps_its_distance_to_its_parent(parents):
     for child, parent in enumerate(parents[1:], start=1):
         before = (joints[:, child] - joints[:, parent]).norm(dim=-1)
         torch.testing.assert_close((placed[:, child] - placed[:, parent]).norm(dim=-1), before)
+
+
+def test_a_batch_of_vertices_and_one_of_rotations_make_all_pairs():
+    vertices, joints = torch.randn(3, 7, 3), torch.randn(3, 3, 3)
+    rotations, weights = rotation_matrices(torch.randn(2, 3, 3)), torch.rand(7, 3)
+    moved, placed = skin(vertices, joints, rotations[:, None], weights, (-1, 0, 1))
+    assert (moved.shape, placed.shape) == ((2, 3, 7, 3), (2, 3, 3, 3))
+    for i in range(2):
+        for j in range(3):
+            one = skin(vertices[j], joints[j], rotations[i], weights, (-1, 0, 1))
+            torch.testing.assert_close(moved[i, j], one[0])
+            torch.testing.assert_close(placed[i, j], one[1])

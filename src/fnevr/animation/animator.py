@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +16,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.animation.driver import Driver, Drivers
-from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, check_inputs, write_edit
-from fnevr.animation.frames import Move, render
+from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, write_edit
+from fnevr.animation.frames import READING, Move, render, watched
 from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,
@@ -27,6 +25,7 @@ from fnevr.animation.keypoint_track import (
     record_track,
     save_track,
 )
+from fnevr.animation.output import Output, check_inputs, write_frames
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
 from fnevr.animation.source import Framing, Source, prepare
@@ -37,18 +36,14 @@ from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.media.files import PathLike, check_target
 from fnevr.media.image import Picture, check_image_target, check_rgb, read_image
 from fnevr.media.video import open_video
-from fnevr.media.writer import VideoWriter, check_video_target
+from fnevr.media.writer import check_video_target
 from fnevr.progress import Progress
-from fnevr.runtime.ahead import ahead
 from fnevr.runtime.engine import Engine, Turn
 from fnevr.runtime.load import load_engine
 from fnevr.versions import versions
 
 # On two CPU cores, batches of 2, 4 and 8 of `lite` took longer per frame than single frames.
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 1, 8
-DRAW_AHEAD = 4  # frames that wait to be encoded
-
-Output = UInt8[np.ndarray, "h w 3"]
 
 
 class Animator:
@@ -152,7 +147,8 @@ class Animator:
             FnevrError: if an input cannot be used or the output cannot be written.
         """
         start = time.perf_counter()
-        _check_output(output, source, driving)
+        check_video_target(output)
+        check_inputs(output, source, driving)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
         framing = Framing(crop, paste_back, face)
@@ -160,7 +156,7 @@ class Animator:
         with self.drivers.open(driving, crop, prepared.encoded) as driver:
             choice = best_frame if relative else None
             index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
-            num_frames = _write(output, prepared, driver, frames)
+            num_frames = write_frames(output, prepared, driver, frames)
         driver.warnings.extend(turn.warnings())
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
         return self._report(paths, start, num_frames, prepared, driver, index)
@@ -181,7 +177,8 @@ class Animator:
             FnevrError: if the clip cannot be used or the output cannot be written.
         """
         start = time.perf_counter()
-        _check_output(output, clip)
+        check_video_target(output)
+        check_inputs(output, clip)
         if is_track(clip):
             raise MediaError(f"'{clip}' is a keypoint track; reconstruct needs a video")
         with open_video(clip) as reader:
@@ -189,7 +186,7 @@ class Animator:
         prepared = prepare(self.engine, first, Framing(False, False))
         with self.drivers.open(clip, False, prepared.encoded) as driver:
             index, frames = render(self.engine, prepared, driver, None, progress)
-            num_frames = _write(output, prepared, driver, frames)
+            num_frames = write_frames(output, prepared, driver, frames)
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
         return self._report(paths, start, num_frames, prepared, driver, index)
 
@@ -292,7 +289,7 @@ class Animator:
         """
         start_s = time.perf_counter()
         (check_image_target if sweep is None else check_video_target)(output)
-        check_inputs(image, output)
+        check_inputs(output, image)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         if sweep is not None:
             sweep.turns(turn)
@@ -300,7 +297,13 @@ class Animator:
         return write_edit(editor, image, output, turn, sweep, self.name, start_s, progress)
 
     def record(
-        self, driving: PathLike, output: PathLike, *, crop: bool = True, model_name: str = ""
+        self,
+        driving: PathLike,
+        output: PathLike,
+        *,
+        crop: bool = True,
+        model_name: str = "",
+        progress: Progress | None = None,
     ) -> KeypointTrack:
         """Write the motion of a video as a keypoint track, in which no person is seen.
 
@@ -309,6 +312,7 @@ class Animator:
             output: ends in .safetensors.
             crop: look for the face.
             model_name: the name to store; this animator's own if empty.
+            progress: is told after every step.
 
         Raises:
             FnevrError: if the video cannot be used or the track cannot be written.
@@ -321,7 +325,8 @@ class Animator:
                 "recorded without one"
             )
         with self.drivers.open(driving, crop) as driver:
-            keypoints = (batch.keypoints for batch in driver.batches)
+            batches = watched(driver.batches, READING, driver.num_frames, progress)
+            keypoints = (batch.keypoints for batch in batches)
             track = record_track(keypoints, driver.frame_rate, model_name or self.name)
         save_track(output, track)
         return track
@@ -365,28 +370,3 @@ class Animator:
             warnings=driver.warnings,
             versions=versions(),
         )
-
-
-def _write(
-    output: PathLike, source: Source, driver: Driver, frames: Iterator[tuple[Output, Fraction]]
-) -> int:
-    """Write all frames at their times, with the driver's sound; return how many there were.
-
-    Frames are drawn while others are encoded.
-    """
-    size = source.width, source.height
-    with (
-        closing(ahead(frames, DRAW_AHEAD)) as drawn,
-        VideoWriter(output, *size, driver.frame_rate, driver.audio_from) as writer,
-    ):
-        for rgb, shown_at in drawn:
-            writer.write(rgb, shown_at)
-        return writer.num_frames
-
-
-def _check_output(output: PathLike, *inputs: PathLike) -> None:
-    """Raise MediaError before any work if the output cannot be written or is also an input."""
-    check_video_target(output)
-    for path in inputs:
-        if Path(path).resolve() == Path(output).resolve():
-            raise MediaError(f"'{output}' is an input and the output; choose another output")

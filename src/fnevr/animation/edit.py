@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
 from fnevr.animation.source import Framing, Source, draw, prepare
-from fnevr.errors import FnevrError, MediaError
+from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
@@ -234,12 +233,6 @@ def write_edit(
         seconds=round(time.perf_counter() - start_s, 3),
         warnings=list(warnings),
     )
-
-
-def check_inputs(image: PathLike, output: PathLike) -> None:
-    """Raise MediaError if the output is the input."""
-    if Path(image).resolve() == Path(output).resolve():
-        raise MediaError(f"'{output}' is an input and the output; choose another output")
 
 
 def _frames(

@@ -54,7 +54,7 @@ def render(
         return None, _frames(engine, source, driver, driver.batches, adjust or _as_driven, progress)
     batches = driver.batches
     if best_frame == "auto":
-        batches = _watched(batches, READING, driver.num_frames, progress)
+        batches = watched(batches, READING, driver.num_frames, progress)
     num_face = engine.config.num_face_keypoints
     reference = choose_reference(batches, source.keypoints, best_frame, num_face)
     scale = movement_scale(
@@ -80,13 +80,13 @@ def _frames(
     move: Move,
     progress: Progress | None,
 ) -> Iterator[tuple[Picture, Fraction]]:
-    for batch in _watched(batches, ANIMATING, driver.num_frames, progress):
+    for batch in watched(batches, ANIMATING, driver.num_frames, progress):
         images = draw(engine, source, move(batch.keypoints))
         for image, shown_at in zip(images, batch.times, strict=True):
             yield source.finish(image), shown_at
 
 
-def _watched(
+def watched(
     batches: Iterator[DrivingBatch], stage: str, num_frames: int | None, progress: Progress | None
 ) -> Iterator[DrivingBatch]:
     """Tell about each batch when it is done, which is when the next one is asked for."""

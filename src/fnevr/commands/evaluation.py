@@ -203,7 +203,7 @@ def bench(
 
         where = check_device(device or default_device())
         with progress_bar("rounds") as progress:
-            found = run_bench(
+            result = run_bench(
                 model,
                 [name for name in ENGINES if name in (engine or DEFAULT_ENGINES)],
                 [name for name in PRECISIONS if name in (precision or DEFAULT_PRECISIONS)],
@@ -213,6 +213,6 @@ def bench(
                 progress,
             )
         if json_file is not None:
-            write_json(json_file, json.dumps(found.as_dict(), indent=2))
+            write_json(json_file, json.dumps(result.as_dict(), indent=2))
         if json_file != "-":
-            typer.echo(in_options(bench_table(found)))
+            typer.echo(in_options(bench_table(result)))

@@ -158,8 +158,11 @@ def record(
     Another model's keypoints mean something else: a track drives the model that recorded it.
     """
     with answering_for_errors({"DRIVER": driver, "--output": output, "--model": model}):
+        from fnevr.progress import progress_bar
+
         animator = _load(model, device, engine, precision)
-        track = animator.record(driver, output, crop=crop)
+        with progress_bar() as progress:
+            track = animator.record(driver, output, crop=crop, progress=progress)
         typer.echo(
             f"{output}: {len(track)} frames at {float(track.frame_rate):g} per second, "
             f"{track.keypoints.num_keypoints} keypoints of {track.model}",
@@ -243,7 +246,7 @@ def edit(
         from fnevr.animation.edit import Sweep
         from fnevr.progress import progress_bar
 
-        chosen = None if sweep is None else Sweep.parse(sweep)
+        swing = None if sweep is None else Sweep.parse(sweep)
         animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
             report = animator.edit(
@@ -252,7 +255,7 @@ def edit(
                 yaw_deg=yaw,
                 pitch_deg=pitch,
                 roll_deg=roll,
-                sweep=chosen,
+                sweep=swing,
                 crop=crop,
                 paste_back=paste_back,
                 face=face,
@@ -310,10 +313,10 @@ def reconstruct3d(
         if json_file is not None:
             write_json(json_file, report.model_dump_json(indent=2))
         error = report.error_px
-        met = "" if error is None else f"; landmarks met within {error:.1f} pixels"
+        accuracy = "" if error is None else f"; landmarks met within {error:.1f} pixels"
         typer.echo(
             f"{report.output}: yaw {report.yaw_deg:.0f}, pitch {report.pitch_deg:.0f}, roll "
-            f"{report.roll_deg:.0f} degrees{met}",
+            f"{report.roll_deg:.0f} degrees{accuracy}",
             err=True,
         )
 

@@ -158,22 +158,23 @@ def train(
         from fnevr.train.recipe_choice import choose_recipe
 
         options = {"minutes": minutes, "steps": steps, "batch_size": batch_size}
-        given = [f"{name}={value}" for name, value in options.items() if value is not None]
-        chosen = choose_recipe(recipe, [*given, *(settings or [])])
+        budgets = [f"{name}={value}" for name, value in options.items() if value is not None]
+        run_recipe = choose_recipe(recipe, [*budgets, *(settings or [])])
         if dry_run:
-            typer.echo(recipe_json(chosen))
+            typer.echo(recipe_json(run_recipe))
             return
 
         from fnevr.train.interrupt import stop_on_signals
         from fnevr.train.launch import make_trainer, show_run
 
         with stop_on_signals() as should_stop:
-            trainer = make_trainer(data, run_dir, chosen, init=init, model=model, device=device)
+            trainer = make_trainer(data, run_dir, run_recipe, init=init, model=model, device=device)
             is_done = show_run(trainer, should_stop)
         if trainer.is_main:
-            stopped = f"stopped at step {trainer.step}; the same command goes on"
-            done = f"{run_dir / 'model'}: trained {trainer.step} steps"
-            typer.echo(done if is_done else stopped, err=True)
+            outcome = f"stopped at step {trainer.step}; the same command goes on"
+            if is_done:
+                outcome = f"{run_dir / 'model'}: trained {trainer.step} steps"
+            typer.echo(outcome, err=True)
         if not is_done:
             raise typer.Exit(INTERRUPTED)
 
@@ -272,10 +273,14 @@ def export(
             manifests = export_model(
                 resolve_model(model), out_dir, precision, calibration, progress
             )
-        for found in (manifest.psnr_db for manifest in manifests):
-            if found is not None:
-                seen = "" if found >= LEAST_PSNR_DB else f"; under {LEAST_PSNR_DB:g} dB it is seen"
-                typer.echo(f"int8 is {found:.1f} dB from float32 on held-out clips{seen}", err=True)
+        for psnr_db in (manifest.psnr_db for manifest in manifests):
+            if psnr_db is not None:
+                remark = (
+                    "" if psnr_db >= LEAST_PSNR_DB else f"; under {LEAST_PSNR_DB:g} dB it is seen"
+                )
+                typer.echo(
+                    f"int8 is {psnr_db:.1f} dB from float32 on held-out clips{remark}", err=True
+                )
         typer.echo(f"{out_dir}: use it with --model {out_dir}", err=True)
 
 

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from fnevr.compat.names import LAYOUTS, Layout
 from fnevr.config.models import AnyConfig
-from fnevr.errors import CheckpointError
+from fnevr.errors import CheckpointError, describe_problems
 from fnevr.models import ARCHITECTURES, PortraitModel
-from fnevr.models.weights import describe_problems, tensor_problems
+from fnevr.models.weights import tensor_problems
 
 # What damaged files make torch.load raise; it has no error class of its own.
 _LOAD_ERRORS = (
@@ -99,16 +99,18 @@ def load_checkpoint(
         )
     model_class = ARCHITECTURES[layout.architecture]
     with torch.device("meta"):
-        expected = model_class(config).state_dict()
+        ours = model_class(config).state_dict()
 
     # Compared under the checkpoint's own names, which are the ones its holder knows.
-    theirs = _their_names(layout, expected)
-    wanted = {".".join(theirs[name]): tensor for name, tensor in expected.items()}
-    given = {f"{part}.{name}": parts[part][name] for part in layout.parts for name in parts[part]}
-    problems = tensor_problems(wanted, given)
+    theirs = _their_names(layout, ours)
+    layout_tensors = {".".join(theirs[name]): tensor for name, tensor in ours.items()}
+    file_tensors = {
+        f"{part}.{name}": parts[part][name] for part in layout.parts for name in parts[part]
+    }
+    problems = tensor_problems(layout_tensors, file_tensors)
     if problems:
         raise CheckpointError(describe_problems(str(path), problems))
-    weights = {name: given[".".join(theirs[name])] for name in expected}
+    weights = {name: file_tensors[".".join(theirs[name])] for name in ours}
     return model_class.from_weights(config, weights, str(path))
 
 
@@ -125,9 +127,10 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
     weights = model.state_dict()
     layouts = [row for row in LAYOUTS if row.architecture == model.architecture]
     if not layouts:
-        known = ", ".join(row.name for row in LAYOUTS)
+        architectures = ", ".join(row.name for row in LAYOUTS)
         raise CheckpointError(
-            f"no authors' layout for a model of architecture {model.architecture!r}: have {known}"
+            f"no authors' layout for a model of architecture {model.architecture!r}: have "
+            f"{architectures}"
         )
     # Of a project's layouts, the one that has most of the names.
     layout = max(layouts, key=lambda row: sum(row.to_theirs(name) is not None for name in weights))
@@ -178,22 +181,22 @@ def _load_dict(path: Path) -> dict[object, Any]:
         with warnings.catch_warnings():
             # torch warns of foreign pickles and TorchScript archives before it refuses them.
             warnings.simplefilter("ignore", UserWarning)
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        refused = re.search(r"GLOBAL (\S+)", str(error))
-        if refused:
+        global_name = re.search(r"GLOBAL (\S+)", str(error))
+        if global_name:
             raise CheckpointError(
                 f"{path}: refused, because loading it would run code: it asks for "
-                f"{refused.group(1)!r}. A checkpoint may only hold tensors and plain values."
+                f"{global_name.group(1)!r}. A checkpoint may only hold tensors and plain values."
             ) from error
         raise CheckpointError(_damaged(path, error)) from error
     except _LOAD_ERRORS as error:
         raise CheckpointError(_damaged(path, error)) from error
-    if not isinstance(loaded, dict):
+    if not isinstance(content, dict):
         raise CheckpointError(
-            f"{path}: holds a {type(loaded).__name__}, wanted a dict of state dicts"
+            f"{path}: holds a {type(content).__name__}, wanted a dict of state dicts"
         )
-    return loaded
+    return content
 
 
 def _damaged(path: Path, error: Exception) -> str:
@@ -209,18 +212,18 @@ def _detect(parts: dict[str, dict[str, Tensor]], path: Path) -> Layout:
         )
         if not has_signature:
             continue
-        missing = [part for part in layout.parts if part not in parts]
-        if not missing:
+        absent_parts = [part for part in layout.parts if part not in parts]
+        if not absent_parts:
             return layout
-        if set(missing) == {part for part, _ in _DEPTH_FILES}:
+        if set(absent_parts) == {part for part, _ in _DEPTH_FILES}:
             files = " and ".join(file for _, file in _DEPTH_FILES)
             raise CheckpointError(
                 f"{path}: DaGAN keeps its depth network in files of their own: name the folder "
                 f"with {files} by `depth=FOLDER`"
             )
-    known = ", ".join(layout.name for layout in LAYOUTS)
+    names = ", ".join(layout.name for layout in LAYOUTS)
     raise CheckpointError(
-        f"{path}: not a checkpoint of a known model ({known}): wanted the parts 'generator' and "
+        f"{path}: not a checkpoint of a known model ({names}): wanted the parts 'generator' and "
         f"'kp_detector' with such a model's tensors, got the parts {sorted(parts)}"
     )
 

@@ -198,17 +198,17 @@ def machine_name(device: str) -> str:
     return f"{names[0]}, {len(names)} cores" if names else platform.processor()
 
 
-def bench_table(found: Bench) -> str:
+def bench_table(result: Bench) -> str:
     """Return tables in Markdown."""
     lines = [
-        f"{found.model} on {found.machine} ({found.device}, {found.threads} threads)"
-        + ("" if found.has_weights else "; weights drawn at random"),
+        f"{result.model} on {result.machine} ({result.device}, {result.threads} threads)"
+        + ("" if result.has_weights else "; weights drawn at random"),
         "",
         "| engine | precision | batch | load, s | keypoints, ms | draw, ms | frames/s | speed-up | "
         "GMAC/s | of the ceiling | PSNR from plain, dB | largest difference, levels |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in found.rows:
+    for row in result.rows:
         psnr = "" if row.psnr_db is None else f"{row.psnr_db:.1f}"
         share = "" if row.share is None else f"{100 * row.share:.0f} %"
         lines.append(
@@ -217,12 +217,12 @@ def bench_table(found: Bench) -> str:
             f"{row.gmacs_per_s:.0f} | {share} | {psnr} | {row.max_levels:.3f} |"
         )
     lines += ["", "| ceiling, measured | |", "|---|---|"]
-    for name, rate in found.ceilings.items():
+    for name, rate in result.ceilings.items():
         unit = "" if "GB/s" in name else ", GMAC/s"
         lines.append(f"| {name}{unit} | {rate:.0f} |")
-    lines.append(f"| a frame, plain / folded, GMAC | {found.plain_gmacs:.2f} / ")
-    lines[-1] += f"{found.folded_gmacs:.2f} |"
-    lines += ["", *(f"not here: {name}: {why}" for name, why in found.missing.items())]
+    lines.append(f"| a frame, plain / folded, GMAC | {result.plain_gmacs:.2f} / ")
+    lines[-1] += f"{result.folded_gmacs:.2f} |"
+    lines += ["", *(f"not here: {name}: {why}" for name, why in result.missing.items())]
     return "\n".join(lines).rstrip()
 
 
@@ -246,14 +246,14 @@ def _folder(
             yield folder, has_weights
             return
     with tempfile.TemporaryDirectory(prefix="fnevr-bench-") as temporary:
-        made = Path(temporary) / "model"
-        model.save_pretrained(made)
+        copy = Path(temporary) / "model"
+        model.save_pretrained(copy)
         if graph_engines and not model.config.uses_source_keypoints:
             noise = [_noise(model.config.image_size)]
             clips = Calibration(noise, noise) if wants_int8 else None
             with torch.inference_mode(mode=False):
-                write_graphs(model, made, clips, progress)
-        yield made, has_weights
+                write_graphs(model, copy, clips, progress)
+        yield copy, has_weights
 
 
 def _noise(side: int) -> Clip:
@@ -292,13 +292,13 @@ def _variant(
     folder: Path, engine: EngineName, precision: Precision, device: str, batch: int
 ) -> _Variant:
     start = time.perf_counter()
-    loaded = load_engine(folder, device, engine, precision)
-    source_01, driving_01 = _pictures(loaded.config.image_size, batch)
-    encoded = loaded.read_source(source_01)
+    runner = load_engine(folder, device, engine, precision)
+    source_01, driving_01 = _pictures(runner.config.image_size, batch)
+    source = runner.read_source(source_01)
     variant = _Variant(
         Row(engine, precision, batch),
-        lambda: loaded.driving_keypoints(driving_01, encoded),
-        lambda driving: loaded.draw(encoded, driving),
+        lambda: runner.driving_keypoints(driving_01, source),
+        lambda driving: runner.draw(source, driving),
     )
     variant.draw(variant.keypoints())
     variant.row.load_s = time.perf_counter() - start
@@ -307,16 +307,16 @@ def _variant(
 
 def _compare(variants: list[_Variant]) -> None:
     """Set each variant's picture against the plain loop's of the same batch."""
-    expected: dict[int, np.ndarray] = {}
+    references: dict[int, np.ndarray] = {}
     for variant in variants:
         for _ in range(WARM_UPS):
-            drawn = variant.draw(variant.keypoints())
-        image_01 = drawn.float().cpu().numpy() if isinstance(drawn, Tensor) else drawn
+            picture = variant.draw(variant.keypoints())
+        image_01 = picture.float().cpu().numpy() if isinstance(picture, Tensor) else picture
         row = variant.row
         if row.engine == PLAIN:
-            expected[row.batch] = image_01
+            references[row.batch] = image_01
             continue
-        difference = image_01 - expected[row.batch]
+        difference = image_01 - references[row.batch]
         row.max_levels = 255 * float(np.abs(difference).max())
         mean_square = float(np.square(difference).mean())
         row.psnr_db = None if mean_square == 0 else -10 * float(np.log10(mean_square))
@@ -356,11 +356,11 @@ def _finish(
 def _gmacs(model: PortraitModel) -> tuple[float, float]:
     """Count a frame of the plain loop, and one of the folded model."""
     source_01, driving_01 = map(torch.from_numpy, _pictures(model.config.image_size, 1))
-    encoded = model.read_source(source_01)
+    source = model.read_source(source_01)
     with FlopCounterMode(display=False) as plain:
-        driving = model.driving_keypoints(driving_01, encoded.keypoints)
-        model.generate(source_01, encoded.keypoints, driving)
-    folded = fold(model)
+        driving = model.driving_keypoints(driving_01, source.keypoints)
+        model.generate(source_01, source.keypoints, driving)
+    folded_model = fold(model)
     with FlopCounterMode(display=False) as cheap:
-        folded.draw(encoded, folded.driving_keypoints(driving_01, encoded.keypoints))
+        folded_model.draw(source, folded_model.driving_keypoints(driving_01, source.keypoints))
     return plain.get_total_flops() / 2 / GIGA, cheap.get_total_flops() / 2 / GIGA

@@ -29,7 +29,7 @@ def measure_ceilings(device: str) -> dict[str, float]:
         (int8: of a matrix product); GB per second of a copy, read and written.
     """
     side = SIDE_CPU if device == "cpu" else SIDE_GPU
-    found = {
+    rates = {
         name: _convolution_rate(device, side, dtype)
         for name, dtype in (
             ("float32", torch.float32),
@@ -38,11 +38,11 @@ def measure_ceilings(device: str) -> dict[str, float]:
         )
         if device != "cpu" or dtype != torch.float16
     }
-    found["int8"] = _int8_rate(device)
+    rates["int8"] = _int8_rate(device)
     size = (BYTES_CPU if device == "cpu" else BYTES_GPU) // 4
     source, target = torch.ones(size, device=device), torch.empty(size, device=device)
-    found["copy, GB/s"] = 8 * size / seconds(lambda: target.copy_(source), device) / GIGA
-    return found
+    rates["copy, GB/s"] = 8 * size / seconds(lambda: target.copy_(source), device) / GIGA
+    return rates
 
 
 @torch.inference_mode()

@@ -42,9 +42,9 @@ def read_table(folder: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(table, delimiter="\t"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MediaError(f"cannot read '{path}': {error}") from error
-    missing = set(NEEDED) - set(rows[0] if rows else {})
-    if missing:
-        raise MediaError(f"{path} lacks the columns {sorted(missing)} (or has no rows)")
+    absent_columns = set(NEEDED) - set(rows[0] if rows else {})
+    if absent_columns:
+        raise MediaError(f"{path} lacks the columns {sorted(absent_columns)} (or has no rows)")
     return rows
 
 
@@ -115,7 +115,7 @@ def _table_row(path: Path, row: dict[str, str], licence: str) -> ClipRow:
     if not motion >= 0:
         raise MediaError(f"{name}: motion must be 0 or more, got {row['motion']!r}")
     own = row.get("licence") or row.get("repo_licence") or licence
-    used = {*NEEDED, "licence", "repo_licence", "frames", "fps", "start_s", "seconds"}
+    own_columns = {*NEEDED, "licence", "repo_licence", "frames", "fps", "start_s", "seconds"}
     return ClipRow(
         name=name,
         split=_table_split(name, row["split"]),
@@ -129,7 +129,7 @@ def _table_row(path: Path, row: dict[str, str], licence: str) -> ClipRow:
         face_px=0.0,
         motion=motion,
         licence=own,
-        tags={key: value for key, value in row.items() if key and value and key not in used},
+        tags={key: value for key, value in row.items() if key and value and key not in own_columns},
     )
 
 

@@ -122,8 +122,8 @@ def write_cuts(
         The rows of what was stored, and how often what was left out, and why.
     """
     rows: list[ClipRow] = []
-    rejected: Counter[str] = Counter()
-    waiting = sorted(cuts, key=lambda cut: cut.first)
+    reasons: Counter[str] = Counter()
+    queue = sorted(cuts, key=lambda cut: cut.first)
     active: list[Cut] = []
 
     def finish(cut: Cut) -> None:
@@ -132,20 +132,20 @@ def write_cuts(
             write_clip(clip_path(out, cut.row.name), cut.jpegs, cut.landmarks)
             rows.append(cut.row)
         else:
-            rejected[fault] += 1
+            reasons[fault] += 1
 
-    for index, frame in enumerate(video if waiting else ()):
-        while waiting and waiting[0].first <= index:
-            active.append(waiting.pop(0))
+    for index, frame in enumerate(video if queue else ()):
+        while queue and queue[0].first <= index:
+            active.append(queue.pop(0))
         for cut in active:
             cut.add(frame.rgb)
         for cut in [cut for cut in active if cut.stop == index + 1]:
             active.remove(cut)
             finish(cut)
-        if not waiting and not active:
+        if not queue and not active:
             break
-    rejected[ENDS_EARLY] += len(waiting) + len(active)
-    return rows, +rejected
+    reasons[ENDS_EARLY] += len(queue) + len(active)
+    return rows, +reasons
 
 
 def face_quality(

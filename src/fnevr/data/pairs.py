@@ -141,9 +141,9 @@ class PairSampler:
     def sample_raw(self, batch_size: int, step: int, rows: Sequence[int] | None = None) -> RawPairs:
         """Draw the same pairs, not made float yet."""
         rng = np.random.default_rng((self.seed, step))
-        chosen = rng.choice(len(self.clips), batch_size, p=self.probabilities)
+        indices = rng.choice(len(self.clips), batch_size, p=self.probabilities)
         rows = range(batch_size) if rows is None else rows
-        pairs = (self._draw(int(chosen[row]), step, row) for row in rows)
+        pairs = (self._draw(int(indices[row]), step, row) for row in rows)
         return RawPairs.gather(pairs, len(rows))
 
     def _draw(self, index: int, step: int, row: int) -> tuple[Tensor, Tensor]:
@@ -174,12 +174,12 @@ def draw_pair(
         patches: know the landmarks' mirror images.
         rng: decides.
     """
-    chosen = two_frames(tracked, clip.landmarks, rng)
+    indices = two_frames(tracked, clip.landmarks, rng)
     augmentation = Augmentation.draw(rng)
-    source, driving = (torch.from_numpy(clip.frames[int(index)]) for index in chosen)
+    source, driving = (torch.from_numpy(clip.frames[int(index)]) for index in indices)
     # Channels stay last in memory until the matrix product in `recolour` sorts them.
     images_255 = torch.stack((source, driving)).float().permute(0, 3, 1, 2)
-    return augment(images_255, torch.from_numpy(clip.landmarks[chosen]), augmentation, patches)
+    return augment(images_255, torch.from_numpy(clip.landmarks[indices]), augmentation, patches)
 
 
 def two_frames(
@@ -197,8 +197,8 @@ def two_frames(
     if kind >= NEAR_SHARE + EXPRESSIVE_SHARE:
         return rng.choice(tracked, 2, replace=False)
     candidates = rng.choice(tracked, min(NUM_CANDIDATES, len(tracked)), replace=False)
-    found = expressions(landmarks[candidates])
-    distances = np.square(found[:, None] - found[None]).sum(axis=-1)
+    descriptors = expressions(landmarks[candidates])
+    distances = np.square(descriptors[:, None] - descriptors[None]).sum(axis=-1)
     pair = np.array(np.unravel_index(distances.argmax(), distances.shape))
     if distances.max() == 0:  # all alike
         pair = np.array([0, 1])

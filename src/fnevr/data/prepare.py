@@ -91,29 +91,29 @@ def prepare(
         raise FnevrError(f"workers must be 1 or more, got {workers}", argument="workers")
     jobs, missing, unreadable = _plan(videos, settings, voxceleb, cropped)
     _open_folder(out, settings)
-    done = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
+    records = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
     report = PrepareReport(
         output=out,
         videos=len(jobs),
-        done_before=len(done),
+        done_before=len(records),
         missing=missing,
         unreadable=unreadable,
     )
-    progress("videos", len(done), len(jobs))
+    progress("videos", len(records), len(jobs))
     try:
-        todo = [job for job in jobs if job.name not in done]
+        todo = [job for job in jobs if job.name not in records]
         results = _run(todo, out, settings, workers)
-        for number, (job, result) in enumerate(results, start=len(done) + 1):
+        for number, (job, result) in enumerate(results, start=len(records) + 1):
             if isinstance(result, VideoRecord):
-                done[job.name] = result
+                records[job.name] = result
             else:
                 report.unreadable[job.source] = result
             progress("videos", number, len(jobs))
     finally:
-        rows = [row for job in jobs if job.name in done for row in done[job.name].rows]
+        rows = [row for job in jobs if job.name in records for row in records[job.name].rows]
         rows = assign_splits(rows, settings.val_share)
         write_manifest(out, rows)
-    return _count(report, rows, done.values())
+    return _count(report, rows, records.values())
 
 
 def _plan(
@@ -158,21 +158,21 @@ def prepare_video(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord
 
 
 def _cut_video(video: VideoReader, job: Job, out: Path, settings: PrepareSettings) -> VideoRecord:
-    rejected: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     cuts = []
     for span, track in zip(job.spans, track_spans(video, job.spans), strict=True):
         if not track.is_found.any():
-            rejected[NO_FACE] += 1
+            reasons[NO_FACE] += 1
             continue
-        segments, reasons = plan_clips(track, settings)
-        rejected += reasons
+        segments, more_reasons = plan_clips(track, settings)
+        reasons += more_reasons
         cuts += plan_cuts(span, track, segments, job.source, settings.licence)
-    rows, reasons = write_cuts(video, cuts, out, settings)
+    rows, more_reasons = write_cuts(video, cuts, out, settings)
     return VideoRecord(
         source=job.source,
         num_bytes=_size(job),
         rows=sorted(rows, key=lambda row: row.name),
-        rejected=dict(rejected + reasons),
+        rejected=dict(reasons + more_reasons),
         damage=video.damage,
     )
 
@@ -244,14 +244,14 @@ def _open_folder(out: Path, settings: PrepareSettings) -> None:
             before = PrepareSettings.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise MediaError(f"'{path}' is damaged\ndelete it, or take another folder") from error
-        changed = [
+        differences = [
             f"{name} was {getattr(before, name)!r} and is {getattr(settings, name)!r}"
             for name in PrepareSettings.model_fields
             if getattr(before, name) != getattr(settings, name)
         ]
-        if changed:
+        if differences:
             raise FnevrError(
-                f"'{out}' was prepared with other settings: {'; '.join(changed)}\n"
+                f"'{out}' was prepared with other settings: {'; '.join(differences)}\n"
                 "use the same ones, or another folder"
             )
         return
@@ -274,12 +274,12 @@ def _count(
     report: PrepareReport, rows: Sequence[ClipRow], records: Iterable[VideoRecord]
 ) -> PrepareReport:
     """Add up what is in the folder now."""
-    rejected: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for record in records:
-        rejected.update(record.rejected)
+        reasons.update(record.rejected)
         if record.damage is not None:
             report.damaged[record.source] = record.damage
-    report.rejected = dict(rejected.most_common())
+    report.rejected = dict(reasons.most_common())
     report.clips = dict(Counter(str(row.split) for row in rows))
     report.seconds = sum(row.seconds for row in rows)
     report.identities = len({row.identity for row in rows})

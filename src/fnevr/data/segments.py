@@ -65,15 +65,15 @@ def plan_clips(track: FaceTrack, settings: PrepareSettings) -> tuple[list[Segmen
     """
     boxes = face_boxes(track)
     segments: list[Segment] = []
-    rejected: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for start, stop in find_runs(track, boxes):
         for first, last in divide_run(boxes, track.times_s, start, stop, settings.max_seconds):
-            made = make_segment(track, boxes, first, last, settings)
-            if isinstance(made, Segment):
-                segments.append(made)
+            outcome = make_segment(track, boxes, first, last, settings)
+            if isinstance(outcome, Segment):
+                segments.append(outcome)
             else:
-                rejected[made] += 1
-    return segments, rejected
+                reasons[outcome] += 1
+    return segments, reasons
 
 
 def find_runs(track: FaceTrack, boxes: Float[np.ndarray, "T 4"]) -> list[tuple[int, int]]:

@@ -115,19 +115,19 @@ class PrepareReport(BaseModel):
 
     def lines(self) -> list[str]:
         """Tell it to people."""
-        told = [f"Warning: skipped {name}: {why}" for name, why in self.unreadable.items()]
-        told += [f"Warning: used as far as it goes: {why}" for why in self.damaged.values()]
+        texts = [f"Warning: skipped {name}: {why}" for name, why in self.unreadable.items()]
+        texts += [f"Warning: used as far as it goes: {why}" for why in self.damaged.values()]
         if self.missing:
-            told.append(
+            texts.append(
                 f"Warning: {len(self.missing)} videos of the lists are not there: "
                 f"{', '.join(self.missing[:5])}{' ...' if len(self.missing) > 5 else ''}"
             )
         if self.rejected:
             reasons = (f"{count} x {reason}" for reason, count in self.rejected.items())
-            told.append(f"left out: {', '.join(reasons)}")
+            texts.append(f"left out: {', '.join(reasons)}")
         train, val = self.clips.get("train", 0), self.clips.get("val", 0)
-        told.append(
+        texts.append(
             f"{self.output}: {train + val} clips ({train} train, {val} val) of {self.identities} "
             f"people, {self.seconds / 60:.1f} minutes, from {self.videos} videos"
         )
-        return told
+        return texts

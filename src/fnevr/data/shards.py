@@ -60,8 +60,8 @@ def write_shards(
     shards: list[Path] = []
     num_done = 0
     for split in ("train", "val"):
-        mixed = [rows[index] for index in order if rows[index].split == split]
-        for number, part in enumerate(_parts(folder, mixed, shard_bytes)):
+        split_rows = [rows[index] for index in order if rows[index].split == split]
+        for number, part in enumerate(_parts(folder, split_rows, shard_bytes)):
             shards.append(out / f"{split}-{number:05d}.tar")
             with atomic_path(shards[-1]) as temporary, tarfile.open(temporary, "w") as tar:
                 for row in part:
@@ -124,11 +124,11 @@ class ShardPairs:
         urls = self.urls[worker::num_workers] or self.urls
         clips = _endless(urls, rng)
         pool = [next(clips) for _ in range(self.pool)]
-        tracked = [clip.tracked for clip in pool]
+        face_frames = [clip.tracked for clip in pool]
 
         def draw() -> tuple[Tensor, Tensor]:
             place = int(rng.integers(len(pool)))
-            return draw_pair(pool[place], tracked[place], self.patches, rng)
+            return draw_pair(pool[place], face_frames[place], self.patches, rng)
 
         for number in itertools.count(1):
             yield RawPairs.gather((draw() for _ in range(self.batch_size)), self.batch_size)
@@ -136,7 +136,7 @@ class ShardPairs:
             num_due -= (number - 1) * self.batch_size // self.repeats
             for place in rng.integers(len(pool), size=num_due):
                 pool[place] = next(clips)
-                tracked[place] = pool[place].tracked
+                face_frames[place] = pool[place].tracked
 
 
 def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
@@ -175,12 +175,12 @@ class _Stream(torch.utils.data.IterableDataset[Any]):
 def _endless(urls: list[str], rng: np.random.Generator) -> Iterator[Clip]:
     """Read the shards again and again, each time in another order; clips without pairs are left."""
     while True:
-        found = False
+        has_pairs = False
         for clip in read_shard_clips([urls[index] for index in rng.permutation(len(urls))]):
             if len(clip.tracked) >= 2:
-                found = True
+                has_pairs = True
                 yield clip
-        if not found:
+        if not has_pairs:
             raise FnevrError("the shards hold no clip with a face in two frames or more")
 
 

@@ -81,17 +81,17 @@ def find_videos(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise MediaError(f"no such folder: '{folder}'\na folder of videos was expected")
-    found = sorted(
+    videos = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in VIDEO_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
-    if not found:
+    if not videos:
         endings = " ".join(sorted(VIDEO_SUFFIXES))
         raise MediaError(f"no videos in '{folder}'\nfiles with these endings are read: {endings}")
-    return found
+    return videos
 
 
 def plan_videos(folder: Path, identity: str | None) -> list[Job]:
@@ -117,18 +117,18 @@ def compile_identity(pattern: str) -> re.Pattern[str]:
         FnevrError: if it is no regular expression, or has no group.
     """
     try:
-        compiled = re.compile(pattern)
+        expression = re.compile(pattern)
     except re.error as error:
         raise FnevrError(
             f"'{pattern}' is no regular expression: {error}", argument="identity"
         ) from error
-    if compiled.groups < 1:
+    if expression.groups < 1:
         raise FnevrError(
             f"'{pattern}' has no group\n"
             "put what names the person in parentheses, as in '^([^_]+)_'",
             argument="identity",
         )
-    return compiled
+    return expression
 
 
 def identity_of(source: Path, pattern: re.Pattern[str] | None) -> str:
@@ -163,10 +163,10 @@ def check_names(jobs: Sequence[Job]) -> None:
     Raises:
         FnevrError: if two do.
     """
-    seen: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for job in jobs:
-        if job.name in seen:
+        if job.name in sources:
             raise FnevrError(
-                f"'{seen[job.name]}' and '{job.source}' have the same name\nrename one of them"
+                f"'{sources[job.name]}' and '{job.source}' have the same name\nrename one of them"
             )
-        seen[job.name] = job.source
+        sources[job.name] = job.source

@@ -25,14 +25,14 @@ def assign_splits(rows: Sequence[ClipRow], val_share: float) -> list[ClipRow]:
         rows: clips, with or without a split.
         val_share: of the identities; 0 keeps none.
     """
-    known = {row.identity: row.split for row in rows if row.split is not None}
+    own_splits = {row.identity: row.split for row in rows if row.split is not None}
     identities = {row.identity for row in rows}
-    chosen = {name: known.get(name) or _by_place(name, val_share) for name in identities}
-    undecided = identities - set(known)
-    if val_share > 0 and len(identities) > 1 and "val" not in chosen.values() and undecided:
-        chosen[min(undecided, key=identity_place)] = "val"
+    splits = {name: own_splits.get(name) or _by_place(name, val_share) for name in identities}
+    newcomers = identities - set(own_splits)
+    if val_share > 0 and len(identities) > 1 and "val" not in splits.values() and newcomers:
+        splits[min(newcomers, key=identity_place)] = "val"
     return [
-        row if row.split is not None else row.model_copy(update={"split": chosen[row.identity]})
+        row if row.split is not None else row.model_copy(update={"split": splits[row.identity]})
         for row in rows
     ]
 

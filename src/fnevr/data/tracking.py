@@ -99,11 +99,11 @@ class Follower:
             self.first = index
         if is_cut:
             self.tracker.reset()
-        found = self._find(seconds, rgb)
-        if found is None:
+        face = self._find(seconds, rgb)
+        if face is None:
             xy = np.full((NUM_LANDMARKS, 2), np.nan, np.float32)
         else:
-            xy = found[:, :2].astype(np.float32)
+            xy = face[:, :2].astype(np.float32)
         self.times_s.append(seconds)
         self.landmarks.append(xy)
         self.cuts.append(is_cut)
@@ -134,12 +134,12 @@ class Follower:
     def _find_in(self, box: Box, rgb: UInt8[np.ndarray, "H W 3"]) -> Landmarks | None:
         """Look for the face that the list means, among all there are."""
         faces = find_faces(rgb, self.tracker.detector, self.tracker.mesh, thorough=False)
-        meant = next((face for face in faces if is_in(face, box)), None)
-        if meant is None:
+        target = next((face for face in faces if is_in(face, box)), None)
+        if target is None:
             self.tracker.reset()
         else:
-            self.tracker.start(meant)
-        return meant
+            self.tracker.start(target)
+        return target
 
 
 def is_in(landmarks: Landmarks, box: Box) -> bool:

@@ -99,33 +99,33 @@ def plan_voxceleb(videos: Path, lists: Path) -> tuple[list[Job], list[str], dict
         raise MediaError(
             f"no text files in '{lists}'\nVoxCeleb's lists are IDENTITY/VIDEO/00001.txt"
         )
-    found = {path.stem: path for path in find_videos(videos)}
+    files = {path.stem: path for path in find_videos(videos)}
     spans: dict[str, list[Span]] = defaultdict(list)
     malformed: dict[str, str] = {}
-    missing: set[str] = set()
+    absent_videos: set[str] = set()
     for path in paths:
         try:
             utterance = read_utterance(path)
         except MediaError as error:
             malformed[str(path.relative_to(lists))] = str(error)
             continue
-        if utterance.reference in found:
+        if utterance.reference in files:
             name = job_name(path.relative_to(lists), utterance.identity, utterance.reference)
             spans[utterance.reference].append(make_span(name, utterance))
         else:
-            missing.add(utterance.reference)
+            absent_videos.add(utterance.reference)
     if len(malformed) == len(paths):
         raise MediaError(f"'{lists}' has no VoxCeleb lists: {next(iter(malformed.values()))}")
     jobs = [
         Job(
-            job_name(found[reference].relative_to(videos)),
-            found[reference],
-            found[reference].relative_to(videos).as_posix(),
+            job_name(files[reference].relative_to(videos)),
+            files[reference],
+            files[reference].relative_to(videos).as_posix(),
             tuple(spans[reference]),
         )
         for reference in sorted(spans)
     ]
-    return jobs, sorted(missing), malformed
+    return jobs, sorted(absent_videos), malformed
 
 
 def make_span(name: str, utterance: Utterance) -> Span:

@@ -191,8 +191,8 @@ def clip_value(scores: ClipScores, column: Column) -> float:
     values = np.array(scores.values.get(column.name, []), dtype=float)
     if column.name in ("mouth", "eyes"):
         return correlation(values, np.array(scores.values[f"driver_{column.name}"]))
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    numbers = values[~np.isnan(values)]
+    return float(numbers.mean()) if len(numbers) else float("nan")
 
 
 def columns_of(scores: ClipScores) -> list[Column]:

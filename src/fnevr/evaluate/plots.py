@@ -32,8 +32,8 @@ def sheet(
     """
     if evaluation.settings.protocol == "pose-editing":
         return _turned_sheet(evaluation, source[0])
-    chosen = np.linspace(1, len(driver) - 1, NUM_FRAMES).round().astype(int)
-    driving = driver[chosen]
+    indices = np.linspace(1, len(driver) - 1, NUM_FRAMES).round().astype(int)
+    driving = driver[indices]
     rows = [[source[0], *driving]]
     for model in evaluation.models:
         if model.name == STILL:
@@ -47,12 +47,12 @@ def sheet(
 def _turned_sheet(
     evaluation: Evaluation, source: UInt8[np.ndarray, "H W 3"]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    asked = TURNS_DEG[SHOWN_TURNS]
-    rows = [[source, *(_label(_turn_name(angles), len(source)) for angles in asked)]]
+    turns = TURNS_DEG[SHOWN_TURNS]
+    rows = [[source, *(_label(_turn_name(angles), len(source)) for angles in turns)]]
     for model in evaluation.models:
         if model.name == STILL:
             continue
-        image_01 = turner_of(model, source)(asked).clamp(0, 1)
+        image_01 = turner_of(model, source)(turns).clamp(0, 1)
         rows.append([_label(model.name, len(source)), *to_frames(image_01)])
     return _grid(rows)
 

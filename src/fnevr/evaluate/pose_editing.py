@@ -55,15 +55,15 @@ def model_turner(engine: Engine, name: str, source: UInt8[np.ndarray, "H W 3"]) 
     Raises:
         CheckpointError: if the model has none.
     """
-    turned = engine.turn
-    if turned is None:
+    editor = engine.turn
+    if editor is None:
         raise CheckpointError(f"the model '{name}' has no pose editor: it cannot be evaluated so")
     encoded = engine.read_source(to_images_01(source[None]))
     keypoints = encoded.keypoints.numpy()
 
     def turn(angles_deg: Float[np.ndarray, "B 3"]) -> Tensor:
-        moved = turned(keypoints.expand(len(angles_deg)), angles_deg)
-        return torch.from_numpy(engine.draw(encoded, moved))
+        driving = editor(keypoints.expand(len(angles_deg)), angles_deg)
+        return torch.from_numpy(engine.draw(encoded, driving))
 
     return turn
 
@@ -99,16 +99,16 @@ class TurnScorer:
         # An edit adds its angles to the head's own.
         after = head_rotations(self.own_deg + torch.from_numpy(angles_deg))
         turn = (after @ head_rotations(self.own_deg).T).double().numpy()
-        asked = FLIP @ turn @ FLIP
-        found = head_turn(self.start.landmarks, face.landmarks)
-        scores["pose_error"] = pose_error_deg(found, asked)
-        return scores | self._by_axis(found, angles_deg) | {"lost": 0.0}
+        target_turn = FLIP @ turn @ FLIP
+        output_turn = head_turn(self.start.landmarks, face.landmarks)
+        scores["pose_error"] = pose_error_deg(output_turn, target_turn)
+        return scores | self._by_axis(output_turn, angles_deg) | {"lost": 0.0}
 
     def _by_axis(
-        self, found: Float[np.ndarray, "3 3"], angles_deg: Float[np.ndarray, " 3"]
+        self, output_turn: Float[np.ndarray, "3 3"], angles_deg: Float[np.ndarray, " 3"]
     ) -> dict[str, float]:
         """Compare angle by angle: the one that was asked for, and the others, which were not."""
-        after = torch.from_numpy(FLIP @ found @ FLIP).float() @ head_rotations(self.own_deg)
+        after = torch.from_numpy(FLIP @ output_turn @ FLIP).float() @ head_rotations(self.own_deg)
         change = (head_angles_deg(after) - self.own_deg).numpy()
         axis = int(np.argmax(np.abs(angles_deg)))
         return {

@@ -110,10 +110,10 @@ def model_predictor(
     scale = 1.0 if protocol == "same-identity" else _scale(keypoints, start, num_face)
 
     def predict(driving: UInt8[np.ndarray, "B H W 3"]) -> torch.Tensor:
-        moved = engine.driving_keypoints(to_images_01(driving), encoded)
+        driving_keypoints = engine.driving_keypoints(to_images_01(driving), encoded)
         if protocol == "cross-identity":
-            moved = transfer_relative(keypoints, moved, start, scale)
-        return torch.from_numpy(engine.draw(encoded, moved))
+            driving_keypoints = transfer_relative(keypoints, driving_keypoints, start, scale)
+        return torch.from_numpy(engine.draw(encoded, driving_keypoints))
 
     return predict
 
@@ -125,7 +125,7 @@ def _scale(source: Keypoints, reference: Keypoints, num_face: int | None) -> flo
         return 1.0  # an untrained detector may put all keypoints in one place
 
 
-def _read_pairs(path: Path, known: set[str]) -> list[Pair]:
+def _read_pairs(path: Path, names: set[str]) -> list[Pair]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -136,8 +136,8 @@ def _read_pairs(path: Path, known: set[str]) -> list[Pair]:
     pairs = []
     for row in rows:
         pair = Pair(Path(row["source"]).stem, Path(row["driver"]).stem)
-        missing = [name for name in (pair.source, pair.driver) if name not in known]
-        if missing:
-            raise FnevrError(f"'{path}' names {missing[0]!r}, which is no clip of the data")
+        unknown_clips = [clip for clip in (pair.source, pair.driver) if clip not in names]
+        if unknown_clips:
+            raise FnevrError(f"'{path}' names {unknown_clips[0]!r}, which is no clip of the data")
         pairs.append(pair)
     return pairs

@@ -146,7 +146,7 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
     ranking = BY_NAME["psnr" if evaluation.settings.protocol == "same-identity" else "pose_error"]
     names = [model.name for model in evaluation.models if model.name != STILL]
     by_clip = [column for column in summary.columns if not column.is_distance_of_sets]
-    made = versions()
+    packages = versions()
     return template.render(
         title=f"Evaluation: {', '.join(names)}",
         facts=[
@@ -184,7 +184,7 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
         ],
         every=evaluation.settings.every,
         missing=evaluation.missing,
-        versions=", ".join(f"{name} {version}" for name, version in made.items()),
+        versions=", ".join(f"{name} {version}" for name, version in packages.items()),
     )
 
 
@@ -228,24 +228,24 @@ def _shown(evaluation: Evaluation, summary: Summary, ranking: Column) -> list[di
     worst_first = values if ranking.better == "higher" else -values
     order = np.argsort(np.where(np.isnan(worst_first), -np.inf, worst_first))
     middle = max((len(order) - NUM_MEDIAN) // 2, 0)
-    chosen = [("worst", index) for index in order[:NUM_WORST]]
+    choices = [("worst", index) for index in order[:NUM_WORST]]
     median = order[middle : middle + NUM_MEDIAN]
-    chosen += [("median", index) for index in median if index not in order[:NUM_WORST]]
+    choices += [("median", index) for index in median if index not in order[:NUM_WORST]]
     clips = {clip.name: clip for clip in find_clips(evaluation.data, evaluation.split)}
-    shown = []
-    for kind, index in chosen:
+    sections = []
+    for kind, index in choices:
         pair = evaluation.pairs[index]
         source = clips[pair.source].load(evaluation.side)
         is_same = pair.source == pair.driver
         driver = source if is_same else clips[pair.driver].load(evaluation.side)
-        shown.append(
+        sections.append(
             {
                 "title": f"{pair.name} ({kind}: {_number(float(values[index]), ranking)})",
                 "sheet": to_jpeg_base64(sheet(evaluation, source, driver)),
                 "plot": scores_over_time(evaluation, pair.name),
             }
         )
-    return shown
+    return sections
 
 
 def _interval(cell: Cell, column: Column) -> str:

@@ -158,8 +158,8 @@ def run_evaluation(
     settings = settings or EvaluationSettings()
     if workers < 1:
         raise FnevrError(f"workers must be at least 1, got {workers}", argument="workers")
-    chosen = choose_models(models, settings)
-    side = _common_side(chosen)
+    entries = choose_models(models, settings)
+    side = _common_side(entries)
     clips = {clip.name: clip for clip in find_clips(data, split)}
     pairs = make_pairs(list(clips.values()), settings.protocol, settings.pairs_file, settings.seed)
     networks = load_networks(settings.files)
@@ -169,7 +169,7 @@ def run_evaluation(
             pair,
             clips[pair.source],
             clips[pair.driver],
-            tuple(model for model in chosen if not store.has(model.key, pair.name)),
+            tuple(model for model in entries if not store.has(model.key, pair.name)),
             side,
             settings,
             store.folder,
@@ -182,11 +182,11 @@ def run_evaluation(
         data=data,
         split=split,
         settings=settings,
-        models=chosen,
+        models=entries,
         pairs=pairs,
         scores={
             model.name: {pair.name: store.read(model.key, pair.name) for pair in pairs}
-            for model in chosen
+            for model in entries
         },
         real={pair.name: store.read(REAL, pair.name) for pair in pairs},
         missing=networks.missing,
@@ -206,17 +206,17 @@ def choose_models(
         raise FnevrError("no model to evaluate: name one", argument="models")
     settings = settings or EvaluationSettings()
     device = check_device(settings.device)
-    chosen = [EvaluatedModel(STILL, None, STILL)]
+    entries = [EvaluatedModel(STILL, None, STILL)]
     for text in models:
         name, _, folder = text.rpartition("=")
         name = name or Path(folder).name
-        if name in {model.name for model in chosen}:
+        if name in {model.name for model in entries}:
             raise FnevrError(f"two models are called '{name}': tell them apart by NAME={folder}")
         path = resolve_model(folder)
         engine, precision = choose(path, device, settings.engine, settings.precision)
         key = f"{file_sha256(path / WEIGHTS_NAME)[:12]}-{engine}-{precision}"
-        chosen.append(EvaluatedModel(name, path, key, engine, precision))
-    return chosen
+        entries.append(EvaluatedModel(name, path, key, engine, precision))
+    return entries
 
 
 def predictor_of(
@@ -251,14 +251,14 @@ def _engine(model: EvaluatedModel, device: str | None) -> Engine:
 
 
 def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) -> None:
-    done = total - len(jobs)
+    num_done = total - len(jobs)
     if progress is not None:
-        progress(STAGE, done, total)
+        progress(STAGE, num_done, total)
     for job in jobs if workers == 1 else ():
         _score(job)
-        done += 1
+        num_done += 1
         if progress is not None:
-            progress(STAGE, done, total)
+            progress(STAGE, num_done, total)
     if not jobs or workers == 1:
         return
     # Spawned, because a forked process hangs in torch once the parent has used its threads.
@@ -267,9 +267,9 @@ def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) 
         try:
             for future in as_completed(futures):
                 future.result()
-                done += 1
+                num_done += 1
                 if progress is not None:
-                    progress(STAGE, done, total)
+                    progress(STAGE, num_done, total)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

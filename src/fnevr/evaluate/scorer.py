@@ -98,12 +98,12 @@ class FaceMeter:
     @torch.inference_mode()
     def features(self, video: Video) -> dict[str, np.ndarray]:
         """Return the pooled features of every n-th frame, by Frechet distance."""
-        found = {}
+        features = {}
         for name, pool in self.networks.features.items():
-            chosen = torch.from_numpy(video[:: self.every]).permute(0, 3, 1, 2)
-            pooled = [pool(part) for part in chosen.split(BATCH_SIZE)]
-            found[name] = torch.cat(pooled).float().numpy()
-        return found
+            pictures = torch.from_numpy(video[:: self.every]).permute(0, 3, 1, 2)
+            parts = [pool(part) for part in pictures.split(BATCH_SIZE)]
+            features[name] = torch.cat(parts).float().numpy()
+        return features
 
 
 class ClipScorer:
@@ -161,8 +161,8 @@ class ClipScorer:
         rows = [self._compare(*pair) for pair in zip(faces, self.real, strict=True)]
         values |= {name: [row[name] for row in rows] for name in rows[0]}
         if self.detector is not None:
-            found = self.meter.points(self.detector, video)
-            pairs = zip(found, self.real_points, strict=True)
+            points = self.meter.points(self.detector, video)
+            pairs = zip(points, self.real_points, strict=True)
             values["akd"] = [self._akd(*pair) for pair in pairs]
         values["jitter"] = jitter(_stacked(faces), _stacked(self.real), self.side).tolist()
         return ClipScores(values, self.meter.features(video))
@@ -175,14 +175,14 @@ class ClipScorer:
         target_01: torch.Tensor,
         start: int,
     ) -> None:
-        wanted = [i for i in range(len(image_01)) if (start + i) % self.every == 0]
+        rows = [i for i in range(len(image_01)) if (start + i) % self.every == 0]
         for name, metric in self.networks.pictures.items():
             if name in EVERY_FRAME:
                 values[name] += metric(image_01, target_01).tolist()
                 continue
             scores = np.full(len(image_01), np.nan)
-            if wanted:
-                scores[wanted] = metric(image_01[wanted], target_01[wanted]).numpy()
+            if rows:
+                scores[rows] = metric(image_01[rows], target_01[rows]).numpy()
             values[name] += scores.tolist()
 
     def _akd(self, points: np.ndarray | None, real: np.ndarray | None) -> float:
@@ -198,8 +198,8 @@ class ClipScorer:
         if face.landmarks is None:
             return scores
         scores["mouth"], scores["eyes"] = mouth_opening(face.landmarks), eye_opening(face.landmarks)
-        wanted = real if self.is_target else self.start
-        scores |= identity_scores(face, wanted)
+        person = real if self.is_target else self.start
+        scores |= identity_scores(face, person)
         if real.landmarks is None:
             return scores
         if self.is_target:
@@ -226,11 +226,11 @@ def identity_columns(networks: Networks) -> list[str]:
     return [*distances, *(f"csim{name}" for name in networks.embedders)]
 
 
-def identity_scores(face: MeasuredFace, wanted: MeasuredFace) -> dict[str, float]:
+def identity_scores(face: MeasuredFace, target: MeasuredFace) -> dict[str, float]:
     """Compare two faces by every embedding that both have."""
     scores = {}
-    for name in face.embeddings.keys() & wanted.embeddings.keys():
-        pair = face.embeddings[name], wanted.embeddings[name]
+    for name in face.embeddings.keys() & target.embeddings.keys():
+        pair = face.embeddings[name], target.embeddings[name]
         scores[f"csim{name}"] = cosine_similarity(*pair)
         if name:
             scores[f"aed{name}"] = embedding_distance(*pair)

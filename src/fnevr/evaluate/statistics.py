@@ -17,11 +17,11 @@ def bootstrap_interval(values: Float[np.ndarray, " N"], seed: int = 0) -> tuple[
 
     NaN values are left out; without any value, or with one, the interval is NaN (Efron, 1979).
     """
-    known = values[np.isfinite(values)]
-    if len(known) < 2:
+    numbers = values[np.isfinite(values)]
+    if len(numbers) < 2:
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
-    means = known[rng.integers(0, len(known), (NUM_RESAMPLES, len(known)))].mean(axis=1)
+    means = numbers[rng.integers(0, len(numbers), (NUM_RESAMPLES, len(numbers)))].mean(axis=1)
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(means, [tail, 100 - tail])
     return float(low), float(high)
@@ -43,8 +43,8 @@ def paired_p_value(
     if count <= 12:
         signs = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
     else:
-        drawn = np.random.default_rng(seed).choice((-1, 1), (NUM_RESAMPLES - 1, count))
-        signs = np.concatenate([np.ones((1, count), int), drawn])
+        flips = np.random.default_rng(seed).choice((-1, 1), (NUM_RESAMPLES - 1, count))
+        signs = np.concatenate([np.ones((1, count), int), flips])
     means = np.abs((signs * difference).mean(axis=1))
     # Rounding must not hide flips that give the very same mean.
     return float((means >= abs(difference.mean()) * (1 - 1e-9)).mean())

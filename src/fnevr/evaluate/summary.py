@@ -75,10 +75,10 @@ def summarize_evaluation(evaluation: Evaluation) -> Summary:
 
 
 def _cell(values: np.ndarray, others: np.ndarray | None, column: Column, seed: int) -> Cell:
-    known = values[~np.isnan(values)]
+    numbers = values[~np.isnan(values)]
     if column.name == "lost":
-        return Cell(float(known.sum()))
-    mean = float(known.mean()) if len(known) else float("nan")
+        return Cell(float(numbers.sum()))
+    mean = float(numbers.mean()) if len(numbers) else float("nan")
     low, high = bootstrap_interval(values, seed)
     p_value = float("nan") if others is None else paired_p_value(values, others, seed)
     return Cell(mean, low, high, p_value)

@@ -1,6 +1,8 @@
-"""Heads in three dimensions: a head model, its fit to a picture, the mesh feature of a volume."""
+"""Heads in three dimensions: a head model, its fit to a picture, the mesh feature of a volume.
+
+The mesh feature and DECA's encoder need PyTorch, so their modules are imported by whoever has it.
+"""
 
 from fnevr.face3d.head_model import Head, HeadModel, HeadParameters
-from fnevr.face3d.mesh_feature import mesh_feature
 
-__all__ = ["Head", "HeadModel", "HeadParameters", "mesh_feature"]
+__all__ = ["Head", "HeadModel", "HeadParameters"]

@@ -72,7 +72,7 @@ class DecaEncoder(nn.Module):
 
     @torch.inference_mode()
     def fit(self, rgb: UInt8[np.ndarray, "H W 3"], landmarks: Landmarks, model: HeadModel) -> Fit:
-        """Estimate the head of one face.
+        """Estimate the head of one face; it is in arrays of NumPy.
 
         Args:
             rgb: the picture.
@@ -90,8 +90,9 @@ class DecaEncoder(nn.Module):
         region = face_region(landmarks)
         view = cut_out(rgb, region, SIDE, border="constant")
         picture_01 = torch.from_numpy(view.copy()).permute(2, 0, 1)[None].float() / 255
-        numbers = dict(zip(WIDTHS, self(picture_01).split(list(WIDTHS.values()), 1), strict=True))
-        pose = picture_01.new_zeros(1, len(JOINT_NAMES), 3)
+        parts = self(picture_01).split(list(WIDTHS.values()), dim=1)
+        numbers = {name: part.numpy() for name, part in zip(WIDTHS, parts, strict=True)}
+        pose = np.zeros((1, len(JOINT_NAMES), 3), np.float32)
         pose[:, JOINT_NAMES.index("global")] = numbers["pose"][:, :3]
         pose[:, JOINT_NAMES.index("jaw")] = numbers["pose"][:, 3:]
         parameters = HeadParameters(numbers["shape"], numbers["expression"], pose)
@@ -99,11 +100,11 @@ class DecaEncoder(nn.Module):
         # DECA: x = s (X + t_x) and y = -s (Y + t_y), in [-1, 1] of the cut-out.
         scale, shift = numbers["camera"][:, 0], numbers["camera"][:, 1:]
         scale_px = scale * (region.size / 2)
-        centre = shift.new_tensor([[region.centre_x, region.centre_y]])
-        shift_px = centre + scale_px[:, None] * shift * shift.new_tensor([1.0, -1.0])
+        centre = np.array([[region.centre_x, region.centre_y]], np.float32)
+        shift_px = centre + scale_px[:, None] * shift * np.array([1.0, -1.0], np.float32)
         camera = WeakPerspective(scale_px, shift_px)
         vertices = model(parameters).vertices
-        no_errors = vertices.new_zeros(1, 0)
+        no_errors = np.zeros((1, 0), np.float32)
         return Fit(parameters, camera, vertices, camera.project(vertices), no_errors)
 
 

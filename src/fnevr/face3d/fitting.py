@@ -9,19 +9,22 @@ Gaussian prior of means m and deviations d: identity and expression have varianc
 construction. The w_i (Geman and McClure) take away what fits badly, such as a hidden cheek.
 Landmark i is vertex i of the open head model.
 
+Arrays are of the library of the landmarks, NumPy or PyTorch.
+
 Shapes: B faces, T frames, N landmarks, X = 18 + S + E unknowns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float
 
 from fnevr.face3d.camera import WeakPerspective
 from fnevr.face3d.head_model import HeadModel, HeadParameters
+from fnevr.geometry.arrays import Array, as_like, namespace
 from fnevr.geometry.rotations import (
     axis_angles,
     head_angles_deg,
@@ -61,17 +64,17 @@ class Fit:
 
     parameters: HeadParameters
     camera: WeakPerspective
-    vertices: Float[Tensor, "B V 3"]
-    vertices_px: Float[Tensor, "B V 3"]
-    errors_px: Float[Tensor, "B N"]
+    vertices: Float[Array, "B V 3"]
+    vertices_px: Float[Array, "B V 3"]
+    errors_px: Float[Array, "B N"]
 
     @property
-    def rotations(self) -> Float[Tensor, "B 3 3"]:
+    def rotations(self) -> Float[Array, "B 3 3"]:
         """Of the whole heads."""
         return rotation_matrices(self.parameters.pose[:, 0])
 
     @property
-    def angles_deg(self) -> Float[Tensor, "B 3"]:
+    def angles_deg(self) -> Float[Array, "B 3"]:
         """Yaw, pitch and roll of the heads."""
         return head_angles_deg(self.rotations)
 
@@ -80,12 +83,12 @@ class Fit:
 class Prior:
     """Independent Gaussians: means and deviations of the unknowns."""
 
-    means: Float[Tensor, "B X"]
-    deviations: Float[Tensor, "B X"]
+    means: Float[Array, "B X"]
+    deviations: Float[Array, "B X"]
 
 
 def fit_landmarks(
-    model: HeadModel, landmarks_px: Float[Tensor, "B N C"], num_steps: int = STEPS_FIRST
+    model: HeadModel, landmarks_px: Float[Array, "B N C"], num_steps: int = STEPS_FIRST
 ) -> Fit:
     """Fit each face by itself.
 
@@ -99,12 +102,13 @@ def fit_landmarks(
         ValueError: if the model's vertices are not the landmarks.
     """
     _check(model, landmarks_px)
+    model = model.like(landmarks_px)
     start = _aligned(model, landmarks_px)
     prior = _prior(model, start)
     return _finish(model, _minimize(model, landmarks_px, start, [prior], num_steps), landmarks_px)
 
 
-def fit_track(model: HeadModel, landmarks_px: Float[Tensor, "T N C"]) -> Fit:
+def fit_track(model: HeadModel, landmarks_px: Float[Array, "T N C"]) -> Fit:
     """Fit one face through a video: one identity, each frame started from the one before.
 
     Identity is the mean over up to `IDENTITY_FRAMES` frames, fitted by themselves; then expression,
@@ -121,25 +125,26 @@ def fit_track(model: HeadModel, landmarks_px: Float[Tensor, "T N C"]) -> Fit:
     count = len(landmarks_px)
     if count == 0:
         raise ValueError("got no frames: at least one is wanted")
-    chosen = torch.linspace(0, count - 1, min(count, IDENTITY_FRAMES)).round().long()
-    shape = fit_landmarks(model, landmarks_px[chosen]).parameters.shape.mean(dim=0)
+    model, xp = model.like(landmarks_px), namespace(landmarks_px)
+    chosen = np.linspace(0, count - 1, min(count, IDENTITY_FRAMES)).round().astype(int)
+    shape = xp.mean(fit_landmarks(model, landmarks_px[chosen]).parameters.shape, axis=0)
 
-    estimate = _aligned(model, landmarks_px[:1])
-    is_free = torch.ones_like(estimate[0], dtype=torch.bool)
-    is_free[_shape_of(model)] = False
-    estimate[:, ~is_free] = shape
+    estimate, of_shape = _aligned(model, landmarks_px[:1]), _shape_of(model)
+    estimate[:, of_shape] = shape
+    free = np.delete(np.arange(estimate.shape[1]), of_shape)
     prior, found = _prior(model, estimate), []
     priors, steps = [prior], STEPS_FIRST
-    for landmarks in landmarks_px.split(1):
-        estimate = _minimize(model, landmarks, estimate, priors, steps, is_free)
+    for frame in range(count):
+        landmarks = landmarks_px[frame : frame + 1]
+        estimate = _minimize(model, landmarks, estimate, priors, steps, free)
         found.append(estimate)
         priors, steps = [prior, _near(model, estimate)], STEPS_NEXT
-    return _finish(model, torch.cat(found), landmarks_px)
+    return _finish(model, xp.concat(found, axis=0), landmarks_px)
 
 
-def _check(model: HeadModel, landmarks_px: Tensor) -> None:
+def _check(model: HeadModel, landmarks_px: Array) -> None:
     is_open = model.num_vertices == NUM_LANDMARKS and not model.pose_basis.shape[-1]
-    if landmarks_px.shape[1:] not in {(NUM_LANDMARKS, 2), (NUM_LANDMARKS, 3)} or not is_open:
+    if tuple(landmarks_px.shape[1:]) not in {(NUM_LANDMARKS, 2), (NUM_LANDMARKS, 3)} or not is_open:
         raise ValueError(
             f"got landmarks {tuple(landmarks_px.shape)} and a model of {model.num_vertices} "
             f"vertices: wanted (B, {NUM_LANDMARKS}, 2 or 3), and HeadModel.packaged()"
@@ -151,69 +156,70 @@ def _shape_of(model: HeadModel) -> slice:
     return slice(NUM_CAMERA + NUM_POSE, NUM_CAMERA + NUM_POSE + model.num_shape)
 
 
-def _unpack(model: HeadModel, x: Float[Tensor, "B X"]) -> tuple[WeakPerspective, HeadParameters]:
-    camera, pose, shape, expression = x.split(
-        (NUM_CAMERA, NUM_POSE, model.num_shape, model.num_expression), dim=1
+def _unpack(model: HeadModel, x: Float[Array, "B X"]) -> tuple[WeakPerspective, HeadParameters]:
+    xp = namespace(x)
+    camera, coefficients = x[:, :NUM_CAMERA], x[:, NUM_CAMERA + NUM_POSE :]
+    pose = xp.reshape(x[:, NUM_CAMERA : NUM_CAMERA + NUM_POSE], (len(x), -1, 3))
+    parameters = HeadParameters(
+        coefficients[:, : model.num_shape], coefficients[:, model.num_shape :], pose
     )
-    parameters = HeadParameters(shape, expression, pose.unflatten(1, (5, 3)))
-    return WeakPerspective(camera[:, 0].exp(), camera[:, 1:]), parameters
+    return WeakPerspective(xp.exp(camera[:, 0]), camera[:, 1:]), parameters
 
 
-def _aligned(model: HeadModel, landmarks_px: Float[Tensor, "B N C"]) -> Float[Tensor, "B X"]:
+def _aligned(model: HeadModel, landmarks_px: Float[Array, "B N C"]) -> Float[Array, "B X"]:
     """Return the template, turned and scaled as the best linear map to the picture says.
 
     The map's two rows are the rotation's first two times the scale (DeMenthon and Davis, 1995).
     """
-    template = model.template[:NUM_MESH]
-    target = landmarks_px[:, :NUM_MESH, :2] * landmarks_px.new_tensor([1.0, -1.0])
-    middle = target.mean(dim=1)
-    points = template - template.mean(dim=0)
-    linear = (torch.linalg.pinv(points) @ (target - middle.unsqueeze(1))).transpose(1, 2)
-    u, singular, vt = torch.linalg.svd(linear, full_matrices=False)
-    scale, rows = singular.mean(dim=1), u @ vt
-    third = torch.linalg.cross(rows[:, 0], rows[:, 1])
-    rotation = torch.cat((rows, third.unsqueeze(1)), dim=1)
+    xp = namespace(landmarks_px)
+    up = as_like([1.0, -1.0], landmarks_px)
+    template, target = model.template[:NUM_MESH], landmarks_px[:, :NUM_MESH, :2] * up
+    centre, middle = xp.mean(template, axis=0), xp.mean(target, axis=1)
+    linear = (xp.linalg.pinv(template - centre) @ (target - middle[:, None])).mT
+    u, singular, vt = xp.linalg.svd(linear, full_matrices=False)
+    scale, rows = xp.mean(singular, axis=1), u @ vt
+    third = xp.linalg.cross(rows[:, 0], rows[:, 1], axis=-1)
+    rotation = xp.concat((rows, third[:, None]), axis=1)
 
     root = (model.joint_regressor @ model.template)[0]
-    turned = (rotation @ (template.mean(dim=0) - root)[:, None]).squeeze(-1) + root
+    turned = rotation @ (centre - root) + root
     shift = middle - scale[:, None] * turned[:, :2]
-    x = landmarks_px.new_zeros(
-        len(target), NUM_CAMERA + NUM_POSE + model.num_shape + model.num_expression
-    )
-    x[:, 0] = scale.log()
-    x[:, 1:3] = shift * shift.new_tensor([1.0, -1.0])
-    x[:, 3:6] = axis_angles(rotation)
-    return x
+    rest = NUM_POSE - 3 + model.num_shape + model.num_expression
+    zeros = as_like(np.zeros((len(target), rest)), landmarks_px)
+    return xp.concat((xp.log(scale)[:, None], shift * up, axis_angles(rotation), zeros), axis=1)
 
 
-def _prior(model: HeadModel, x: Float[Tensor, "B X"]) -> Prior:
+def _prior(model: HeadModel, x: Float[Array, "B X"]) -> Prior:
     pose = [FREE] * 3 + [NECK_DEVIATION] * 3 + [*JAW_DEVIATIONS, *EYE_DEVIATIONS, *EYE_DEVIATIONS]
     ones = [1.0] * (model.num_shape + model.num_expression)
-    deviations = x.new_tensor([FREE, FREE, FREE, *pose, *ones]).expand_as(x).clone()
-    deviations[:, 1:3] *= x[:, :1].exp()  # pixels
-    means = torch.zeros_like(x)
-    means[:, :3] = x[:, :3]
-    return Prior(means, deviations)
+    means = x * as_like([1.0] * NUM_CAMERA + [0.0] * (x.shape[1] - NUM_CAMERA), x)
+    return Prior(means, _deviations(x, [*pose, *ones]))
 
 
-def _near(model: HeadModel, x: Float[Tensor, "1 X"]) -> Prior:
+def _near(model: HeadModel, x: Float[Array, "1 X"]) -> Prior:
     """Return how far a frame may be from the one before."""
     pose = [FREE] * 6 + [JAW_CHANGE] * 3 + [EYE_CHANGE] * 6
     changes = [FRAME_CHANGE] * model.num_expression
-    values = [FREE] * 3 + pose + [FREE] * model.num_shape + changes
-    deviations = x.new_tensor(values).expand_as(x).clone()
-    deviations[:, 1:3] *= x[:, :1].exp()
-    return Prior(x, deviations)
+    return Prior(x, _deviations(x, [*pose, *[FREE] * model.num_shape, *changes]))
+
+
+def _deviations(x: Float[Array, "B X"], of_head: Sequence[float]) -> Float[Array, "B X"]:
+    """Return the deviations of all unknowns; the camera is free, and its shift is in pixels."""
+    xp = namespace(x)
+    scale = xp.exp(x[:, :1])
+    camera = (xp.ones_like(scale), scale, scale)
+    values = xp.broadcast_to(as_like(of_head, x), (len(x), len(of_head)))
+    return xp.concat((FREE * xp.concat(camera, axis=1), values), axis=1)
 
 
 def _minimize(
     model: HeadModel,
-    landmarks_px: Float[Tensor, "B N C"],
-    start: Float[Tensor, "B X"],
+    landmarks_px: Float[Array, "B N C"],
+    start: Float[Array, "B X"],
     priors: list[Prior],
     num_steps: int,
-    is_free: Bool[Tensor, " X"] | None = None,
-) -> Float[Tensor, "B X"]:
+    free: slice | np.ndarray = slice(None),
+) -> Float[Array, "B X"]:
     """Take Gauss-Newton steps, with the landmarks weighted anew before each.
 
     Args:
@@ -222,89 +228,95 @@ def _minimize(
         start: the first estimate.
         priors: of all unknowns; each adds its term.
         num_steps: how many.
-        is_free: unknowns to fit, the others stay as in `start`; None for all.
+        free: which unknowns to fit; the others stay as in `start`.
     """
+    xp = namespace(start)
     mesh = landmarks_px[:, :NUM_MESH, :2]
-    size = (mesh.amax(dim=1) - mesh.amin(dim=1)).amax(dim=1)
+    size = xp.max(xp.max(mesh, axis=1) - xp.min(mesh, axis=1), axis=1)
     has_depth = landmarks_px.shape[-1] == 3
-    depth = landmarks_px[..., 2:] if has_depth else torch.zeros_like(landmarks_px[..., :1])
-    target = torch.cat((landmarks_px[..., :2], depth - depth.mean(dim=1, keepdim=True)), dim=-1)
-    trust = landmarks_px.new_tensor([1.0, 1.0, DEPTH_TRUST if has_depth else 0.0])
-    is_free = torch.ones_like(start[0], dtype=torch.bool) if is_free is None else is_free
-    free = is_free.nonzero().squeeze(1)
+    depth = landmarks_px[..., 2:] if has_depth else xp.zeros_like(landmarks_px[..., :1])
+    depth = depth - xp.mean(depth, axis=1, keepdims=True)
+    target = xp.concat((landmarks_px[..., :2], depth), axis=-1)
+    trust = as_like([1.0, 1.0, DEPTH_TRUST if has_depth else 0.0], start)
+    unit = trust / size[:, None, None]
 
     x = start
     for _ in range(num_steps):
         seen, slopes = _linearize(model, x)
-        unit = trust / size[:, None, None]
-        rows, slopes = (seen - target) * unit, slopes[..., free] * unit.unsqueeze(-1)
-        matrix, gradient = _normal_equations(slopes.double(), rows.double())
+        rows, slopes = (seen - target) * unit, slopes[:, free] * unit[:, None]
+        matrix, gradient = _normal_equations(
+            xp.astype(slopes, xp.float64), xp.astype(rows, xp.float64)
+        )
         for prior in priors:
-            precision = prior.deviations[:, free].double() ** -2
-            matrix = matrix + torch.diag_embed(precision)
+            precision = xp.astype(prior.deviations[:, free], xp.float64) ** -2
+            matrix = matrix + precision[:, None] * as_like(np.eye(precision.shape[1]), matrix)
             gradient = gradient + precision * (x - prior.means)[:, free]
-        x = x.index_add(1, free, -torch.linalg.solve(matrix, gradient).to(x))
+        change = xp.zeros_like(x)
+        change[:, free] = xp.astype(xp.linalg.solve(matrix, gradient[..., None])[..., 0], x.dtype)
+        x = x - change
     return x
 
 
 def _linearize(
-    model: HeadModel, x: Float[Tensor, "B X"]
-) -> tuple[Float[Tensor, "B V 3"], Float[Tensor, "B V 3 X"]]:
+    model: HeadModel, x: Float[Array, "B X"]
+) -> tuple[Float[Array, "B V 3"], Float[Array, "B X V 3"]]:
     """Return the vertices in the picture, and their derivatives.
 
     Skinning is linear in vertices and joints together, so the derivative by a coefficient is its
     basis vector, skinned. It is linear in each joint's rotation, so the derivative by an angle is
     what changes when the rotation's derivative is added to it.
     """
+    xp = namespace(x)
     camera, parameters = _unpack(model, x)
-    faces = len(x)
     rotations = rotation_matrices(parameters.pose)
-    basis = torch.cat((model.shape_basis, model.expression_basis), dim=-1).permute(2, 0, 1)
-    by_coefficient = _skinned(
-        model, basis.repeat(faces, 1, 1), rotations.repeat_interleave(len(basis), dim=0)
-    ).unflatten(0, (faces, len(basis)))
+    basis = xp.concat((model.shape_basis, model.expression_basis), axis=-1)
+    by_coefficient = _skinned(model, xp.permute_dims(basis, (2, 0, 1)), rotations[:, None])
 
     turns = rotation_derivatives(parameters.pose)
-    each_joint = torch.eye(NUM_POSE // 3, dtype=x.dtype, device=x.device)
-    changed = rotations[:, None, None] + torch.einsum("bjkrc,ji->bjkirc", turns, each_joint)
-    changed = torch.cat((rotations.unsqueeze(1), changed.flatten(1, 2)), dim=1)
+    each_joint = as_like(np.eye(NUM_POSE // 3), x)[:, None, :, None, None]
+    changed = rotations[:, None, None] + turns[:, :, :, None] * each_joint
+    changed = xp.reshape(changed, (len(x), NUM_POSE, *rotations.shape[1:]))
     shaped = model.shaped(parameters.shape, parameters.expression)
-    posed = _skinned(
-        model, shaped.repeat_interleave(1 + NUM_POSE, dim=0), changed.flatten(0, 1)
-    ).unflatten(0, (faces, 1 + NUM_POSE))
+    posed = _skinned(model, shaped[:, None], xp.concat((rotations[:, None], changed), axis=1))
     vertices, by_pose = posed[:, 0], posed[:, 1:] - posed[:, :1]
 
-    moves = torch.cat((by_pose, by_coefficient), dim=1).permute(0, 2, 3, 1)
-    slopes = moves * camera.scale[:, None, None, None] * x.new_tensor([[1.0], [-1.0], [-1.0]])
-    slopes[:, :, 2] -= slopes[:, :, 2].mean(dim=1, keepdim=True)
+    moves = xp.concat((by_pose, by_coefficient), axis=1)
+    moves = moves * (camera.scale[:, None] * as_like([1.0, -1.0, -1.0], x))[:, None, None]
+    depth = moves[..., 2:] - xp.mean(moves[..., 2:], axis=2, keepdims=True)
+    by_head = xp.concat((moves[..., :2], depth), axis=-1)
 
     seen = camera.project(vertices)
-    by_shift = torch.eye(3, 2, dtype=x.dtype, device=x.device).expand(*seen.shape, 2)
-    by_scale = seen - torch.nn.functional.pad(camera.shift, (0, 1)).unsqueeze(1)
-    return seen, torch.cat((by_scale.unsqueeze(-1), by_shift, slopes), dim=-1)
+    by_scale = xp.concat((seen[..., :2] - camera.shift[:, None], seen[..., 2:]), axis=-1)
+    unit = as_like(np.eye(2, 3), x)[:, None]
+    by_shift = xp.broadcast_to(unit, (len(seen), 2, *seen.shape[1:]))
+    return seen, xp.concat((by_scale[:, None], by_shift, by_head), axis=1)
 
 
 def _skinned(
-    model: HeadModel, vertices: Float[Tensor, "M V 3"], rotations: Float[Tensor, "M J 3 3"]
-) -> Float[Tensor, "M V 3"]:
+    model: HeadModel,
+    vertices: Float[Array, "*#batch V 3"],
+    rotations: Float[Array, "*#batch J 3 3"],
+) -> Float[Array, "*#batch V 3"]:
     joints = model.joint_regressor @ vertices
     return skin(vertices, joints, rotations, model.skinning_weights, model.parents)[0]
 
 
 def _normal_equations(
-    slopes: Float[Tensor, "B N 3 Y"], rows: Float[Tensor, "B N 3"]
-) -> tuple[Float[Tensor, "B Y Y"], Float[Tensor, "B Y"]]:
+    slopes: Float[Array, "B Y N 3"], rows: Float[Array, "B N 3"]
+) -> tuple[Float[Array, "B Y Y"], Float[Array, "B Y"]]:
     """Return the Gauss-Newton matrix and the gradient of the data term at the robust weights."""
-    squared = rows.square().sum(dim=-1)
-    weights = (1 + squared / OUTLIER**2) ** -2 / (CORRELATED * SPREAD**2)
-    weighted = (slopes * weights[..., None, None]).flatten(1, 2)
-    matrix = slopes.flatten(1, 2).transpose(1, 2) @ weighted
-    return matrix, (weighted * rows.flatten(1).unsqueeze(-1)).sum(dim=1)
+    xp = namespace(rows)
+    weights = (1 + xp.sum(rows**2, axis=-1) / OUTLIER**2) ** -2 / (CORRELATED * SPREAD**2)
+    sizes = (*slopes.shape[:2], -1)
+    weighted = xp.reshape(slopes * weights[:, None, :, None], sizes)
+    gradient = weighted @ xp.reshape(rows, (len(rows), -1, 1))
+    return weighted @ xp.reshape(slopes, sizes).mT, gradient[..., 0]
 
 
-def _finish(model: HeadModel, x: Float[Tensor, "B X"], landmarks_px: Float[Tensor, "B N C"]) -> Fit:
+def _finish(model: HeadModel, x: Float[Array, "B X"], landmarks_px: Float[Array, "B N C"]) -> Fit:
     camera, parameters = _unpack(model, x)
     vertices = model(parameters).vertices
     seen = camera.project(vertices)
-    errors = (seen[..., :2] - landmarks_px[..., :2]).norm(dim=-1)
+    offsets = seen[..., :2] - landmarks_px[..., :2]
+    errors = namespace(offsets).linalg.vector_norm(offsets, axis=-1)
     return Fit(parameters, camera, vertices, seen, errors)

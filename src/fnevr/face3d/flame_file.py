@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import torch
 
 from fnevr.errors import CheckpointError
 
@@ -50,7 +49,7 @@ def read_flame(path: str | Path) -> dict[str, Any]:
 
 def _build(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     floats = {
-        name: torch.tensor(arrays[name].astype(np.float32))
+        name: arrays[name].astype(np.float32)
         for name in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
     }
     bases = floats["shapedirs"]
@@ -61,12 +60,12 @@ def _build(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         raise ValueError(f"it has {len(parents)} joints, wanted {NUM_JOINTS}")
     return {
         "template": floats["v_template"],
-        "shape_basis": bases[..., :num_shape].clone(),
-        "expression_basis": bases[..., num_shape:].clone(),
+        "shape_basis": np.ascontiguousarray(bases[..., :num_shape]),
+        "expression_basis": np.ascontiguousarray(bases[..., num_shape:]),
         "pose_basis": floats["posedirs"],
         "joint_regressor": floats["J_regressor"],
         "skinning_weights": floats["weights"],
-        "faces": torch.tensor(arrays["f"].astype(np.int64)),
+        "faces": arrays["f"].astype(np.int64),
         "parents": (-1, *parents[1:]),
     }
 

@@ -18,21 +18,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import torch
+import numpy as np
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor, nn
+from safetensors.numpy import load
 
-from fnevr.errors import CheckpointError
+from fnevr.errors import CheckpointError, describe_problems
 from fnevr.face3d.flame_file import WHERE, read_flame
+from fnevr.geometry.arrays import Array, as_like, namespace
 from fnevr.geometry.rotations import rotation_matrices
 from fnevr.geometry.skinning import skin
-from fnevr.models.weights import describe_problems
 
 JOINT_NAMES = ("global", "neck", "jaw", "left_eye", "right_eye")
 PARENTS = (-1, 0, 1, 1, 1)
-TENSORS = (
+ARRAYS = (
     *("template", "shape_basis", "expression_basis", "pose_basis"),
     *("joint_regressor", "skinning_weights", "faces"),
 )
@@ -49,77 +48,68 @@ class HeadParameters:
         pose: theta, axis times angle in radians of each joint, in the order of `JOINT_NAMES`.
     """
 
-    shape: Float[Tensor, "B S"]
-    expression: Float[Tensor, "B E"]
-    pose: Float[Tensor, "B J 3"]
-
-    def detach(self) -> HeadParameters:
-        """Return the same values outside the autograd graph."""
-        return HeadParameters(self.shape.detach(), self.expression.detach(), self.pose.detach())
+    shape: Float[Array, "B S"]
+    expression: Float[Array, "B E"]
+    pose: Float[Array, "B J 3"]
 
 
 @dataclass(frozen=True)
 class Head:
     """A posed head in the model's frame (metres, y up, z out of the face)."""
 
-    vertices: Float[Tensor, "B V 3"]
-    joints: Float[Tensor, "B J 3"]
+    vertices: Float[Array, "B V 3"]
+    joints: Float[Array, "B J 3"]
 
 
-class HeadModel(nn.Module):
-    """A statistical head; it has no trainable parameters."""
+@dataclass(frozen=True, eq=False)
+class HeadModel:
+    """A statistical head, in arrays of NumPy where it is loaded.
 
-    def __init__(
-        self,
-        template: Float[Tensor, "V 3"],
-        shape_basis: Float[Tensor, "V 3 S"],
-        expression_basis: Float[Tensor, "V 3 E"],
-        pose_basis: Float[Tensor, "V 3 P"],
-        joint_regressor: Float[Tensor, "J V"],
-        skinning_weights: Float[Tensor, "V J"],
-        faces: Int[Tensor, "F 3"],
-        parents: Sequence[int] = PARENTS,
-    ) -> None:
-        """Keep the tensors.
+    Parameters and landmarks may be of either library: the model follows them, in type and device.
 
-        Args:
-            template: mean face at rest.
-            shape_basis: displacement per unit of each shape coefficient.
-            expression_basis: the same for expression.
-            pose_basis: pose correctives, displacement per entry of ``R(theta) - I`` of the joints
-                after the root, row by row; with P = 0 there are none.
-            joint_regressor: rows give joints as sums over the shaped vertices.
-            skinning_weights: how much each vertex follows each joint; rows sum to 1.
-            faces: triangles, counter-clockwise seen from outside.
-            parents: index of each joint's parent, -1 for the root, which comes first.
+    Attributes:
+        template: mean face at rest.
+        shape_basis: displacement per unit of each shape coefficient.
+        expression_basis: the same for expression.
+        pose_basis: pose correctives, displacement per entry of ``R(theta) - I`` of the joints after
+            the root, row by row; with P = 0 there are none.
+        joint_regressor: rows give joints as sums over the shaped vertices.
+        skinning_weights: how much each vertex follows each joint; rows sum to 1.
+        faces: triangles, counter-clockwise seen from outside.
+        parents: index of each joint's parent, -1 for the root, which comes first.
+    """
+
+    template: Float[Array, "V 3"]
+    shape_basis: Float[Array, "V 3 S"]
+    expression_basis: Float[Array, "V 3 E"]
+    pose_basis: Float[Array, "V 3 P"]
+    joint_regressor: Float[Array, "J V"]
+    skinning_weights: Float[Array, "V J"]
+    faces: Int[Array, "F 3"]
+    parents: Sequence[int] = PARENTS
+
+    def __post_init__(self) -> None:
+        """Check the shapes.
 
         Raises:
-            ValueError: if the shapes do not belong together, or a parent comes after its child.
+            ValueError: if they do not belong together, or a parent comes after its child.
         """
-        super().__init__()
-        num_vertices, num_joints = skinning_weights.shape
+        num_vertices, num_joints = self.skinning_weights.shape
         wanted = {
-            "template": (template, (num_vertices, 3)),
-            "shape_basis": (shape_basis, (num_vertices, 3, shape_basis.shape[-1])),
-            "expression_basis": (expression_basis, (num_vertices, 3, expression_basis.shape[-1])),
-            "joint_regressor": (joint_regressor, (num_joints, num_vertices)),
+            "template": (num_vertices, 3),
+            "shape_basis": (num_vertices, 3, self.num_shape),
+            "expression_basis": (num_vertices, 3, self.num_expression),
+            "joint_regressor": (num_joints, num_vertices),
         }
-        for name, (tensor, shape) in wanted.items():
-            if tensor.shape != shape:
-                raise ValueError(f"{name} is {tuple(tensor.shape)}, wanted {shape}")
-        if pose_basis.shape not in {(num_vertices, 3, p) for p in (0, 9 * (num_joints - 1))}:
-            raise ValueError(f"pose_basis is {tuple(pose_basis.shape)}: wanted 0 or 9 (J - 1) last")
-        tree = tuple(parents)
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} is {tuple(getattr(self, name).shape)}, wanted {shape}")
+        pose_shape, sizes = tuple(self.pose_basis.shape), (0, 9 * (num_joints - 1))
+        if pose_shape not in {(num_vertices, 3, size) for size in sizes}:
+            raise ValueError(f"pose_basis is {pose_shape}: wanted 0 or 9 (J - 1) last")
+        tree = tuple(self.parents)
         if len(tree) != num_joints or any(p not in range(j) for j, p in enumerate(tree) if j):
             raise ValueError(f"parents {tree}: wanted {num_joints}, each before its child")
-        self.parents = tree
-        self.template = nn.Buffer(template)
-        self.shape_basis = nn.Buffer(shape_basis)
-        self.expression_basis = nn.Buffer(expression_basis)
-        self.pose_basis = nn.Buffer(pose_basis)
-        self.joint_regressor = nn.Buffer(joint_regressor)
-        self.skinning_weights = nn.Buffer(skinning_weights)
-        self.faces = nn.Buffer(faces)
 
     @classmethod
     def packaged(cls) -> HeadModel:
@@ -148,22 +138,35 @@ class HeadModel(nn.Module):
     @classmethod
     def _from_bytes(cls, data: bytes, origin: str) -> HeadModel:
         try:
-            tensors = load(data)
-        except (SafetensorError, ValueError) as error:
+            arrays = load(data)
+        except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointError(f"{origin}: damaged head model ({error})") from error
-        problems = [f"missing: {name}" for name in TENSORS if name not in tensors]
-        problems += [f"unexpected: {name}" for name in tensors if name not in TENSORS]
+        problems = [f"missing: {name}" for name in ARRAYS if name not in arrays]
+        problems += [f"unexpected: {name}" for name in arrays if name not in ARRAYS]
         if problems:
             raise CheckpointError(describe_problems(origin, problems))
-        faces = tensors.pop("faces").long()
-        floats = {name: tensor.float() for name, tensor in tensors.items()}
+        faces = arrays.pop("faces").astype(np.int64)
+        floats = {name: array.astype(np.float32) for name, array in arrays.items()}
         for name in ("joint_regressor", "skinning_weights"):
             # Half precision leaves rows that sum to 1 only to three digits.
-            floats[name] = floats[name] / floats[name].sum(dim=1, keepdim=True)
+            floats[name] /= floats[name].sum(axis=1, keepdims=True)
         try:
             return cls(**floats, faces=faces, parents=PARENTS)
         except ValueError as error:
             raise CheckpointError(f"{origin}: not a head model: {error}") from error
+
+    def like(self, array: Array) -> HeadModel:
+        """Return the model in an array's library, on its device and of its floating-point type.
+
+        Every method does so by itself; whoever has many tensors on another device does it once.
+        """
+        if namespace(array) is namespace(self.template) and (array.dtype, array.device) == (
+            self.template.dtype,
+            self.template.device,
+        ):
+            return self
+        arrays = {name: as_like(getattr(self, name), array) for name in ARRAYS}
+        return HeadModel(**arrays, parents=self.parents)
 
     @property
     def num_vertices(self) -> int:
@@ -182,41 +185,45 @@ class HeadModel(nn.Module):
 
     def neutral(self, batch_size: int = 1) -> HeadParameters:
         """Return the parameters of the template: all zeros."""
-        like = self.template
-        return HeadParameters(
-            like.new_zeros(batch_size, self.num_shape),
-            like.new_zeros(batch_size, self.num_expression),
-            like.new_zeros(batch_size, len(self.parents), 3),
-        )
+        sizes = ((self.num_shape,), (self.num_expression,), (len(self.parents), 3))
+        zeros = (as_like(np.zeros((batch_size, *size)), self.template) for size in sizes)
+        return HeadParameters(*zeros)
 
     def shaped(
-        self, shape: Float[Tensor, "B S2"], expression: Float[Tensor, "B E2"]
-    ) -> Float[Tensor, "B V 3"]:
+        self, shape: Float[Array, "B S2"], expression: Float[Array, "B E2"]
+    ) -> Float[Array, "B V 3"]:
         """Return the template with identity and expression, at rest.
 
         Args:
             shape: the first S2 <= S coefficients; the others are 0.
             expression: the first E2 <= E.
         """
-        identity = self.shape_basis[..., : shape.shape[1]] @ shape.T
-        expressed = self.expression_basis[..., : expression.shape[1]] @ expression.T
-        return self.template + (identity + expressed).permute(2, 0, 1)
+        model = self.like(shape)
+        identity = _combined(shape, model.shape_basis[..., : shape.shape[1]])
+        expressed = _combined(expression, model.expression_basis[..., : expression.shape[1]])
+        return model.template + identity + expressed
 
-    def forward(self, parameters: HeadParameters) -> Head:
+    def __call__(self, parameters: HeadParameters) -> Head:
         """Return vertices and joints of posed heads; differentiable in every parameter."""
         return self.posed(self.shaped(parameters.shape, parameters.expression), parameters.pose)
 
-    def posed(self, shaped: Float[Tensor, "B V 3"], pose: Float[Tensor, "B J 3"]) -> Head:
+    def posed(self, shaped: Float[Array, "B V 3"], pose: Float[Array, "B J 3"]) -> Head:
         """Pose heads that are shaped already: T_p and W of the equation.
 
         Args:
             shaped: vertices at rest, with identity and expression.
             pose: theta.
         """
-        joints = torch.einsum("jv,bvc->bjc", self.joint_regressor, shaped)
-        rotations = rotation_matrices(pose)
-        if self.pose_basis.shape[-1]:
-            identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-            feature = (rotations[:, 1:] - identity).flatten(start_dim=1)
-            shaped = shaped + (self.pose_basis @ feature.T).permute(2, 0, 1)
-        return Head(*skin(shaped, joints, rotations, self.skinning_weights, self.parents))
+        model = self.like(shaped)
+        joints, rotations = model.joint_regressor @ shaped, rotation_matrices(pose)
+        if model.pose_basis.shape[-1]:
+            change = rotations[:, 1:] - as_like(np.eye(3), rotations)
+            feature = namespace(change).reshape(change, (len(change), -1))
+            shaped = shaped + _combined(feature, model.pose_basis)
+        return Head(*skin(shaped, joints, rotations, model.skinning_weights, model.parents))
+
+
+def _combined(
+    coefficients: Float[Array, "B S"], basis: Float[Array, "V 3 S"]
+) -> Float[Array, "B V 3"]:
+    return namespace(basis).tensordot(coefficients, basis, axes=((1,), (2,)))

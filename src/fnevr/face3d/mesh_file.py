@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import trimesh
 from jaxtyping import Float, Int
 
 from fnevr.errors import MediaError
@@ -42,6 +41,8 @@ def write_mesh(
         MediaError: if the extension is not known or the folder cannot be written.
     """
     check_mesh_target(path)
+    import trimesh  # noqa: PLC0415 - it takes long to import
+
     mesh = trimesh.Trimesh(vertices, faces, process=False)  # keeps the vertices' order
     with atomic_path(path) as temporary:
         mesh.export(temporary)

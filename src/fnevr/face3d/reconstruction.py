@@ -5,18 +5,15 @@ Shapes: H and W pixels, T frames with a face.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
-from fnevr.errors import FaceError, FnevrError
-from fnevr.face3d.deca import DecaEncoder
-from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks, fit_track
+from fnevr.errors import FnevrError
+from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
 from fnevr.face3d.mesh_file import check_mesh_target, write_mesh
 from fnevr.face3d.raster import (
@@ -27,23 +24,12 @@ from fnevr.face3d.raster import (
     rasterize,
 )
 from fnevr.faces.find import find_face
-from fnevr.faces.tracker import FaceTracker
 from fnevr.geometry.rotations import head_angles_deg, rotation_matrices
 from fnevr.media.files import PathLike
 from fnevr.media.image import check_image_target, read_image, write_image
 
-
-@dataclass(frozen=True)
-class HeadTrack:
-    """The head in a video.
-
-    Attributes:
-        frames: indices of the frames in which the face was found.
-        fit: the head in each of them; its identity is the same in all.
-    """
-
-    frames: Int[np.ndarray, " T"]
-    fit: Fit
+if TYPE_CHECKING:
+    from fnevr.face3d.deca import DecaEncoder
 
 
 class HeadReport(BaseModel):
@@ -106,36 +92,7 @@ def reconstruct(
     model, found = model or HeadModel.packaged(), find_face(rgb, face)
     if encoder is not None:
         return encoder.fit(rgb, found, model)
-    return fit_landmarks(model, torch.tensor(found, dtype=torch.float32).unsqueeze(0))
-
-
-def reconstruct_video(
-    frames: Iterable[UInt8[np.ndarray, "H W 3"]],
-    *,
-    face: int | None = None,
-    model: HeadModel | None = None,
-) -> HeadTrack:
-    """Fit the head model to one face through a video; only its landmarks are kept of a frame.
-
-    Args:
-        frames: of one size.
-        face: which face to follow, the largest being 0; None means the largest.
-        model: to share one that is loaded already.
-
-    Raises:
-        FaceError: if no frame shows a face.
-    """
-    tracker = FaceTracker(face)
-    found = {}
-    for index, rgb in enumerate(frames):
-        track = tracker.update(rgb)
-        if track is not None and track.status != "held":
-            found[index] = track.landmarks
-    if not found:
-        raise FaceError("no face found in the video\nuse one that shows a face from the front")
-    landmarks = torch.tensor(np.stack(list(found.values())), dtype=torch.float32)
-    fit = fit_track(model or HeadModel.packaged(), landmarks)
-    return HeadTrack(np.array(list(found)), fit)
+    return fit_landmarks(model, found[None].astype(np.float32))
 
 
 def reconstruct_file(
@@ -178,13 +135,13 @@ def reconstruct_file(
     if (deca is None) != (flame is None):
         raise FnevrError("`deca=FILE` and `flame=FILE` belong together: give both or neither")
     model = HeadModel.packaged() if flame is None else HeadModel.from_file(Path(flame))
-    encoder = None if deca is None else DecaEncoder.from_file(Path(deca))
+    encoder = None if deca is None else _encoder(Path(deca))
     rgb = read_image(image)
     fit = reconstruct(rgb, face=face, model=model, encoder=encoder)
-    faces = model.faces.numpy()
-    write_mesh(output, fit.vertices[0].numpy(), faces)
+    faces = model.faces
+    write_mesh(output, fit.vertices[0], faces)
     if pictures:
-        vertices = fit.vertices_px[0].double().numpy()
+        vertices = fit.vertices_px[0].astype(np.float64)
         raster = rasterize(vertices, faces, *rgb.shape[:2])
         directions = normal_map(raster, vertices, faces)
         if overlay is not None:
@@ -194,6 +151,22 @@ def reconstruct_file(
         if normals is not None:
             write_image(normals, normal_picture(directions))
     return _report(str(image), str(output), fit)
+
+
+def _encoder(path: Path) -> DecaEncoder:
+    """Load DECA's encoder.
+
+    Raises:
+        FnevrError: if there is no PyTorch.
+        CheckpointError: if the file is not DECA's.
+    """
+    try:
+        from fnevr.face3d.deca import DecaEncoder  # noqa: PLC0415 - it needs PyTorch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise FnevrError("DECA's encoder needs PyTorch: pip install 'fnevr[torch]'") from error
+    return DecaEncoder.from_file(path)
 
 
 def _report(image: str, output: str, fit: Fit) -> HeadReport:
@@ -211,5 +184,5 @@ def _report(image: str, output: str, fit: Fit) -> HeadReport:
         roll_deg=roll,
         pixels_per_metre=camera.scale.item(),
         shift_px=camera.shift[0].tolist(),
-        error_px=errors[0, :NUM_MESH].mean().item() if errors.numel() else None,
+        error_px=errors[0, :NUM_MESH].mean().item() if errors.size else None,
     )

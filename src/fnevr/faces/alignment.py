@@ -6,9 +6,9 @@ Shapes: B faces.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
+
+from fnevr.geometry.arrays import Array, as_like, namespace
 
 # The corners of the eyes and the base of the nose in an aligned face, as shares of its side
 # (dlib's alignment), and the same points of MediaPipe's mesh.
@@ -19,8 +19,8 @@ ALIGNED_POINTS = (33, 133, 362, 263, 2)
 
 
 def alignment(
-    landmarks: Float[Tensor, "B 478 2"], magnification: float
-) -> tuple[Float[Tensor, "B 2 2"], Float[Tensor, "B 2"]]:
+    landmarks: Float[Array, "B 478 2"], magnification: float
+) -> tuple[Float[Array, "B 2 2"], Float[Array, "B 2"]]:
     """Return A and t so that the aligned face shows at z what the picture shows at A z + t.
 
     The similarity that best takes the template to the landmarks, by least squares: in complex
@@ -31,13 +31,14 @@ def alignment(
         magnification: how much larger than in the template the cut-out is; 1 cuts at the template's
             sides, which the chin crosses.
     """
-    template = torch.from_numpy(2 * TEMPLATE - 1).to(landmarks) / magnification
+    xp = namespace(landmarks)
+    template = as_like(2 * TEMPLATE - 1, landmarks) / magnification
     points = landmarks[:, list(ALIGNED_POINTS)]
-    z, w = torch.complex(*template.unbind(-1)), torch.complex(*points.unbind(-1))
-    centred = z - z.mean()
-    a = (centred.conj() * (w - w.mean(dim=1, keepdim=True))).sum(
-        dim=1
-    ) / centred.abs().square().sum()
-    b = w.mean(dim=1) - a * z.mean()
-    matrix = torch.stack([a.real, -a.imag, a.imag, a.real], dim=-1).unflatten(-1, (2, 2))
-    return matrix, torch.stack([b.real, b.imag], dim=-1)
+    z, w = (pairs[..., 0] + 1j * pairs[..., 1] for pairs in (template, points))
+    middle_z, middle_w = xp.mean(z), xp.mean(w, axis=1)
+    offsets = z - middle_z
+    squared = xp.sum(xp.abs(offsets) ** 2)
+    a = xp.sum(xp.conj(offsets) * (w - middle_w[:, None]), axis=1) / squared
+    b = middle_w - a * middle_z
+    rows = (xp.stack((a.real, -a.imag), axis=-1), xp.stack((a.imag, a.real), axis=-1))
+    return xp.stack(rows, axis=-2), xp.stack((b.real, b.imag), axis=-1)

@@ -96,28 +96,28 @@ class CropSmoother:
     settle_s: float = 0.15
     follow_s: float = 0.3
     box: CropBox | None = field(default=None, init=False)
-    _wanted: np.ndarray | None = field(default=None, init=False)
+    _target: np.ndarray | None = field(default=None, init=False)
 
     def reset(self) -> None:
         """Start anew with the next box, as after a cut."""
-        self.box = self._wanted = None
+        self.box = self._target = None
 
-    def update(self, wanted: CropBox, seconds: float) -> CropBox:
+    def update(self, target: CropBox, seconds: float) -> CropBox:
         """Give the box for the next frame.
 
         Args:
-            wanted: the box around the face in this frame.
+            target: the box around the face in this frame.
             seconds: since the last frame; ignored for the first.
         """
-        state = np.array([*wanted.centre, math.log(wanted.size)])
-        if self.box is None or self._wanted is None:
-            self.box, self._wanted = wanted, state
-            return wanted
-        self._wanted = self._wanted + _share(seconds, self.settle_s) * (state - self._wanted)
-        offset = (self._wanted[:2] - self.box.centre) / self.box.size
+        state = np.array([*target.centre, math.log(target.size)])
+        if self.box is None or self._target is None:
+            self.box, self._target = target, state
+            return target
+        self._target = self._target + _share(seconds, self.settle_s) * (state - self._target)
+        offset = (self._target[:2] - self.box.centre) / self.box.size
         distance = float(np.hypot(*offset))
         pull = offset * max(0.0, 1.0 - self.slack / max(distance, 1e-9))
-        growth = self._wanted[2] - math.log(self.box.size)
+        growth = self._target[2] - math.log(self.box.size)
         growth -= np.clip(growth, -math.log1p(self.size_slack), math.log1p(self.size_slack))
         if distance > self.slack or growth:
             share = _share(seconds, self.follow_s)

@@ -83,16 +83,16 @@ class SingleShotDetector:
         image = cut_out(rgb, view, self.side, border="constant")
         boxes, scores = self.model(image.astype(np.float32) / 127.5 - 1.0)
         probability = 1.0 / (1.0 + np.exp(-scores[0, :, 0].clip(-50.0, 50.0)))
-        kept = probability >= self.min_score
+        is_face = probability >= self.min_score
         # Each row: centre, width and height, then the points; all but the size from the anchor.
-        rows = boxes[0, kept].reshape(-1, 8, 2)
-        rows[:, [0, *range(2, 8)]] += self.anchors[kept, None]
+        rows = boxes[0, is_face].reshape(-1, 8, 2)
+        rows[:, [0, *range(2, 8)]] += self.anchors[is_face, None]
         scale = view.size / self.side
         centre = np.array([view.centre_x, view.centre_y], np.float32)
         rows[:, 0] = (rows[:, 0] - self.side / 2) * scale + centre
         rows[:, 2:] = (rows[:, 2:] - self.side / 2) * scale + centre
         rows[:, 1] *= scale
-        return weighted_suppression(rows, probability[kept])
+        return weighted_suppression(rows, probability[is_face])
 
 
 class FaceDetector:
@@ -163,9 +163,9 @@ def _centres(length: int, size: float) -> list[float]:
 def overlap(a: Float[np.ndarray, "*A 4"], b: Float[np.ndarray, "*B 4"]) -> np.ndarray:
     """Intersection over union of boxes (left, top, right, bottom)."""
     size = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = size.clip(min=0.0).prod(axis=-1)
+    intersection = size.clip(min=0.0).prod(axis=-1)
     total = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1)
-    return shared / np.maximum(total - shared, 1e-9)
+    return intersection / np.maximum(total - intersection, 1e-9)
 
 
 def contained(a: Box, b: Box) -> float:
@@ -186,12 +186,12 @@ def weighted_suppression(
         scores: in [0, 1].
     """
     corners = np.concatenate([rows[:, 0] - rows[:, 1] / 2, rows[:, 0] + rows[:, 1] / 2], axis=1)
-    remaining = np.argsort(-scores, kind="stable")
+    queue = np.argsort(-scores, kind="stable")
     faces = []
-    while len(remaining):
-        same = overlap(corners[remaining], corners[remaining[:1]]) > MAX_OVERLAP
+    while len(queue):
+        same = overlap(corners[queue], corners[queue[:1]]) > MAX_OVERLAP
         same[0] = True  # even a box of no area goes with itself
-        group, remaining = remaining[same], remaining[~same]
+        group, queue = queue[same], queue[~same]
         weights = scores[group] / scores[group].sum()
         box = weights @ corners[group]
         points = np.einsum("n,nkc->kc", weights, rows[group, 2:])
@@ -202,8 +202,8 @@ def weighted_suppression(
 
 def distinct(faces: list[Face]) -> list[Face]:
     """Drop each face that lies by half or more in an earlier one, or the other way round."""
-    kept: list[Face] = []
+    result: list[Face] = []
     for face in faces:
-        if not any(contained(face.box, other.box) > 0.5 for other in kept):
-            kept.append(face)
-    return kept
+        if not any(contained(face.box, other.box) > 0.5 for other in result):
+            result.append(face)
+    return result

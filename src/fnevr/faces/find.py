@@ -31,15 +31,15 @@ def find_faces(
         thorough: also search for faces that are small or fill the picture.
     """
     detector, mesh = detector or FaceDetector(), mesh or FaceMesh()
-    found: list[Landmarks] = []
+    meshes: list[Landmarks] = []
     for face in detector.detect(rgb, thorough)[:MAX_CANDIDATES]:
         candidate = mesh.mesh(rgb, face.region())
         box = landmarks_box(candidate.landmarks)
         # Two detections may lead to the same face.
-        is_new = all(contained(box, landmarks_box(other)) < 0.5 for other in found)
+        is_new = all(contained(box, landmarks_box(other)) < 0.5 for other in meshes)
         if candidate.is_face and is_new:
-            found.append(candidate.landmarks)
-    return sorted(found, key=face_size, reverse=True)
+            meshes.append(candidate.landmarks)
+    return sorted(meshes, key=face_size, reverse=True)
 
 
 def find_face(
@@ -67,21 +67,21 @@ def find_face(
             "the front, upright and well lit; to animate one that is cropped to a face already, "
             "use `crop=False`"
         )
-    chosen = 0 if index is None else index
-    if not 0 <= chosen < len(faces):
+    number = 0 if index is None else index
+    if not 0 <= number < len(faces):
         sizes = ", ".join(f"{i}: {face_size(face):.0f} px" for i, face in enumerate(faces))
         raise FaceError(
-            f"there is no face {chosen}: the picture holds {len(faces)} face(s) ({sizes}, "
+            f"there is no face {number}: the picture holds {len(faces)} face(s) ({sizes}, "
             "largest first); count from 0",
             argument="face",
         )
-    size = face_size(faces[chosen])
+    size = face_size(faces[number])
     if size < MIN_FACE_PX:
         raise FaceError(
             f"the face is only {size:.0f} px high in a picture of {width}x{height}; at least "
             f"{MIN_FACE_PX} px are needed: use a larger version of the picture"
         )
-    return faces[chosen]
+    return faces[number]
 
 
 def face_size(landmarks: Landmarks) -> float:

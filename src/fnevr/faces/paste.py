@@ -63,8 +63,8 @@ class PasteBack:
         for block in _fading_blocks(weight):
             share = np.repeat(weight[block][..., None], 3, axis=2)
             # The half rounds to the nearest level.
-            kept = (1 - share) * picture[rows, columns][block] + np.float32(0.5)
-            self.blends.append((block, share, kept))
+            background = (1 - share) * picture[rows, columns][block] + np.float32(0.5)
+            self.blends.append((block, share, background))
 
     def __call__(self, face: UInt8[np.ndarray, "S S 3"]) -> UInt8[np.ndarray, "H W 3"]:
         """Give a copy of the picture with this crop in its box.
@@ -77,10 +77,10 @@ class PasteBack:
         result = self.picture.copy()
         if min(self.target) > 0:
             inside = result[self.rows, self.columns]
-            resampled = self._resample(face)
-            inside[...] = resampled
-            for block, share, kept in self.blends:
-                inside[block] = resampled[block] * share + kept
+            foreground = self._resample(face)
+            inside[...] = foreground
+            for block, share, background in self.blends:
+                inside[block] = foreground[block] * share + background
         return result
 
     def _resample(self, crop: np.ndarray) -> np.ndarray:

@@ -37,8 +37,8 @@ class Region:
     def to_picture(self, points: Float[np.ndarray, "N 3"], side: int) -> Float[np.ndarray, "N 3"]:
         """Take points from the pixels of a cut-out of this side to those of the picture."""
         scale = self.size / side
-        centred = (points[:, :2] - side / 2) * scale
-        xy = centred @ self.axes + np.array([self.centre_x, self.centre_y])
+        offsets = (points[:, :2] - side / 2) * scale
+        xy = offsets @ self.axes + np.array([self.centre_x, self.centre_y])
         return np.concatenate([xy, points[:, 2:] * scale], axis=1).astype(np.float32)
 
 
@@ -52,8 +52,8 @@ def aligned_region(template: Float[np.ndarray, "N 2"], points: Float[np.ndarray,
         points: where they are in the picture, in pixels.
     """
     source, target = (side.astype(np.float64) @ np.array([1, 1j]) for side in (template, points))
-    centred = source - source.mean()
-    a = (centred.conj() * (target - target.mean())).sum() / (abs(centred) ** 2).sum()
+    offsets = source - source.mean()
+    a = (offsets.conj() * (target - target.mean())).sum() / (abs(offsets) ** 2).sum()
     centre = target.mean() + a * ((0.5 + 0.5j) - source.mean())
     return Region(float(centre.real), float(centre.imag), float(abs(a)), float(np.angle(a)))
 
@@ -93,20 +93,20 @@ def padded_slice(
     rgb: UInt8[np.ndarray, "H W 3"], left: int, top: int, right: int, bottom: int, border: Border
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Take ``rgb[top:bottom, left:right]`` where indices may lie outside the picture."""
-    kept = 1 if border == "edge" else 0
-    rows, pad_y = _inside(top, bottom, rgb.shape[0], kept)
-    columns, pad_x = _inside(left, right, rgb.shape[1], kept)
+    least = 1 if border == "edge" else 0
+    rows, pad_y = _inside(top, bottom, rgb.shape[0], least)
+    columns, pad_x = _inside(left, right, rgb.shape[1], least)
     inside = rgb[rows, columns]
     if inside.shape[:2] == (bottom - top, right - left):
         return inside
     return np.pad(inside, (pad_y, pad_x, (0, 0)), mode=border)
 
 
-def _inside(start: int, stop: int, limit: int, kept: int) -> tuple[slice, tuple[int, int]]:
+def _inside(start: int, stop: int, limit: int, least: int) -> tuple[slice, tuple[int, int]]:
     """Clamp a range of indices to [0, limit), and count what is missing before and after.
 
-    At least ``kept`` indices stay, so that there is a border pixel to repeat.
+    At least ``least`` indices stay, so that there is a border pixel to repeat.
     """
-    first, last = min(max(start, 0), limit - kept), max(min(stop, limit), kept)
-    before = min(max(-start, 0), stop - start - kept)
+    first, last = min(max(start, 0), limit - least), max(min(stop, limit), least)
+    before = min(max(-start, 0), stop - start - least)
     return slice(first, last), (before, stop - start - (last - first) - before)

@@ -84,10 +84,10 @@ class FaceTracker:
             if mesh.is_face:
                 self.last = mesh.landmarks
                 return Track(mesh.landmarks, "tracked")
-        found = self._detect(rgb)
-        if found is not None:
-            self.last, self.num_lost = found, 0
-            return Track(found, "detected")
+        face = self._detect(rgb)
+        if face is not None:
+            self.last, self.num_lost = face, 0
+            return Track(face, "detected")
         if self.last is None:
             return None
         self.num_lost += 1

@@ -19,25 +19,28 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-import torch
-from jaxtyping import Float, Int
-from safetensors.torch import load
-from torch import Tensor, nn
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from safetensors.numpy import load
 
+from fnevr.geometry.arrays import Array, as_like, namespace
 from fnevr.geometry.keypoints import Keypoints
 
 RIDGE = 0.25
 NUM_MESH_POINTS = 468
 
 
-class FacePatches(nn.Module):
-    """Linear maps from landmarks to keypoints and Jacobians, built from a canonical face."""
+class FacePatches:
+    """Linear maps from landmarks to keypoints and Jacobians, built from a canonical face.
+
+    The maps are arrays of NumPy; landmarks may be of either library, and so are their keypoints.
+    """
 
     def __init__(
         self,
-        canonical: Float[Tensor, "N 3"],
-        labels: Int[Tensor, " N"],
-        mirror: Int[Tensor, " N"],
+        canonical: Float[np.ndarray, "N 3"],
+        labels: Int[np.ndarray, " N"],
+        mirror: Int[np.ndarray, " N"],
     ) -> None:
         """Precompute the fit.
 
@@ -46,27 +49,22 @@ class FacePatches(nn.Module):
             labels: patch of each landmark, -1 for none; patches 2i and 2i + 1 are mirror images.
             mirror: index of each landmark's mirror image.
         """
-        super().__init__()
-        mesh = labels.new_zeros(len(labels), dtype=torch.bool)
-        mesh[:NUM_MESH_POINTS] = True
+        mesh = np.arange(len(labels)) < NUM_MESH_POINTS
         num_patches = int(labels.max()) + 1
         masks = [labels == patch for patch in range(num_patches)] + [mesh]
         face_map = _affine_fit(canonical, mesh)
         fits = [_affine_fit(canonical, mask, towards=face_map) for mask in masks[:-1]] + [face_map]
-        means = [mask.double() / mask.sum() for mask in masks]
-        self.register_buffer("position_weights", torch.stack(means).float(), persistent=False)
-        self.register_buffer("jacobian_weights", torch.stack(fits).float(), persistent=False)
-        self.register_buffer("mirror", mirror, persistent=False)
-        self.position_weights: Tensor
-        self.jacobian_weights: Tensor
-        self.mirror: Tensor
+        self.position_weights = np.stack([mask / mask.sum() for mask in masks]).astype(np.float32)
+        self.jacobian_weights = np.stack(fits).astype(np.float32)
+        self.mirror = mirror
 
     @classmethod
     def packaged(cls) -> FacePatches:
         """Load the patches that ship with the package."""
         asset = files("fnevr") / "assets" / "face_patches.safetensors"
-        tensors = load(asset.read_bytes())
-        return cls(tensors["canonical"].double(), tensors["labels"], tensors["mirror"])
+        arrays = load(asset.read_bytes())
+        canonical = arrays["canonical"].astype(np.float64)
+        return cls(canonical, arrays["labels"].copy(), arrays["mirror"].copy())
 
     @property
     def num_keypoints(self) -> int:
@@ -78,32 +76,37 @@ class FacePatches(nn.Module):
         """Index of each keypoint's mirror image."""
         return [k ^ 1 for k in range(self.num_keypoints - 1)] + [self.num_keypoints - 1]
 
-    def forward(self, landmarks: Float[Tensor, "B N 2"]) -> Keypoints:
+    def __call__(self, landmarks: Float[Array, "B N 2"]) -> Keypoints:
         """Fit keypoints to landmarks in [-1, 1] (picture edge to edge)."""
-        positions = torch.einsum("kn,bnc->bkc", self.position_weights, landmarks)
-        jacobians = torch.einsum("bnc,knd->bkcd", landmarks, self.jacobian_weights)
-        return Keypoints(positions, jacobians)
+        xp = namespace(landmarks)
+        means = as_like(self.position_weights, landmarks)
+        fits = as_like(self.jacobian_weights, landmarks)
+        jacobians = xp.tensordot(landmarks, fits, axes=((1,), (1,)))  # B 2 K 2
+        return Keypoints(means @ landmarks, xp.permute_dims(jacobians, (0, 2, 1, 3)))
 
-    def mirrored(self, landmarks: Float[Tensor, "B N 2"]) -> Float[Tensor, "B N 2"]:
+    def mirrored(self, landmarks: Float[Array, "B N 2"]) -> Float[Array, "B N 2"]:
         """Return the landmarks of the horizontally flipped picture."""
-        return landmarks[:, self.mirror] * landmarks.new_tensor([-1.0, 1.0])
+        order = as_like(self.mirror, landmarks)
+        return namespace(landmarks).take(landmarks, order, axis=1) * as_like([-1.0, 1.0], landmarks)
 
 
 def _affine_fit(
-    canonical: Float[Tensor, "N 3"], mask: Tensor, towards: Tensor | None = None
-) -> Float[Tensor, "N 2"]:
+    canonical: Float[np.ndarray, "N 3"],
+    mask: Bool[np.ndarray, " N"],
+    towards: Float[np.ndarray, "N 2"] | None = None,
+) -> Float[np.ndarray, "N 2"]:
     """Return L such that J = Y^T L is the least-squares map from masked canonical points to Y.
 
     With M = X^T X (X centred) and ridge r = RIDGE * trace(M) / 2 towards a map J0 = Y^T L0:
     J = (Y^T X + r J0) (M + r I)^-1.
     """
     points = canonical[mask, :2]
-    points = points - points.mean(dim=0)
+    points = points - points.mean(axis=0)
     scatter = points.T @ points
-    fit = canonical.new_zeros(len(canonical), 2)
+    fit = np.zeros((len(canonical), 2))
     fit[mask] = points
     if towards is not None:
-        ridge = RIDGE * scatter.trace() / 2
+        ridge = RIDGE * np.trace(scatter) / 2
         fit = fit + ridge * towards
-        scatter = scatter + ridge * torch.eye(2, dtype=scatter.dtype)
-    return fit @ scatter.inverse()
+        scatter = scatter + ridge * np.eye(2)
+    return fit @ np.linalg.inv(scatter)

@@ -3,21 +3,24 @@
 Li et al., "Learning a model of facial shape and expression from 4D scans" (FLAME), 2017, section
 3: the function W of v = W(T_p, J, theta, weights).
 
-Shapes: B batch, J joints, V vertices.
+Shapes: any batch (of vertices and joints, and of rotations, as far as they broadcast), J joints,
+V vertices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
+
+from fnevr.geometry.arrays import Array, namespace
 
 
 def joint_transforms(
-    rotations: Float[Tensor, "B J 3 3"], joints: Float[Tensor, "B J 3"], parents: Sequence[int]
-) -> tuple[Float[Tensor, "B J 3 3"], Float[Tensor, "B J 3"]]:
+    rotations: Float[Array, "*#batch J 3 3"],
+    joints: Float[Array, "*#batch J 3"],
+    parents: Sequence[int],
+) -> tuple[Float[Array, "*#batch J 3 3"], Float[Array, "*#batch J 3"]]:
     """Chain the joints' rotations: each turns about its own joint, and with its parent.
 
     Args:
@@ -29,22 +32,22 @@ def joint_transforms(
         Rotation A and posed position g of each joint: a point x that follows joint j goes to
         ``A_j (x - joint_j) + g_j``.
     """
-    turned = [rotations[:, 0]]
-    placed = [joints[:, 0]]
+    xp = namespace(rotations)
+    turned, placed = [rotations[..., 0, :, :]], [joints[..., 0, :]]
     for index, parent in enumerate(parents[1:], start=1):
-        offset = joints[:, index] - joints[:, parent]
-        turned.append(turned[parent] @ rotations[:, index])
-        placed.append(placed[parent] + (turned[parent] @ offset.unsqueeze(-1)).squeeze(-1))
-    return torch.stack(turned, dim=1), torch.stack(placed, dim=1)
+        offset = joints[..., index, :] - joints[..., parent, :]
+        turned.append(turned[parent] @ rotations[..., index, :, :])
+        placed.append(placed[parent] + (turned[parent] @ offset[..., None])[..., 0])
+    return xp.stack(turned, axis=-3), xp.stack(xp.broadcast_arrays(*placed), axis=-2)
 
 
 def skin(
-    vertices: Float[Tensor, "B V 3"],
-    joints: Float[Tensor, "B J 3"],
-    rotations: Float[Tensor, "B J 3 3"],
-    weights: Float[Tensor, "V J"],
+    vertices: Float[Array, "*#batch V 3"],
+    joints: Float[Array, "*#batch J 3"],
+    rotations: Float[Array, "*#batch J 3 3"],
+    weights: Float[Array, "V J"],
     parents: Sequence[int],
-) -> tuple[Float[Tensor, "B V 3"], Float[Tensor, "B J 3"]]:
+) -> tuple[Float[Array, "*#batch V 3"], Float[Array, "*#batch J 3"]]:
     """Pose vertices: each is moved by the weighted mean of the joints' transforms.
 
     Args:
@@ -57,8 +60,11 @@ def skin(
     Returns:
         Posed vertices, posed joints.
     """
+    xp = namespace(vertices)
     turned, placed = joint_transforms(rotations, joints, parents)
-    offsets = placed - (turned @ joints.unsqueeze(-1)).squeeze(-1)
-    blended = torch.einsum("vj,bjrc->bvrc", weights, turned)
-    moved = torch.einsum("bvrc,bvc->bvr", blended, vertices)
-    return moved + torch.einsum("vj,bjr->bvr", weights, offsets), placed
+    offsets = placed - (turned @ joints[..., None])[..., 0]
+    blended = weights @ xp.reshape(turned, (*turned.shape[:-2], 9))
+    blended = xp.reshape(blended, (*blended.shape[:-1], 3, 3))
+    # Column by column: a product of small matrices would take twice as long.
+    moved = sum(blended[..., axis] * vertices[..., axis, None] for axis in range(3))
+    return moved + weights @ offsets, placed

@@ -54,8 +54,8 @@ def jacobian_equivariance(
         ValueError: if there is no keypoint from `first` on.
     """
     _check_first(original, first)
-    moved = warp.jacobians(warped.positions[:, first:]) @ warped.jacobians[:, first:]
-    product = invert_2x2(original.jacobians[:, first:]) @ moved
+    chain = warp.jacobians(warped.positions[:, first:]) @ warped.jacobians[:, first:]
+    product = invert_2x2(original.jacobians[:, first:]) @ chain
     return (torch.eye(2).to(product) - product).abs().mean()
 
 

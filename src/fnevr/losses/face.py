@@ -53,11 +53,11 @@ class FaceLoss(nn.Module):
         matrix = matrix.where(has_face[:, None, None], torch.eye(2).to(matrix))
         offset = offset.where(has_face[:, None], torch.zeros(()).to(offset))
         with torch.no_grad():
-            wanted = self.network(affine_view(target_01, matrix, offset, SIDE))
-        actual = self.network(affine_view(image_01, matrix, offset, SIDE))
-        cosine = (_embedding(actual) * _embedding(wanted)).sum(dim=1)
+            target = self.network(affine_view(target_01, matrix, offset, SIDE))
+        output = self.network(affine_view(image_01, matrix, offset, SIDE))
+        cosine = (_embedding(output) * _embedding(target)).sum(dim=1)
         distances = [
-            (a - w).abs().mean() / w.abs().mean() for a, w in zip(actual, wanted, strict=True)
+            (a - w).abs().mean() / w.abs().mean() for a, w in zip(output, target, strict=True)
         ]
         return (1 - cosine).mean(), torch.stack(distances).sum()
 

@@ -24,5 +24,5 @@ def log_squared(
         image_01: generated.
         target_01: real.
     """
-    squared = (image_01 - target_01).square().mean(dim=(1, 2, 3))
-    return torch.log1p(squared / FLOOR).mean()
+    errors = (image_01 - target_01).square().mean(dim=(1, 2, 3))
+    return torch.log1p(errors / FLOOR).mean()

@@ -69,7 +69,7 @@ class PerceptualLoss(nn.Module):
         distances = []
         for downsample in self.pyramid:
             with torch.no_grad():
-                wanted = self.network(downsample(target_01))
-            actual = self.network(downsample(image_01))
-            distances += [(a - w).abs().mean() for a, w in zip(actual, wanted, strict=True)]
+                target = self.network(downsample(target_01))
+            output = self.network(downsample(image_01))
+            distances += [(a - w).abs().mean() for a, w in zip(output, target, strict=True)]
         return torch.stack(distances).sum()

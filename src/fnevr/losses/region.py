@@ -49,13 +49,13 @@ def region_weights(
     if gain < 0 or size < 1:
         raise ValueError(f"gain must be 0 or more and size 1 or more, got {gain} and {size}")
     has_face = landmarks.isfinite().all(dim=(1, 2))
-    found = landmarks.where(has_face[:, None, None], landmarks.new_zeros(()))
-    face_height = (found[:, CHIN] - found[:, FOREHEAD]).norm(dim=-1)
-    floor = (FLOOR * face_height).square() + torch.finfo(found.dtype).eps
-    ellipses = [_ellipse(found[:, list(region)], floor) for region in REGIONS]
+    points = landmarks.where(has_face[:, None, None], landmarks.new_zeros(()))
+    face_height = (points[:, CHIN] - points[:, FOREHEAD]).norm(dim=-1)
+    floor = (FLOOR * face_height).square() + torch.finfo(points.dtype).eps
+    ellipses = [_ellipse(points[:, list(region)], floor) for region in REGIONS]
     means = torch.stack([mean for mean, _ in ellipses], dim=1)
     inverse = torch.stack([inverse for _, inverse in ellipses], dim=1)
-    offsets = centre_grid(size, size, like=found) - means[:, :, None, None]
+    offsets = centre_grid(size, size, like=points) - means[:, :, None, None]
     squares = einsum(offsets, inverse, offsets, "b r h w i, b r i j, b r h w j -> b r h w")
     peak = torch.exp(-0.5 * squares).amax(dim=1, keepdim=True)
     weights = 1 + gain * peak * has_face[:, None, None, None]
@@ -77,10 +77,10 @@ def weighted_l1(
     Raises:
         ValueError: if the sizes differ.
     """
-    wanted = (image_01.shape[0], 1, *image_01.shape[2:])
-    if image_01.shape != target_01.shape or weights.shape != wanted:
+    shape = (image_01.shape[0], 1, *image_01.shape[2:])
+    if image_01.shape != target_01.shape or weights.shape != shape:
         raise ValueError(
-            f"pictures of one shape and weights of shape {tuple(wanted)} are wanted, got "
+            f"pictures of one shape and weights of shape {tuple(shape)} are wanted, got "
             f"{tuple(image_01.shape)}, {tuple(target_01.shape)} and {tuple(weights.shape)}"
         )
     return (weights * (image_01 - target_01).abs()).mean()
@@ -91,7 +91,7 @@ def _ellipse(
 ) -> tuple[Float[Tensor, "B 2"], Float[Tensor, "B 2 2"]]:
     """Return the mean of the points and the inverse of their widened covariance."""
     mean = points.mean(dim=1)
-    centred = points - mean[:, None]
-    covariance = einsum(centred, centred, "b n i, b n j -> b i j") / points.shape[1]
+    offsets = points - mean[:, None]
+    covariance = einsum(offsets, offsets, "b n i, b n j -> b i j") / points.shape[1]
     covariance = SPREAD**2 * covariance + floor[:, None, None] * torch.eye(2).to(points)
     return mean, invert_2x2(covariance)

@@ -40,11 +40,11 @@ def sigma_matching(
     Raises:
         ValueError: if the two volumes differ in size.
     """
-    wanted = (density_features.shape[0], *density_features.shape[2:])
-    if mesh_feature.shape != wanted:
+    shape = (density_features.shape[0], *density_features.shape[2:])
+    if mesh_feature.shape != shape:
         raise ValueError(
             "the mesh feature must be on the grid of the density features, without channels: "
-            f"got {tuple(mesh_feature.shape)}, wanted {tuple(wanted)}"
+            f"got {tuple(mesh_feature.shape)}, wanted {tuple(shape)}"
         )
     density = density_features.mean(dim=1).flatten(start_dim=1)
     cosine = F.cosine_similarity(density, mesh_feature.flatten(start_dim=1), dim=1, eps=1e-8)

@@ -189,7 +189,7 @@ class AudioTrack:
 
     def _decoded(self) -> Iterator[av.AudioFrame | None]:
         """Yield frames that sound at 0 or later, on the output's clock, then None."""
-        following = Fraction(0)
+        next_time = Fraction(0)
         for packet in self._packets():
             try:
                 frames = packet.decode()
@@ -198,11 +198,11 @@ class AudioTrack:
             for frame in frames:
                 assert isinstance(frame, av.AudioFrame), "it comes from a sound track"
                 duration = Fraction(frame.samples, frame.sample_rate)
-                time = following
+                time = next_time
                 if frame.pts is not None and frame.time_base:
                     time = frame.pts * Fraction(frame.time_base) - self._offset
-                following = time + duration
-                if following > 0:
+                next_time = time + duration
+                if next_time > 0:
                     frame.time_base = Fraction(1, frame.sample_rate)
                     frame.pts = round(time * frame.sample_rate)
                     yield frame
@@ -223,7 +223,7 @@ def _stream_start(stream: AudioStream) -> Fraction:
 def _aac_rate(source: AudioStream) -> int:
     """Return the lowest AAC rate that keeps the source's band, at most 48 kHz."""
     rate = source.codec_context.sample_rate
-    return next((allowed for allowed in AAC_RATES if allowed >= rate), AAC_RATES[-1])
+    return next((aac_rate for aac_rate in AAC_RATES if aac_rate >= rate), AAC_RATES[-1])
 
 
 def _aac_layout(source: AudioStream) -> str:
@@ -238,6 +238,6 @@ def _cut(frame: av.AudioFrame, length: Fraction) -> av.AudioFrame | None:
     if num_samples >= frame.samples:
         return frame
     samples = np.ascontiguousarray(frame.to_ndarray()[:, :num_samples], dtype=np.float32)
-    cut = av.AudioFrame.from_ndarray(samples, format=frame.format.name, layout=frame.layout.name)
-    cut.sample_rate, cut.time_base, cut.pts = frame.sample_rate, frame.time_base, frame.pts
-    return cut
+    result = av.AudioFrame.from_ndarray(samples, format=frame.format.name, layout=frame.layout.name)
+    result.sample_rate, result.time_base, result.pts = frame.sample_rate, frame.time_base, frame.pts
+    return result

@@ -140,9 +140,9 @@ class _Clock:
             return self._last
         time = stamp - self._start if stamp is not None else self._last + 1 / self._rate
         if self._is_coarse:
-            snapped = round(time * self._rate) / self._rate
-            if abs(snapped - time) <= self._tick and snapped > self._last:
-                time = snapped
+            grid_time = round(time * self._rate) / self._rate
+            if abs(grid_time - time) <= self._tick and grid_time > self._last:
+                time = grid_time
         if time <= self._last:
             time = self._last + 1 / self._rate
         self._last = time
@@ -236,9 +236,9 @@ def _info(container: InputContainer, stream: VideoStream, first: av.VideoFrame) 
 def _frame_rate(stream: VideoStream) -> Fraction:
     """Return FFmpeg's best guess, unless the frames there are contradict it."""
     average = Fraction(stream.average_rate or 0)
-    guessed = Fraction(stream.guessed_rate or 0)
-    is_credible = guessed > 0 and (not average or average / 2 < guessed < average * 3 / 2)
-    rate = guessed if is_credible else average
+    guess = Fraction(stream.guessed_rate or 0)
+    is_credible = guess > 0 and (not average or average / 2 < guess < average * 3 / 2)
+    rate = guess if is_credible else average
     return nearest_rate(rate) if rate > 0 else DEFAULT_RATE
 
 

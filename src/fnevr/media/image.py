@@ -166,7 +166,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     if not profile or image.mode not in {"RGB", "CMYK", "LAB"}:
         return image
     try:
-        converted = ImageCms.profileToProfile(
+        srgb = ImageCms.profileToProfile(
             image,
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.createProfile("sRGB"),
@@ -174,7 +174,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image  # a broken profile: the plain conversion is the best that is left
-    return converted if converted is not None else image
+    return srgb if srgb is not None else image
 
 
 def _hint(path: Path) -> str:

@@ -44,7 +44,7 @@ class RgbConverter:
         is_translucent = frame.format.name == "pal8" or any(
             component.is_alpha for component in frame.format.components
         )
-        converted = self._reformatter.reformat(
+        picture = self._reformatter.reformat(
             frame,
             width=self._size[0],
             height=self._size[1],
@@ -53,7 +53,7 @@ class RgbConverter:
             interpolation=QUALITY,
             threads=1,
         )
-        pixels = converted.to_ndarray()
+        pixels = picture.to_ndarray()
         if is_translucent:
             pixels = over_white(pixels)
         return np.ascontiguousarray(upright(pixels, self._matrix))
@@ -62,8 +62,8 @@ class RgbConverter:
 def over_white(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:
     """Composite straight alpha over white."""
     alpha = rgba[..., 3:].astype(np.uint16)
-    blended = rgba[..., :3] * alpha + 255 * (255 - alpha.astype(np.uint32))
-    return ((blended + 127) // 255).astype(np.uint8)
+    sums = rgba[..., :3] * alpha + 255 * (255 - alpha.astype(np.uint32))
+    return ((sums + 127) // 255).astype(np.uint8)
 
 
 def square_width(width: int, pixel_aspect: Fraction | None) -> int:

@@ -195,8 +195,8 @@ class VideoWriter:
 
     def _yuv_frame(self, rgb: np.ndarray) -> av.VideoFrame:
         height, width, _ = rgb.shape
-        padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+        even_rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even_rgb), format="rgb24")
         return self._reformatter.reformat(
             frame,
             format="yuv420p",
@@ -238,8 +238,8 @@ def _palette_frame(rgb: np.ndarray) -> av.VideoFrame:
     colors[:, 0] = 255
     palette = np.array(image.getpalette(), dtype=np.uint8).reshape(-1, 3)
     colors[: len(palette), 1:] = palette
-    indexed: Any = (np.asarray(image), colors)  # a pair is documented, but not annotated
-    return av.VideoFrame.from_ndarray(indexed, format="pal8")
+    pixels: Any = (np.asarray(image), colors)  # a pair is documented, but not annotated
+    return av.VideoFrame.from_ndarray(pixels, format="pal8")
 
 
 def _close_quietly(container: OutputContainer) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fnevr.config.folder import CONFIG_NAME, WEIGHTS_NAME
 from fnevr.config.stages import PortraitConfig
-from fnevr.errors import CheckpointError
+from fnevr.errors import CheckpointError, describe_problems
 from fnevr.media.files import atomic_path
 
 
@@ -80,13 +80,6 @@ def tensor_problems(expected: Mapping[str, Tensor], actual: Mapping[str, object]
         elif not tensor.isfinite().all():
             problems.append(f"not finite: {name} holds infinities or NaN")
     return problems
-
-
-def describe_problems(origin: str, problems: list[str]) -> str:
-    """Return one message that lists all problems."""
-    listing = "\n  ".join(problems)
-    plural = "tensor does" if len(problems) == 1 else "tensors do"
-    return f"{origin}: {len(problems)} {plural} not match the model:\n  {listing}"
 
 
 def save_folder(

@@ -20,6 +20,7 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
 from fnevr.models.portrait import PortraitModel
+from fnevr.progress import progress_bar
 from fnevr.train.log import Record
 from fnevr.train.loop import Trainer
 from fnevr.train.recipe import AnyRecipe, FullRecipe, Recipe, recipe_json
@@ -95,9 +96,12 @@ def make_accelerator(device: str | None) -> Accelerator:
             "training needs Accelerate, which is not here: pip install 'fnevr[train]'"
         ) from error
 
-    if device == "cuda" and not torch.cuda.is_available():
+    if device not in (None, "cpu", "cuda"):
+        raise FnevrError(f"training runs on cpu or cuda, not on {device}", argument="device")
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
         raise FnevrError("PyTorch finds no CUDA device here; use `device='cpu'`")
-    return Accelerator(cpu=device == "cpu")
+    return Accelerator(cpu=device == "cpu" or not has_cuda)
 
 
 def starting_model(init: str | None, model: str | None, recipe: Recipe) -> PortraitModel:
@@ -138,8 +142,6 @@ def show_run(trainer: Trainer, should_stop: Callable[[], bool]) -> bool:
     Returns:
         Whether the budget is spent; not where `should_stop` stopped the run before.
     """
-    from fnevr.progress import progress_bar  # noqa: PLC0415 (rich: training alone needs none)
-
     with progress_bar("steps") as progress:
 
         def on_step(step: int, share: float) -> None:

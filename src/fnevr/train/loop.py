@@ -1,9 +1,9 @@
 """The resumable training loop: run the same command again and it goes on.
 
 A run folder holds ``last.pt`` (everything that the next step depends on), ``best`` (the model that
-validated best so far), ``model`` (the model at the end), ``log.jsonl`` (the mean of each term over
-the steps that had it, and the validations) and TensorBoard's files. Both models are the moving
-average of the weights.
+validated best so far), ``model`` (the model where the run ended or was stopped), ``log.jsonl`` (the
+mean of each term over the steps that had it, and the validations) and TensorBoard's files. Both
+models are the moving average of the weights. `fnevr.train.launch` adds ``recipe.json``.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Trainer:
 
         Raises:
             CheckpointError: if the run's checkpoint is damaged or of another model or stage.
-            FnevrError: if the batch cannot be shared evenly.
+            FnevrError: if the batch cannot be shared evenly, or the recipe is for other models.
         """
         self.sampler, self.recipe, self.run_dir = sampler, recipe, run_dir
         self.accelerator, self.held_out, self.clock_s = accelerator, list(held_out), clock_s

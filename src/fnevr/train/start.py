@@ -1,4 +1,4 @@
-"""Where a run starts: a model whose motion is the geometric warp, or a saved one."""
+"""Where a run starts: new weights (those of `lite` are the geometric warp), or saved ones."""
 
 from __future__ import annotations
 

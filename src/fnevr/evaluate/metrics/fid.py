@@ -72,11 +72,11 @@ def inception_features(path: Path | None = None, *, sha256: str = INCEPTION_SHA2
     Raises:
         CheckpointError: if the file is missing or another one.
     """
-    cached = hub_file(INCEPTION_NAME)
-    path = cached if path is None else path
+    cache_path = hub_file(INCEPTION_NAME)
+    path = cache_path if path is None else path
     remedy = (
-        f"FID needs the Inception network: fetch {INCEPTION_URL} to '{cached}' or name the file by "
-        "`inception=FILE`; `fid-efficientnet` needs no download"
+        f"FID needs the Inception network: fetch {INCEPTION_URL} to '{cache_path}' or name the "
+        "file by `inception=FILE`; `fid-efficientnet` needs no download"
     )
     check_file(path, sha256, remedy)
     network = torch.jit.load(path, map_location="cpu").eval()

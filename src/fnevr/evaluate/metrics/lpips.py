@@ -102,7 +102,7 @@ class LPIPS(nn.Module):
         )
         backbone = read_checked(path, sha256[0], remedy)
         head_path = _packaged_heads() if heads is None else heads
-        learned = read_checked(
+        head_weights = read_checked(
             head_path, sha256[1], "Install torchmetrics: pip install fnevr[eval]"
         )
         widths = tuple(
@@ -113,14 +113,14 @@ class LPIPS(nn.Module):
         )
         with torch.device("meta"):
             network = cls(widths)
-        expected = network.state_dict()
+        state = network.state_dict()
         convs = {name: theirs for name, theirs in _their_names().items() if "convs" in name}
         lins = {name: theirs for name, theirs in _their_names().items() if "heads" in name}
         tensors: dict[str, Tensor] = {}
-        for table, weights, origin in ((convs, backbone, path), (lins, learned, head_path)):
-            wanted = {theirs: expected[ours] for ours, theirs in table.items()}
-            picked = pick_tensors(weights, wanted, str(origin))
-            tensors |= {ours: picked[theirs] for ours, theirs in table.items()}
+        for table, weights, origin in ((convs, backbone, path), (lins, head_weights, head_path)):
+            shapes = {theirs: state[ours] for ours, theirs in table.items()}
+            part = pick_tensors(weights, shapes, str(origin))
+            tensors |= {ours: part[theirs] for ours, theirs in table.items()}
         network.load_state_dict(tensors, strict=True, assign=True)
         network.requires_grad_(False)
         return network.eval()

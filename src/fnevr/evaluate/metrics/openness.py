@@ -35,10 +35,10 @@ def correlation(output: Float[np.ndarray, " T"], driver: Float[np.ndarray, " T"]
 
     NaN where fewer than three frames are left or one side does not vary.
     """
-    known = np.isfinite(output) & np.isfinite(driver)
-    if known.sum() < 3:
+    is_known = np.isfinite(output) & np.isfinite(driver)
+    if is_known.sum() < 3:
         return float("nan")
-    x, y = output[known] - output[known].mean(), driver[known] - driver[known].mean()
+    x, y = output[is_known] - output[is_known].mean(), driver[is_known] - driver[is_known].mean()
     deviation = np.sqrt((x**2).mean() * (y**2).mean())
     return float((x * y).mean() / deviation) if deviation > MIN_DEVIATION**2 else float("nan")
 
@@ -72,10 +72,10 @@ def _pooled(
     """Join the frames of all clips in which both are known, each clip's mean taken out."""
     sides: tuple[list[np.ndarray], list[np.ndarray]] = ([np.zeros(0)], [np.zeros(0)])
     for output, driver in zip(outputs, drivers, strict=True):
-        known = np.isfinite(output) & np.isfinite(driver)
-        if known.any():
-            sides[0].append(output[known] - output[known].mean())
-            sides[1].append(driver[known] - driver[known].mean())
+        is_known = np.isfinite(output) & np.isfinite(driver)
+        if is_known.any():
+            sides[0].append(output[is_known] - output[is_known].mean())
+            sides[1].append(driver[is_known] - driver[is_known].mean())
     return np.concatenate(sides[0]), np.concatenate(sides[1])
 
 

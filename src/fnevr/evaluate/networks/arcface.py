@@ -49,11 +49,11 @@ class ArcFaceEmbedder:
         Raises:
             CheckpointError: if the file is missing, another one, or damaged.
         """
-        known = Path.home() / ".insightface" / "models" / "buffalo_l" / ARCFACE_NAME
-        path = known if path is None else path
+        usual_path = Path.home() / ".insightface" / "models" / "buffalo_l" / ARCFACE_NAME
+        path = usual_path if path is None else path
         remedy = (
-            f"CSIM needs ArcFace: take {ARCFACE_NAME} out of {ARCFACE_ARCHIVE} to '{known}' or "
-            "name the file by `arcface=FILE`; `csim-dlib` needs no download"
+            f"CSIM needs ArcFace: take {ARCFACE_NAME} out of {ARCFACE_ARCHIVE} to '{usual_path}' "
+            "or name the file by `arcface=FILE`; `csim-dlib` needs no download"
         )
         check_file(path, sha256, remedy)
         options = onnxruntime.SessionOptions()
@@ -68,7 +68,7 @@ class ArcFaceEmbedder:
         """Embed the face with these landmarks, in pixels of the picture."""
         chip = cut_out(rgb, arcface_region(landmarks), CHIP_SIDE, border="edge")
         x = (chip.astype(np.float32).transpose(2, 0, 1)[None] - 127.5) / 127.5
-        (name,) = (given.name for given in self.session.get_inputs())
+        (name,) = (entry.name for entry in self.session.get_inputs())
         return np.asarray(self.session.run(None, {name: x})[0][0], dtype=np.float64)
 
 

@@ -93,8 +93,8 @@ def load_networks(files: NetworkFiles) -> Networks:
     Raises:
         FnevrError: if a file that was named cannot be used.
     """
-    found = Networks(pictures={"l1": l1, "psnr": psnr, "ssim": ssim})
-    for names, named, load in (
+    networks = Networks(pictures={"l1": l1, "psnr": psnr, "ssim": ssim})
+    for names, file, load in (
         ("lpips-efficientnet, fid-efficientnet", None, _efficientnet),
         ("lpips", files.alexnet, _lpips),
         ("akd", None, _face_points),
@@ -104,41 +104,41 @@ def load_networks(files: NetworkFiles) -> Networks:
         ("csim", files.arcface, _arcface),
     ):
         try:
-            load(found, named)
+            load(networks, file)
         except FnevrError as error:
-            if named is not None:
+            if file is not None:
                 raise
-            found.missing[names] = str(error)
-    return found
+            networks.missing[names] = str(error)
+    return networks
 
 
-def _efficientnet(found: Networks, _: Path | None) -> None:
+def _efficientnet(networks: Networks, _: Path | None) -> None:
     network = EfficientNetLite0.load()
-    found.pictures["lpips-efficientnet"] = FeatureDistance(network)
-    found.features["fid-efficientnet"] = efficientnet_features(network)
+    networks.pictures["lpips-efficientnet"] = FeatureDistance(network)
+    networks.features["fid-efficientnet"] = efficientnet_features(network)
 
 
-def _lpips(found: Networks, path: Path | None) -> None:
-    found.pictures["lpips"] = LPIPS.load(path)
+def _lpips(networks: Networks, path: Path | None) -> None:
+    networks.pictures["lpips"] = LPIPS.load(path)
 
 
-def _face_points(found: Networks, _: Path | None) -> None:
-    found.points = FacePoints()
+def _face_points(networks: Networks, _: Path | None) -> None:
+    networks.points = FacePoints()
 
 
-def _openface(found: Networks, path: Path | None) -> None:
+def _openface(networks: Networks, path: Path | None) -> None:
     network = OpenFace.load(path)
-    found.pictures |= {"aed": squared_distance(network), "aed-l1": absolute_distance(network)}
-    found.hashes["aed"] = network.sha256
+    networks.pictures |= {"aed": squared_distance(network), "aed-l1": absolute_distance(network)}
+    networks.hashes["aed"] = network.sha256
 
 
-def _inception(found: Networks, path: Path | None) -> None:
-    found.features["fid"] = inception_features(path)
+def _inception(networks: Networks, path: Path | None) -> None:
+    networks.features["fid"] = inception_features(path)
 
 
-def _dlib(found: Networks, _: Path | None) -> None:
-    found.embedders["-dlib"] = DlibEmbedder()
+def _dlib(networks: Networks, _: Path | None) -> None:
+    networks.embedders["-dlib"] = DlibEmbedder()
 
 
-def _arcface(found: Networks, path: Path | None) -> None:
-    found.embedders[""] = ArcFaceEmbedder(path)
+def _arcface(networks: Networks, path: Path | None) -> None:
+    networks.embedders[""] = ArcFaceEmbedder(path)

@@ -41,9 +41,9 @@ class FacePoints:
         if find_spec("face_alignment") is None:
             raise FnevrError(f"AKD needs 'pip install face-alignment'; {STAND_IN}")
         # Checked here, because what is missing would be downloaded and the rest not looked at.
-        for name, wanted in (sha256 or SHA256).items():
+        for name, digest in (sha256 or SHA256).items():
             remedy = f"AKD needs it: fetch {WEIGHTS_URL}/{name} to that place; {STAND_IN}"
-            check_file(hub_file(name), wanted, remedy)
+            check_file(hub_file(name), digest, remedy)
         import face_alignment  # noqa: PLC0415 - slow, and not there on every machine
 
         self.detector = face_alignment.FaceAlignment(
@@ -54,5 +54,5 @@ class FacePoints:
         """Return the points in pixels, or None where no face is found."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of every frame without a face
-            found = self.detector.get_landmarks_from_image(rgb)
-        return None if found is None else np.asarray(found[0], dtype=np.float64)
+            faces = self.detector.get_landmarks_from_image(rgb)
+        return None if faces is None else np.asarray(faces[0], dtype=np.float64)

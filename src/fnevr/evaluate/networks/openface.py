@@ -114,23 +114,23 @@ class OpenFace(nn.Module):
         Raises:
             CheckpointError: if the file is missing, damaged, or holds another network.
         """
-        cached = hub_file(WEIGHTS_NAME)
-        path = cached if path is None else path
+        cache_path = hub_file(WEIGHTS_NAME)
+        path = cache_path if path is None else path
         remedy = (
-            f"AED needs OpenFace: take {WEIGHTS_NAME} from {WEIGHTS_URL} to '{cached}' or name the "
-            "file by `openface=FILE`; `aed-dlib` needs no download"
+            f"AED needs OpenFace: take {WEIGHTS_NAME} from {WEIGHTS_URL} to '{cache_path}' or name "
+            "the file by `openface=FILE`; `aed-dlib` needs no download"
         )
         sha256 = check_file(path, "", remedy)
         weights = read_state(path, remedy)
         network = cls()
         state = network.state_dict()
         names = _their_names(network)
-        picked = pick_tensors(
+        tensors = pick_tensors(
             weights, {theirs: state[ours] for ours, theirs in names.items()}, str(path)
         )
         network.sha256 = sha256
         network.load_state_dict(
-            state | {ours: picked[theirs] for ours, theirs in names.items()}, strict=True
+            state | {ours: tensors[theirs] for ours, theirs in names.items()}, strict=True
         )
         return network
 

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fnevr.errors import CheckpointError
+from fnevr.errors import CheckpointError, describe_problems
 from fnevr.models.perceptual.files import check_file
-from fnevr.models.weights import describe_problems, tensor_problems
+from fnevr.models.weights import tensor_problems
 
 
 class FeatureNetwork(nn.Module):

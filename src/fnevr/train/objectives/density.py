@@ -48,4 +48,4 @@ def density_distance(
 @functools.cache
 def _head(device: torch.device) -> HeadModel:
     """Load the open head model once."""
-    return HeadModel.packaged().to(device)
+    return HeadModel.packaged().like(torch.zeros(1, device=device))
