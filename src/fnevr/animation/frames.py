@@ -18,8 +18,6 @@ from fnevr.media.image import Picture
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 
-"""Called with the stage, the frames done in it, and how many there are if that is known."""
-
 Move = Callable[[Keypoints], Keypoints]
 
 READING, ANIMATING = "reading the motion", "animating"
@@ -36,12 +34,12 @@ def render(
     """Animate the source; the driver is read as frames are asked for.
 
     Args:
-        engine: what made the source ready.
+        engine: the one that the source was prepared with.
         source: the picture.
         driver: the motion, not read yet.
         best_frame: where relative motion is measured from; None for absolute motion.
-        progress: is told after every step.
-        adjust: what is done to the moved keypoints in the end; None for nothing.
+        progress: is called after every step.
+        adjust: is applied last to the moved keypoints, as a turn of the head; None changes nothing.
 
     Returns:
         The number of the reference frame (None for absolute motion), and the frames with the

@@ -35,7 +35,7 @@ class DrivingBatch:
 
 
 class KeypointLog:
-    """Batches that were read, frame by frame."""
+    """The keypoints of all batches that were read so far, frame by frame."""
 
     def __init__(self) -> None:
         self._blocks: list[Float[np.ndarray, "{FRAMES_PER_BLOCK} K M"]] = []
