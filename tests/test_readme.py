@@ -64,18 +64,22 @@ def test_make_targets_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
-def test_the_file_tree_names_every_module():
+def file_tree() -> str:
+    """Return the tree of the page on the code."""
     page = (ROOT / "docs" / "code.md").read_text(encoding="utf-8")
-    tree = page[page.index("src/fnevr/\n") :]
+    return page[page.index("src/fnevr/\n") :]
+
+
+def test_the_file_tree_names_every_module():
+    tree = file_tree()
     for path in PACKAGE.rglob("*.py"):
         if path.name not in {"__init__.py", "__main__.py"}:
             assert re.search(rf"\b{path.stem}\b", tree), path.relative_to(PACKAGE)
 
 
 def test_the_file_tree_names_no_other_module():
-    tree = (ROOT / "docs" / "code.md").read_text(encoding="utf-8")
     there = {path.name for path in PACKAGE.rglob("*.py")}
-    assert {Path(name).name for name in re.findall(r"[\w/]+\.py\b", tree)} <= there
+    assert {Path(name).name for name in re.findall(r"[\w/]+\.py\b", file_tree())} <= there
 
 
 def test_the_front_page_is_short():

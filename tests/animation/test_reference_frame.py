@@ -56,9 +56,12 @@ def test_the_reference_is_chosen_and_no_frame_is_lost(size, choice, index, num_r
     assert [time for batch in rest for time in batch.times] == list(range(5))
 
 
-@pytest.mark.parametrize("choice", [5, -1, 10**9])
-def test_a_frame_that_does_not_exist(choice):
-    with pytest.raises(MediaError, match=f"there is no frame {choice}: the driver has"):
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [(5, "the driver has 5"), (10**9, "the driver has 5"), (-1, "frames count from 0")],
+)
+def test_a_frame_that_does_not_exist(choice, words):
+    with pytest.raises(MediaError, match=f"there is no frame {choice}: {words}"):
         choose_reference(batches(SHAPES, 2, []), keypoints(SQUARE), choice)
 
 

@@ -1,1 +1,1 @@
-"""The way of the data: source and driver in, frames of the moved portrait out."""
+"""From a source and a driver to the frames of the animated portrait."""

@@ -1,6 +1,6 @@
-"""Animator: the strict model inside, a forgiving edge outside.
+"""The Animator: files or arrays of any size in, frames of the animated portrait out.
 
-Files or arrays of any size go in; frames come out one by one, and nothing holds a whole video.
+Frames come out one by one, and nothing holds a whole video.
 
 Shapes: H and W of the source picture, h1 and w1 of driving pictures, h and w of the output.
 """
@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from fnevr.animation.driver import Driver, Drivers
 from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, write_edit
-from fnevr.animation.frames import Move, render
+from fnevr.animation.frames import READING, Move, render, watched
 from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,
@@ -50,7 +50,8 @@ class Animator:
     """Move a portrait as a driver moves.
 
     Args:
-        engine: runs a model; `runtime.torch_engine.TorchEngine` makes one of any model.
+        engine: runs the networks. `from_pretrained` loads one; for a model in PyTorch,
+            `runtime.torch_engine.TorchEngine` makes one.
         name: what reports call the model.
         batch_size: driving frames per step; None chooses by the device.
     """
@@ -94,7 +95,7 @@ class Animator:
 
     @property
     def turn(self) -> Turn:
-        """What turns heads: the engine's pose editor.
+        """The engine's pose editor, which turns heads.
 
         Raises:
             CheckpointError: if the model has none.
@@ -138,7 +139,7 @@ class Animator:
             yaw_deg: turns the head further, by the pose editor; positive: to the viewer's right.
             pitch_deg: positive: up.
             roll_deg: positive: clockwise as seen.
-            progress: is told after every step.
+            progress: is called after every step.
 
         Returns:
             What was done, and how fast.
@@ -171,7 +172,7 @@ class Animator:
         Args:
             clip: a video, already framed as the model expects.
             output: the video; it appears when it is complete.
-            progress: is told after every step.
+            progress: is called after every step.
 
         Raises:
             FnevrError: if the clip cannot be used or the output cannot be written.
@@ -204,7 +205,7 @@ class Animator:
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
     ) -> Iterator[Output]:
-        """Animate arrays, lazily: a batch of driving frames is read, its results are yielded.
+        """Animate arrays lazily: read a batch of driving frames, yield its results, and so on.
 
         The options are those of `animate`. Only ``best_frame="auto"`` reads all driving frames
         before the first result; it keeps nothing but their keypoints.
@@ -282,7 +283,7 @@ class Animator:
             crop: look for the face; False takes the whole picture, stretched to a square.
             paste_back: the picture's size; False gives the model's square image.
             face: which face, the largest being 0; None means the largest.
-            progress: is told after every frame of a sweep.
+            progress: is called after every frame of a sweep.
 
         Raises:
             FnevrError: if the picture or an angle cannot be used, or the output not be written.
@@ -297,15 +298,22 @@ class Animator:
         return write_edit(editor, image, output, turn, sweep, self.name, start_s, progress)
 
     def record(
-        self, driving: PathLike, output: PathLike, *, crop: bool = True, model_name: str = ""
+        self,
+        driving: PathLike,
+        output: PathLike,
+        *,
+        crop: bool = True,
+        model_name: str = "",
+        progress: Progress | None = None,
     ) -> KeypointTrack:
         """Write the motion of a video as a keypoint track, in which no person is seen.
 
         Args:
             driving: a video or a folder of pictures. A varying frame rate becomes its average.
             output: ends in .safetensors.
-            crop: look for the face.
-            model_name: the name to store; this animator's own if empty.
+            crop: look for the face; False takes whole pictures.
+            model_name: the model's name to store in the track; this animator's own if empty.
+            progress: is called after every step.
 
         Raises:
             FnevrError: if the video cannot be used or the track cannot be written.
@@ -318,7 +326,8 @@ class Animator:
                 "recorded without one"
             )
         with self.drivers.open(driving, crop) as driver:
-            keypoints = (batch.keypoints for batch in driver.batches)
+            batches = watched(driver.batches, READING, driver.num_frames, progress)
+            keypoints = (batch.keypoints for batch in batches)
             track = record_track(keypoints, driver.frame_rate, model_name or self.name)
         save_track(output, track)
         return track

@@ -38,14 +38,14 @@ ARRAY_RATE = Fraction(25)  # frames per second that arrays without time-stamps a
 
 @dataclass
 class Driver:
-    """A motion about to be read.
+    """An opened driver, whose keypoints are not read yet.
 
     Attributes:
         batches: its keypoints, readable once.
         frame_rate: frames per second, nominal where times vary.
         num_frames: if known; files are sometimes wrong.
         audio_from: the file whose sound belongs to it, if any.
-        warnings: what was noticed about it.
+        warnings: what the report should say about it.
     """
 
     batches: Iterator[DrivingBatch]
@@ -61,7 +61,7 @@ class Drivers:
 
     Attributes:
         engine: finds the keypoints.
-        name: what keypoint tracks of this model say.
+        name: of the model; a keypoint track of another one gets a warning.
         batch_size: frames at a time.
     """
 
@@ -78,7 +78,7 @@ class Drivers:
         Args:
             path: of the driver.
             crop: look for the face, where there are pictures.
-            source: whose keypoints move; None for motion without a source.
+            source: the source to be animated; None where there is none, as in recording.
 
         Raises:
             MediaError: if it cannot be read, or a track has other keypoints than the model.

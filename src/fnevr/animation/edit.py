@@ -74,7 +74,7 @@ class HeadTurn:
         ]
 
     def apply(self, turn: Turn, keypoints: Keypoints) -> Keypoints:
-        """Turn the heads of some pictures."""
+        """Return the keypoints of the heads, turned by these angles."""
         angles = np.array([[self.yaw, self.pitch, self.roll]], np.float32)
         return turn(keypoints, angles.repeat(len(keypoints), axis=0))
 
@@ -200,7 +200,7 @@ class EditReport(BaseModel):
     """From reading the picture to the finished file."""
 
     warnings: list[str]
-    """What a user should know."""
+    """Which angles are beyond what was measured."""
 
 
 def write_edit(

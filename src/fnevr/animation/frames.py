@@ -18,8 +18,6 @@ from fnevr.media.image import Picture
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 
-"""Called with the stage, the frames done in it, and how many there are if that is known."""
-
 Move = Callable[[Keypoints], Keypoints]
 
 READING, ANIMATING = "reading the motion", "animating"
@@ -36,12 +34,12 @@ def render(
     """Animate the source; the driver is read as frames are asked for.
 
     Args:
-        engine: what made the source ready.
+        engine: the one that the source was prepared with.
         source: the picture.
         driver: the motion, not read yet.
         best_frame: where relative motion is measured from; None for absolute motion.
-        progress: is told after every step.
-        adjust: what is done to the moved keypoints in the end; None for nothing.
+        progress: is called after every step.
+        adjust: is applied last to the moved keypoints, as a turn of the head; None changes nothing.
 
     Returns:
         The number of the reference frame (None for absolute motion), and the frames with the
@@ -54,7 +52,7 @@ def render(
         return None, _frames(engine, source, driver, driver.batches, adjust or _as_driven, progress)
     batches = driver.batches
     if best_frame == "auto":
-        batches = _watched(batches, READING, driver.num_frames, progress)
+        batches = watched(batches, READING, driver.num_frames, progress)
     num_face = engine.config.num_face_keypoints
     reference = choose_reference(batches, source.keypoints, best_frame, num_face)
     scale = movement_scale(
@@ -80,13 +78,13 @@ def _frames(
     move: Move,
     progress: Progress | None,
 ) -> Iterator[tuple[Picture, Fraction]]:
-    for batch in _watched(batches, ANIMATING, driver.num_frames, progress):
+    for batch in watched(batches, ANIMATING, driver.num_frames, progress):
         images = draw(engine, source, move(batch.keypoints))
         for image, shown_at in zip(images, batch.times, strict=True):
             yield source.finish(image), shown_at
 
 
-def _watched(
+def watched(
     batches: Iterator[DrivingBatch], stage: str, num_frames: int | None, progress: Progress | None
 ) -> Iterator[DrivingBatch]:
     """Tell about each batch when it is done, which is when the next one is asked for."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from einops import rearrange
 from jaxtyping import Float
 
 from fnevr.geometry.keypoints import Keypoints
@@ -35,7 +34,7 @@ class DrivingBatch:
 
 
 class KeypointLog:
-    """Batches that were read, frame by frame."""
+    """The keypoints of all batches that were read so far, frame by frame."""
 
     def __init__(self) -> None:
         self._blocks: list[Float[np.ndarray, "{FRAMES_PER_BLOCK} K M"]] = []
@@ -49,7 +48,7 @@ class KeypointLog:
     def append(self, batch: DrivingBatch) -> None:
         """Copy a batch to the end."""
         self._num_dims = batch.keypoints.positions.shape[-1]
-        jacobians = rearrange(batch.keypoints.jacobians, "b k i j -> b k (i j)")
+        jacobians = batch.keypoints.jacobians.reshape(*batch.keypoints.positions.shape[:2], -1)
         values = np.concatenate([batch.keypoints.positions, jacobians], axis=-1)
         self._batch_size = max(self._batch_size, len(values))
         for frame, time in zip(values, batch.times, strict=True):
@@ -80,7 +79,6 @@ class KeypointLog:
 
     def _keypoints(self, start: int, stop: int) -> Keypoints:
         values = np.stack([self._values(index) for index in range(start, stop)])
-        jacobians = rearrange(
-            values[..., self._num_dims :], "b k (i j) -> b k i j", i=self._num_dims
-        )
+        sides = (self._num_dims, self._num_dims)
+        jacobians = values[..., self._num_dims :].reshape(*values.shape[:2], *sides)
         return Keypoints(values[..., : self._num_dims], jacobians)

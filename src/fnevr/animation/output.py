@@ -1,4 +1,4 @@
-"""Frames written to a video, and outputs that may not be inputs.
+"""Write frames to a video file, and check that an output is not also an input.
 
 Shapes: h and w of the output.
 """

@@ -69,8 +69,12 @@ def choose_reference(
         index = best_frame(face_positions(source, num_face), faces) if len(log) else 0
     else:
         index = 0 if choice == "first" else choice
+        if index < 0:
+            raise MediaError(
+                f"there is no frame {index}: frames count from 0", argument="best_frame"
+            )
         log = _read(batches, index)
-    if not 0 <= index < len(log):
+    if index >= len(log):
         raise MediaError(
             f"there is no frame {index}: the driver has {len(log)} frame(s), counted from 0",
             argument="best_frame",

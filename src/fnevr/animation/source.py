@@ -87,7 +87,7 @@ def driving_keypoints(
     Args:
         engine: finds them.
         pictures: a batch.
-        source: whose keypoints move; None for motion without a source.
+        source: the source to be animated; None where there is none, as in recording.
     """
     images_01 = to_images_01(pictures)
     if source is None:
@@ -96,7 +96,7 @@ def driving_keypoints(
 
 
 def draw(engine: Engine, source: Source, moved: Keypoints) -> list[UInt8[np.ndarray, "S S 3"]]:
-    """Show the source with its keypoints moved, one image per batch entry."""
+    """Draw the source at the moved keypoints, one image per batch entry."""
     return list(to_pictures(engine.draw(source.encoded, moved)))
 
 

@@ -1,4 +1,4 @@
-"""Commands that measure: evaluate, complexity. Parse, call one function, print."""
+"""Commands that measure: evaluate, complexity, bench. Parse, call one function, print."""
 
 from __future__ import annotations
 

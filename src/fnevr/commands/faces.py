@@ -1,7 +1,7 @@
 """Commands on faces: animate, record, reconstruct, edit, reconstruct3d.
 
-They parse, call one function, print. What a command works on comes by position where it is one
-thing that every call needs; all else is an option.
+They parse, call one function, print. What every call of a command needs comes by position; all else
+is an option.
 
 Nothing slow is imported before a command.
 """
@@ -153,13 +153,17 @@ def record(
         bool, typer.Option("--crop/--no-crop", help="Look for the face, or take whole pictures.")
     ] = True,
 ) -> None:
-    """Write the motion of a driving video, in which nobody is seen, for `animate --driving`.
+    """Write the motion of a driving video to a file for `animate --driving`.
 
-    Another model's keypoints mean something else: a track drives the model that recorded it.
+    Nobody is seen in that file, a keypoint track. It drives the model that recorded it: another
+    model's keypoints mean something else.
     """
     with answering_for_errors({"DRIVER": driver, "--output": output, "--model": model}):
+        from fnevr.progress import progress_bar
+
         animator = _load(model, device, engine, precision)
-        track = animator.record(driver, output, crop=crop)
+        with progress_bar() as progress:
+            track = animator.record(driver, output, crop=crop, progress=progress)
         typer.echo(
             f"{output}: {len(track)} frames at {float(track.frame_rate):g} per second, "
             f"{track.keypoints.num_keypoints} keypoints of {track.model}",

@@ -1,4 +1,4 @@
-"""The names of engines, precisions and devices: here alone, for the command line too."""
+"""The names of engines, precisions and devices, for the library and the command line."""
 
 from __future__ import annotations
 

@@ -153,10 +153,10 @@ class FaceVid2VidConfig(PortraitConfig):
     """Channels of the head-pose estimator's first convolution."""
 
     head_pose_widths: tuple[PositiveInt, ...] = (256, 512, 1024, 2048)
-    """Channels of its stages, each a multiple of 4."""
+    """Channels of the head-pose estimator's stages, each a multiple of 4."""
 
     head_pose_blocks: tuple[PositiveInt, ...] = (3, 4, 6, 3)
-    """Bottlenecks of its stages."""
+    """Bottlenecks of the head-pose estimator's stages."""
 
     num_bins: PositiveInt = 66
     """Bins of an angle, 3 degrees each, from -99 degrees on."""
@@ -165,7 +165,7 @@ class FaceVid2VidConfig(PortraitConfig):
     """The source encoder, in the image plane."""
 
     stem_size: PositiveInt = 7
-    """Side of its first kernel."""
+    """Side of the source encoder's first kernel."""
 
     volume_width: PositiveInt = 32
     """Channels of one plane of the source's feature volume."""
@@ -201,7 +201,7 @@ class FaceVid2VidConfig(PortraitConfig):
 
     @property
     def uses_source_keypoints(self) -> bool:
-        """The driver turns the source's own canonical keypoints."""
+        """True: the driver's pose and expression move the source's own canonical keypoints."""
         return True
 
     @model_validator(mode="after")

@@ -35,7 +35,7 @@ CONVERT = (
 
 @dataclass(frozen=True)
 class Preset:
-    """One model.
+    """One row of the table: a model that goes by a name.
 
     Attributes:
         name: what stands for the model wherever one is asked for.
@@ -152,7 +152,7 @@ def resolve_model(name_or_folder: str | Path) -> Path:
 
 
 def user_models() -> Path:
-    """Return the folder of converted models that go by their names: $FNEVR_MODELS, or its place."""
+    """Return the folder of the user's converted models: $FNEVR_MODELS, or the default place."""
     named = os.environ.get(MODELS_VARIABLE)
     return Path(named) if named else Path.home() / ".local" / "share" / "fnevr" / "models"
 
@@ -170,7 +170,7 @@ def asset(name: str) -> Path:
 
 
 def is_installed(preset: Preset) -> bool:
-    """Return whether the weights of a preset are in this installation."""
+    """Return whether the weights of a preset are here: in the package, or among the user's."""
     return (preset.folder / WEIGHTS_NAME).is_file()
 
 

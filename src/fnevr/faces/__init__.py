@@ -1,1 +1,1 @@
-"""Find faces and their dense landmarks, offline, with the models that ship in the package."""
+"""Find faces and their landmarks with the models in the package; crop around them, paste back."""

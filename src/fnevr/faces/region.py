@@ -43,9 +43,10 @@ class Region:
 
 
 def aligned_region(template: Float[np.ndarray, "N 2"], points: Float[np.ndarray, "N 2"]) -> Region:
-    """Return the square that the similarity best taking the template to the points cuts out.
+    """Return the square region in which the points lie as in the template, as nearly as can be.
 
-    Least squares in complex numbers: z' = a z + b.
+    The similarity that takes the template to the points by least squares, in complex numbers:
+    z' = a z + b.
 
     Args:
         template: where the points are in the cut-out, as shares of its side.

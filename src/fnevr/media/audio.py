@@ -119,7 +119,7 @@ class AudioTrack:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._input.close()
 
     def _peek(self) -> _Piece | None:

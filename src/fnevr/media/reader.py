@@ -88,7 +88,7 @@ class VideoReader(abc.ABC):
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; iterators that are under way end."""
+        """Close the file; iterators that are under way end."""
         for frames in self._running:
             frames.close()  # type: ignore[attr-defined]  # they are generators
         self._running.clear()

@@ -1,4 +1,4 @@
-"""Stages of a pipeline side by side: what comes next is made while this is being used."""
+"""Run stages of a pipeline side by side: the next item is made while the present one is used."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """What an animation asks of a network, whatever runs it: NumPy arrays in, NumPy arrays out.
 
-Encode once, draw many: `read_source` makes an `EncodedSource`, whose arrays are the engine's own
-(tensors on a GPU, say) but for nothing that a caller would have to know; `draw` takes it back.
-Importing this module does not import torch.
+Encode once, draw many: `read_source` returns an `EncodedSource`, and `draw` takes it. What is in it
+belongs to the engine that made it (on a GPU, tensors that stay there), so only that engine can draw
+it. `source.keypoints.numpy()` gives its keypoints as arrays. Importing this module does not import
+torch.
 
 Shapes: B driving frames, K keypoints, H and W pixels. Images are RGB in [0, 1], float32.
 """

@@ -121,9 +121,10 @@ def export(
     Args:
         model_folder: the model.
         out: the new folder; it appears when it is complete.
-        precision: "float32", or "int8" for these and a decoder with eight-bit convolutions.
-        calibration: for int8: a prepared folder, whose training clips show what to expect.
-        progress: is told what is done.
+        precision: "float32"; "int8" also writes a `draw` graph with eight-bit convolutions.
+        calibration: for int8: a prepared folder. The ranges of values come from its training clips,
+            and the result is measured on its validation clips.
+        progress: is called as work is done.
 
     Returns:
         What was written, by precision.
@@ -171,7 +172,7 @@ def write_graphs(
         folder: gets `graphs/`, which it must not have.
         calibration: for int8; None leaves it out.
         progress: see `export`.
-        finish: is called with every graph's file in the end.
+        finish: is called last, with every graph's file.
 
     Raises:
         FnevrError: see `export`.

@@ -25,7 +25,7 @@ class GraphEngine:
 
     Args:
         config: of the model.
-        runs: one for each graph.
+        runs: for each graph, the function that runs it.
         name: what runs them.
         precision: of their convolutions.
         device: where they run.

@@ -4,7 +4,7 @@
     MODEL/graphs/int8/manifest.json  draw.onnx
 
 `encode` and `draw` take one source; `keypoints`, `draw` and `turn` take any number B of frames.
-`turn` is the pose editor, where the model has one. What a precision does not bring is that of
+`turn` is the pose editor, where the model has one. A graph that a precision lacks is taken from
 float32. Importing this module does not import torch.
 """
 

@@ -1,6 +1,7 @@
 """Half precision where it is safe: inside the convolutional networks of a model.
 
-Keypoints and flows stay float32: eight bits of a position are half a pixel of 256.
+Keypoints and flows stay float32: the eight significant bits of bfloat16 would place a keypoint only
+to half a pixel of 256.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ def quantize(
     Args:
         model: what the graph was exported from; gives the graph's inputs.
         draw_graph: the file.
-        calibration: clips that show what to expect, not those of a measurement.
-        progress: is told after every pair of frames.
+        calibration: clips that the ranges of values come from, not those of a measurement.
+        progress: is called after every pair of frames.
 
     Raises:
         FnevrError: if there is nothing to quantize, or the tools are missing.

@@ -1,8 +1,9 @@
 """Rounding to eight bits before values are moved, so that engines move bytes.
 
-What a cell's maps are interleaved from is computed in float32 and rounded where a convolution reads
-it, four times as many bytes later. Rounding first gives the same numbers. The rounding before the
-convolution stays, where it changes nothing any more: engines look for it there.
+Maps that are interleaved are computed in float32, and the quantizer rounds them only where a
+convolution reads them. So four times as many bytes are moved as needed. Rounding before the move
+gives the same numbers. The rounding before the convolution stays, although it changes nothing any
+more: ONNX Runtime finds its integer kernels by it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def round_before_moving(model: Any) -> int:
         model: quantized, with QuantizeLinear and DequantizeLinear; it is changed.
 
     Returns:
-        How many concatenations were preceded.
+        How many roundings were added.
     """
     from onnx import helper  # noqa: PLC0415 (optional)
 
@@ -56,7 +57,7 @@ def round_before_moving(model: Any) -> int:
 
 
 def _concatenation(name: str, makers: dict[str, Any], uses: Counter[str]) -> Any | None:
-    """Return what concatenates a value that is only moved since, and used nowhere else."""
+    """Return the concatenation behind a value that was only moved since and is used only once."""
     while name in makers and uses[name] == 1 and makers[name].op_type in MOVES:
         if makers[name].op_type == "Concat":
             return makers[name]

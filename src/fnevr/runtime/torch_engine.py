@@ -41,7 +41,7 @@ class TorchEngine:
         compiled: bool = False,
         editor: LightweightPoseEditor | None = None,
     ) -> None:
-        """Take over a model: it is moved to the device and made ready for use alone.
+        """Take over a model: it is moved to the device and cannot be trained any more.
 
         Args:
             model: as it was trained, or folded (`runtime.folding.fold`), which is quicker.

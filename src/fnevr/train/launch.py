@@ -96,9 +96,12 @@ def make_accelerator(device: str | None) -> Accelerator:
             "training needs Accelerate, which is not here: pip install 'fnevr[train]'"
         ) from error
 
-    if device == "cuda" and not torch.cuda.is_available():
+    if device not in (None, "cpu", "cuda"):
+        raise FnevrError(f"training runs on cpu or cuda, not on {device}", argument="device")
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
         raise FnevrError("PyTorch finds no CUDA device here; use `device='cpu'`")
-    return Accelerator(cpu=device == "cpu")
+    return Accelerator(cpu=device == "cpu" or not has_cuda)
 
 
 def starting_model(init: str | None, model: str | None, recipe: Recipe) -> PortraitModel:
