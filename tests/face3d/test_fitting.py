@@ -113,7 +113,7 @@ def test_derivatives_are_those_of_finite_differences(model):
     torch.testing.assert_close(vertices, seen(x))
     direction, step = torch.randn_like(x), 1e-5
     expected = (seen(x + step * direction) - seen(x - step * direction)) / (2 * step)
-    found = torch.einsum("bxvc,bx->bvc", slopes, direction)
+    found = torch.einsum("bxcv,bx->bvc", slopes, direction)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
 
 

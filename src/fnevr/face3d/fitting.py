@@ -243,7 +243,7 @@ def _minimize(
     x = start
     for _ in range(num_steps):
         seen, slopes = _linearize(model, x)
-        rows, slopes = (seen - target) * unit, slopes[:, free] * unit[:, None]
+        rows, slopes = (seen - target) * unit, slopes[:, free] * unit.mT[:, None]
         matrix, gradient = _normal_equations(
             xp.astype(slopes, xp.float64), xp.astype(rows, xp.float64)
         )
@@ -259,7 +259,7 @@ def _minimize(
 
 def _linearize(
     model: HeadModel, x: Float[Array, "B X"]
-) -> tuple[Float[Array, "B V 3"], Float[Array, "B X V 3"]]:
+) -> tuple[Float[Array, "B V 3"], Float[Array, "B X 3 V"]]:
     """Return the vertices in the picture, and their derivatives.
 
     Skinning is linear in vertices and joints together, so the derivative by a coefficient is its
@@ -280,16 +280,16 @@ def _linearize(
     posed = _skinned(model, shaped[:, None], xp.concat((rotations[:, None], changed), axis=1))
     vertices, by_pose = posed[:, 0], posed[:, 1:] - posed[:, :1]
 
-    moves = xp.concat((by_pose, by_coefficient), axis=1)
-    moves = moves * (camera.scale[:, None] * as_like([1.0, -1.0, -1.0], x))[:, None, None]
-    depth = moves[..., 2:] - xp.mean(moves[..., 2:], axis=2, keepdims=True)
-    by_head = xp.concat((moves[..., :2], depth), axis=-1)
+    moves = xp.concat((by_pose.mT, by_coefficient.mT), axis=1)
+    moves = moves * (camera.scale[:, None] * as_like([1.0, -1.0, -1.0], x))[:, None, :, None]
+    depth = moves[:, :, 2:] - xp.mean(moves[:, :, 2:], axis=-1, keepdims=True)
+    by_head = xp.concat((moves[:, :, :2], depth), axis=2)
 
     seen = camera.project(vertices)
     by_scale = xp.concat((seen[..., :2] - camera.shift[:, None], seen[..., 2:]), axis=-1)
-    unit = as_like(np.eye(2, 3), x)[:, None]
-    by_shift = xp.broadcast_to(unit, (len(seen), 2, *seen.shape[1:]))
-    return seen, xp.concat((by_scale[:, None], by_shift, by_head), axis=1)
+    by_shift = as_like(np.eye(2, 3), x)[..., None]
+    by_shift = xp.broadcast_to(by_shift, (len(x), *by_shift.shape[:2], by_head.shape[-1]))
+    return seen, xp.concat((by_scale.mT[:, None], by_shift, by_head), axis=1)
 
 
 def _skinned(
@@ -302,14 +302,14 @@ def _skinned(
 
 
 def _normal_equations(
-    slopes: Float[Array, "B Y N 3"], rows: Float[Array, "B N 3"]
+    slopes: Float[Array, "B Y 3 N"], rows: Float[Array, "B N 3"]
 ) -> tuple[Float[Array, "B Y Y"], Float[Array, "B Y"]]:
     """Return the Gauss-Newton matrix and the gradient of the data term at the robust weights."""
     xp = namespace(rows)
     weights = (1 + xp.sum(rows**2, axis=-1) / OUTLIER**2) ** -2 / (CORRELATED * SPREAD**2)
     sizes = (*slopes.shape[:2], -1)
-    weighted = xp.reshape(slopes * weights[:, None, :, None], sizes)
-    gradient = weighted @ xp.reshape(rows, (len(rows), -1, 1))
+    weighted = xp.reshape(slopes * weights[:, None, None], sizes)
+    gradient = weighted @ xp.reshape(rows.mT, (len(rows), -1, 1))
     return weighted @ xp.reshape(slopes, sizes).mT, gradient[..., 0]
 
 

@@ -63,8 +63,8 @@ def skin(
     xp = namespace(vertices)
     turned, placed = joint_transforms(rotations, joints, parents)
     offsets = placed - (turned @ joints[..., None])[..., 0]
-    blended = weights @ xp.reshape(turned, (*turned.shape[:-2], 9))
-    blended = xp.reshape(blended, (*blended.shape[:-1], 3, 3))
-    # Column by column: a product of small matrices would take twice as long.
-    moved = sum(blended[..., axis] * vertices[..., axis, None] for axis in range(3))
-    return moved + weights @ offsets, placed
+    blended = xp.reshape(turned, (*turned.shape[:-2], 9)).mT @ weights.mT
+    blended = xp.reshape(blended, (*blended.shape[:-2], 3, 3, -1))
+    # All vertices at once, column by column: as many products of small matrices take longer.
+    columns = (blended[..., axis, :] * vertices.mT[..., axis, None, :] for axis in range(3))
+    return (sum(columns) + offsets.mT @ weights.mT).mT, placed
