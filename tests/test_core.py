@@ -98,6 +98,7 @@ main()
         ["animate", "--source", portrait, "--driving", motion, "-o", str(tmp_path / "a.mp4")],
         ["animate", "--source", portrait, "--driving", str(short), "-o", str(tmp_path / "b.mp4")],
         ["reconstruct", str(short), "-o", str(tmp_path / "c.mp4"), "--json", "-"],
+        ["record", str(short), "-o", str(tmp_path / "track.safetensors")],
         ["reconstruct3d", portrait, "-o", str(tmp_path / "head.ply")],
     ):
         result = run(code, *arguments)
@@ -107,7 +108,15 @@ main()
             assert report["engine"] in {"onnx", "openvino"}
             assert report["precision"] == "int8"
     made = {path.name for path in tmp_path.iterdir() if path.stat().st_size > 1000}
-    assert made == {"turned.png", "short.mp4", "a.mp4", "b.mp4", "c.mp4", "head.ply"}
+    assert made == {
+        "turned.png",
+        "short.mp4",
+        "a.mp4",
+        "b.mp4",
+        "c.mp4",
+        "track.safetensors",
+        "head.ply",
+    }
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from fnevr.evaluate.columns import BY_NAME, clip_value
 from fnevr.evaluate.metrics.openness import correlation, pooled_correlation, pooled_slope
 from fnevr.evaluate.plots import sheet as draw_sheet
 from fnevr.evaluate.reconstruction import MOVING_BELOW_DB
-from fnevr.evaluate.runner import STILL, Evaluation, run_evaluation
+from fnevr.evaluate.runner import STILL, Evaluation, EvaluationSettings, run_evaluation
 from fnevr.media.image import write_image
 
 METRICS = (
@@ -68,7 +68,8 @@ def main(
     ] = "",
 ) -> None:
     """Score what has not been scored, then write the tables and the sheet."""
-    found = run_evaluation(data, model, evaluation, split=split, workers=workers)
+    settings = EvaluationSettings(engine="torch", precision="float32")  # as in all pages before
+    found = run_evaluation(data, model, evaluation, split=split, settings=settings, workers=workers)
     text = page(found)
     typer.echo(text.removeprefix(PROTOCOL))
     if out:

@@ -152,6 +152,13 @@ def test_relative_motion_of_nobody_keeps_the_source(walk):
 # Networks
 
 
+def test_every_metric_has_a_column():
+    found = load_networks(NetworkFiles())
+    metrics = {*found.pictures, *found.features}
+    metrics |= {f"{kind}{name}" for name in found.embedders for kind in ("aed", "csim")}
+    assert metrics <= {column.name for column in COLUMNS}
+
+
 def test_what_is_not_there_is_named_and_what_was_named_must_be_there(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -25,6 +25,7 @@ from fnevr.evaluate.networks.available import EVERY_FRAME, Networks
 from fnevr.evaluate.networks.fan import FacePoints
 from fnevr.faces.landmarks import NUM_LANDMARKS, Landmarks
 from fnevr.faces.tracker import FaceTracker
+from fnevr.media.arrays import to_images_01, to_pictures
 
 BATCH_SIZE = 8
 Video = UInt8[np.ndarray, "T H W 3"]
@@ -239,12 +240,12 @@ def identity_scores(face: MeasuredFace, target: MeasuredFace) -> dict[str, float
 
 def to_tensor(frames: UInt8[np.ndarray, "B H W 3"]) -> Float[torch.Tensor, "B 3 H W"]:
     """Turn frames into pictures in [0, 1]."""
-    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    return torch.tensor(to_images_01(frames))  # not in NumPy's memory: see `TorchEngine`
 
 
 def to_frames(image_01: Float[torch.Tensor, "B 3 H W"]) -> UInt8[np.ndarray, "B H W 3"]:
     """Turn pictures in [0, 1] into frames."""
-    return (image_01 * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return to_pictures(image_01.numpy())
 
 
 def _stacked(faces: list[MeasuredFace]) -> Float[np.ndarray, "T 478 3"]:

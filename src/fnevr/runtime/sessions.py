@@ -122,6 +122,8 @@ def open_graphs(
 def _load(content: bytes, graph: GraphName, engine: EngineName, device: str) -> Run:
     if engine == "openvino":
         return openvino_run(content, graph)
+    if engine not in ("onnx", "tensorrt"):
+        raise ValueError(f"the engine {engine!r} runs no graphs")
     return onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
 
 

@@ -33,6 +33,13 @@ def test_each_stage_has_its_terms_and_every_term_a_weight(
     assert all(term.ndim == 0 and term > 0 for term in terms.values())
 
 
+def test_every_weight_is_of_a_term_that_some_objective_computes():
+    critics = {"perceptual", "identity", "face_features", "generator", "feature_matching"}
+    assert set(type(RECIPES["motion"].weights).model_fields) == MOTION_TERMS
+    full = MOTION_TERMS | PICTURE_TERMS | {"sigma"} | critics
+    assert set(type(RECIPES["full"].weights).model_fields) == full
+
+
 def test_the_head_gives_a_term_whose_gradient_reaches_the_density_alone(
     tiny_model, tiny_recipe, terms_of
 ):
