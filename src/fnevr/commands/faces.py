@@ -37,6 +37,22 @@ Yaw = Annotated[
 ]
 Pitch = Annotated[float, typer.Option("--pitch", help="Degrees; positive: up.")]
 Roll = Annotated[float, typer.Option("--roll", help="Degrees; positive: clockwise as seen.")]
+Crop = Annotated[
+    bool, typer.Option("--crop/--no-crop", help="Look for faces, or take whole pictures.")
+]
+PasteBack = Annotated[
+    bool,
+    typer.Option(
+        "--paste-back/--no-paste-back",
+        help="The size of the source picture, or the model's square image.",
+    ),
+]
+Face = Annotated[
+    int | None,
+    typer.Option(
+        "--face", min=0, help="Which face of the picture; 0 is the largest, and the default."
+    ),
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov, .mkv or .gif.")
 ]
@@ -72,23 +88,9 @@ def animate(
             "driver's are.",
         ),
     ] = True,
-    crop: Annotated[
-        bool,
-        typer.Option("--crop/--no-crop", help="Look for the faces, or take whole pictures."),
-    ] = True,
-    paste_back: Annotated[
-        bool,
-        typer.Option(
-            "--paste-back/--no-paste-back",
-            help="Frames of the source's size, or the model's square image.",
-        ),
-    ] = True,
-    face: Annotated[
-        int | None,
-        typer.Option(
-            "--face", min=0, help="Which face of the source; 0 is the largest, and the default."
-        ),
-    ] = None,
+    crop: Crop = True,
+    paste_back: PasteBack = True,
+    face: Face = None,
     best_frame: Annotated[
         str | None,
         typer.Option(
@@ -148,10 +150,8 @@ def record(
     model: Model = "lite",
     device: DeviceOption = None,
     engine: Engine = "auto",
-    precision: PrecisionOption = "float32",
-    crop: Annotated[
-        bool, typer.Option("--crop/--no-crop", help="Look for the face, or take whole pictures.")
-    ] = True,
+    precision: PrecisionOption = "auto",
+    crop: Crop = True,
 ) -> None:
     """Write the motion of a driving video to a file for `animate --driving`.
 
@@ -222,19 +222,9 @@ def edit(
     device: DeviceOption = None,
     engine: Engine = "auto",
     precision: PrecisionOption = "auto",
-    crop: Annotated[
-        bool, typer.Option("--crop/--no-crop", help="Look for the face, or take it all.")
-    ] = True,
-    paste_back: Annotated[
-        bool,
-        typer.Option(
-            "--paste-back/--no-paste-back",
-            help="The picture's size, or the model's square image.",
-        ),
-    ] = True,
-    face: Annotated[
-        int | None, typer.Option("--face", min=0, help="Which face; 0 is the largest.")
-    ] = None,
+    crop: Crop = True,
+    paste_back: PasteBack = True,
+    face: Face = None,
     json_file: Json = None,
 ) -> None:
     """Turn the head of a portrait by angles."""
@@ -281,9 +271,7 @@ def reconstruct3d(
     normals: Annotated[
         Path | None, typer.Option("--normals", help="Also draw the surface's directions.")
     ] = None,
-    face: Annotated[
-        int | None, typer.Option("--face", min=0, help="Which face; 0 is the largest.")
-    ] = None,
+    face: Face = None,
     deca: Annotated[
         Path | None,
         typer.Option("--deca", help="DECA's checkpoint: its encoder instead of fitting."),
