@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fnevr.config.engines import ENGINES, PRECISIONS, EngineName, Precision
+from fnevr.config.engines import ENGINES, GRAPH_ENGINES, PRECISIONS, EngineName, Precision
 from fnevr.config.presets import resolve_model
 from fnevr.cost.ceilings import GIGA, measure_ceilings, synchronize
 from fnevr.cost.complexity import config_of
@@ -42,7 +42,6 @@ from fnevr.versions import versions
 
 PLAIN = "plain loop"
 WARM_UPS = 2
-GRAPH_ENGINES: tuple[EngineName, ...] = ("onnx", "openvino", "tensorrt")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from fnevr.evaluate.metrics.head_pose import head_turn, pose_error_deg
 from fnevr.evaluate.metrics.jitter import jitter
 from fnevr.evaluate.metrics.landmark_distance import landmark_distance, mesh_distance
 from fnevr.evaluate.metrics.openness import eye_opening, mouth_opening
-from fnevr.evaluate.networks.available import EVERY_FRAME, Networks
+from fnevr.evaluate.networks.available import QUICK, Networks
 from fnevr.evaluate.networks.fan import FacePoints
 from fnevr.faces.landmarks import NUM_LANDMARKS, Landmarks
 from fnevr.faces.tracker import FaceTracker
@@ -178,7 +178,7 @@ class ClipScorer:
     ) -> None:
         rows = [i for i in range(len(image_01)) if (start + i) % self.every == 0]
         for name, metric in self.networks.pictures.items():
-            if name in EVERY_FRAME:
+            if name in QUICK:
                 values[name] += metric(image_01, target_01).tolist()
                 continue
             scores = np.full(len(image_01), np.nan)

@@ -25,7 +25,8 @@ from fnevr.evaluate.networks.fan import FacePoints
 from fnevr.evaluate.networks.openface import OpenFace
 from fnevr.models.perceptual.efficientnet import EfficientNetLite0
 
-EVERY_FRAME = ("l1", "psnr", "ssim")  # metrics of pictures that cost nothing
+QUICK: dict[str, PairMetric] = {"l1": l1, "psnr": psnr, "ssim": ssim}
+"""Metrics of pairs of pictures that look through no network: they score every frame."""
 
 
 @runtime_checkable
@@ -93,7 +94,7 @@ def load_networks(files: NetworkFiles) -> Networks:
     Raises:
         FnevrError: if a file that was named cannot be used.
     """
-    networks = Networks(pictures={"l1": l1, "psnr": psnr, "ssim": ssim})
+    networks = Networks(pictures=dict(QUICK))
     for names, file, load in (
         ("lpips-efficientnet, fid-efficientnet", None, _efficientnet),
         ("lpips", files.alexnet, _lpips),
