@@ -59,9 +59,9 @@ class Row:
         speedup: over the plain loop of batch 1, of medians.
         gmacs_per_s: multiply-adds of the folded model per second, in 1e9 (the plain loop: of the
             plain one).
-        share: of the measured ceiling of the precision.
-        psnr_db: from the plain loop's picture; None for itself or an equal one.
-        max_levels: largest difference from it, in levels of 255.
+        share: `gmacs_per_s` over what the machine can do at best in this precision.
+        psnr_db: PSNR of the picture against the plain loop's; None for equal pictures.
+        max_levels: largest difference from the plain loop's picture, in levels of 255.
     """
 
     engine: str
@@ -86,7 +86,7 @@ class Bench:
         model: its name.
         has_weights: False if they were drawn at random, for the sake of the times alone.
         device: where it ran.
-        threads: that PyTorch and the engines used.
+        threads: how many threads PyTorch and the engines used.
         plain_gmacs: multiply-adds of a frame of the plain loop, in 1e9.
         folded_gmacs: those of a folded frame.
         ceilings: see `measure_ceilings`.

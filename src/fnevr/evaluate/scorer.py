@@ -219,9 +219,9 @@ class ClipScorer:
 
 
 def identity_columns(networks: Networks) -> list[str]:
-    """Name what identity is measured by: CSIM everywhere, and a distance where it is another one.
+    """Name the columns of identity: a cosine of every network, and a distance of all but ArcFace.
 
-    The standard embeddings have length 1: their distance says what the cosine says.
+    ArcFace's embeddings have length 1, so their distance says what the cosine says.
     """
     distances = [f"aed{name}" for name in networks.embedders if name]
     return [*distances, *(f"csim{name}" for name in networks.embedders)]

@@ -62,7 +62,8 @@ class Networks:
 
     Attributes:
         pictures: metrics of pairs of pictures, by name.
-        embedders: by the name that their metrics end in: "" is the standard one.
+        embedders: identity networks, by the ending of their metrics' names: "-dlib" for
+            `csim-dlib`, "" for the standard `csim`.
         features: for Frechet distances, by the name of the distance.
         points: finds the 68 points of `akd`; None without it.
         hashes: SHA-256 of files that are not known beforehand, by metric.
@@ -78,7 +79,7 @@ class Networks:
 
     @property
     def names(self) -> list[str]:
-        """What decides which columns there are, and what is in them."""
+        """Names of all that is measured with; scores by other names are not mixed with these."""
         return [
             *self.pictures,
             *(f"identity{name}" for name in self.embedders),
