@@ -158,7 +158,10 @@ class LiteDenseMotion(nn.Module):
 
 
 def expression_code(num_face_keypoints: int, width: int) -> nn.Sequential:
-    """Make the network from two pictures' face keypoints, the head's own left out, to a code."""
+    """Make the network that turns the face keypoints of source and driver into a code.
+
+    The last face keypoint, the whole head, is no input: the others are given in its frame.
+    """
     return nn.Sequential(
         nn.Linear(2 * 6 * (num_face_keypoints - 1), CODE_HIDDEN_WIDTH),
         nn.ReLU(),
