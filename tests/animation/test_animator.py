@@ -206,7 +206,7 @@ def test_a_driver_without_a_face_is_an_error(animator, tmp_path):
         ({"output": "nowhere/out.mp4"}, "does not exist"),
         ({"output": "talk.mp4"}, "an input and the output"),
         ({"best_frame": 3}, "there is no frame 3: the driver has 3 frame"),
-        ({"best_frame": -1}, "there is no frame -1: the driver has"),
+        ({"best_frame": -1}, "there is no frame -1: frames count from 0"),
         ({"crop": True}, "no face found"),
     ],
 )

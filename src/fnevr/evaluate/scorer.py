@@ -240,7 +240,7 @@ def identity_scores(face: MeasuredFace, target: MeasuredFace) -> dict[str, float
 
 def to_tensor(frames: UInt8[np.ndarray, "B H W 3"]) -> Float[torch.Tensor, "B 3 H W"]:
     """Turn frames into pictures in [0, 1]."""
-    return torch.from_numpy(to_images_01(frames))
+    return torch.tensor(to_images_01(frames))  # not in NumPy's memory: see `TorchEngine`
 
 
 def to_frames(image_01: Float[torch.Tensor, "B 3 H W"]) -> UInt8[np.ndarray, "B H W 3"]:

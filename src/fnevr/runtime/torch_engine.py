@@ -103,7 +103,9 @@ class TorchEngine:
             return self.editor.turned(self._own(keypoints), self._tensor(angles_deg)).numpy()
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.require(array, np.float32, ["C", "W"])).to(self.device)
+        # A copy in PyTorch's own memory: NumPy's is aligned now one way, now another, and
+        # convolutions round differently on it.
+        return torch.tensor(array, dtype=torch.float32, device=self.device)
 
     def _own(self, keypoints: Keypoints) -> Keypoints:
         return Keypoints(self._tensor(keypoints.positions), self._tensor(keypoints.jacobians))
