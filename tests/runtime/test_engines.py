@@ -15,7 +15,7 @@ import pytest
 from support.prepared import prepared_clips
 
 from fnevr.animation.animator import Animator
-from fnevr.config.engines import EngineName, GraphPrecision
+from fnevr.config.engines import ENGINES, TORCH_ENGINES, EngineName, GraphPrecision
 from fnevr.config.folder import WEIGHTS_NAME
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.models import ARCHITECTURES
@@ -196,6 +196,15 @@ def test_wrong_sizes_say_so(exported, bad_argument):
 def test_what_an_engine_cannot_do_says_so(exported, options, words):
     with pytest.raises(FnevrError, match=words):
         load_engine(exported / "fnevr", **options)
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name not in TORCH_ENGINES])
+def test_every_name_is_of_an_engine(exported, engine):
+    """An engine loads, or says what it needs; a name that nothing runs is another error."""
+    try:
+        assert load_engine(exported / "lite", "cpu", engine).name == engine
+    except FnevrError as error:
+        assert engine in str(error)  # noqa: PT017 - either may happen
 
 
 def test_other_devices_of_onnx_runtime_say_what_to_install(exported):

@@ -90,9 +90,10 @@ class Layout:
     """How a project names the tensors of its checkpoints.
 
     Attributes:
-        name: of the layout.
+        name: of the model, for messages.
         preset: the name of the released model in `fnevr.config.presets`.
-        signature: a prefix in the generator that no layout after this one has.
+        signature: a prefix in the generator by which the layout is recognized; layouts are tried in
+            the order of `LAYOUTS`, and none that comes later has this prefix.
         rows: the table of names.
     """
 

@@ -13,6 +13,7 @@ DeviceName = Literal["cpu", "cuda", "mps"]
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 TORCH_ENGINES: tuple[EngineName, ...] = ("torch", "compile")
+GRAPH_ENGINES: tuple[EngineName, ...] = ("onnx", "openvino", "tensorrt")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 GRAPH_PRECISIONS: tuple[GraphPrecision, ...] = get_args(GraphPrecision)
 DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)

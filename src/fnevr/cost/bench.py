@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fnevr.config.engines import ENGINES, PRECISIONS, EngineName, Precision
+from fnevr.config.engines import ENGINES, GRAPH_ENGINES, PRECISIONS, EngineName, Precision
 from fnevr.config.presets import resolve_model
 from fnevr.cost.ceilings import GIGA, measure_ceilings, synchronize
 from fnevr.cost.complexity import config_of
@@ -42,7 +42,6 @@ from fnevr.versions import versions
 
 PLAIN = "plain loop"
 WARM_UPS = 2
-GRAPH_ENGINES: tuple[EngineName, ...] = ("onnx", "openvino", "tensorrt")
 
 
 @dataclass
@@ -60,9 +59,9 @@ class Row:
         speedup: over the plain loop of batch 1, of medians.
         gmacs_per_s: multiply-adds of the folded model per second, in 1e9 (the plain loop: of the
             plain one).
-        share: of the measured ceiling of the precision.
-        psnr_db: from the plain loop's picture; None for itself or an equal one.
-        max_levels: largest difference from it, in levels of 255.
+        share: `gmacs_per_s` over what the machine can do at best in this precision.
+        psnr_db: PSNR of the picture against the plain loop's; None for equal pictures.
+        max_levels: largest difference from the plain loop's picture, in levels of 255.
     """
 
     engine: str
@@ -87,7 +86,7 @@ class Bench:
         model: its name.
         has_weights: False if they were drawn at random, for the sake of the times alone.
         device: where it ran.
-        threads: that PyTorch and the engines used.
+        threads: how many threads PyTorch and the engines used.
         plain_gmacs: multiply-adds of a frame of the plain loop, in 1e9.
         folded_gmacs: those of a folded frame.
         ceilings: see `measure_ceilings`.

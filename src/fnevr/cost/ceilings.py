@@ -1,7 +1,4 @@
-"""What the machine can do at best: multiply-adds and bytes per second, measured.
-
-Shapes: none but those of the probes.
-"""
+"""What the machine can do at best: multiply-adds and bytes per second, measured."""
 
 from __future__ import annotations
 

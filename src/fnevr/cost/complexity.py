@@ -40,7 +40,7 @@ class Complexity:
         frame_gmacs: per driving frame: its keypoints, and the picture from cached features.
         plain_gmacs: both together for one pair, every layer as the network defines it; that is what
             the paper's table counts. What is run is folded (`fnevr.runtime.folding`).
-        fps: frames per second of the latter on this machine; None where it was not measured.
+        fps: frames per second of the folded model on this machine; None if not measured.
         published: parameters, multiply-adds and frames per second in FNeVR's paper, if there.
     """
 

@@ -43,7 +43,7 @@ class Augmentation:
         shift: t of `affine_view`.
         colour: linear map of RGB.
         contrast: factor of the distance from the source's mean.
-        brightness: what is added, of 1.
+        brightness: what is added to each channel, where 1 is white.
     """
 
     is_flipped: bool

@@ -45,7 +45,7 @@ def batches(
         first_step: where to start, as when a run is resumed.
         workers: processes that decode and augment; 0 does it here, when a batch is asked for.
         rows: which of the pairs; None for all.
-        device: where the batches go, a quarter as many bytes as they hold in the end; None is the
+        device: where the batches go; they are sent as bytes and become floats there. None is the
             CPU.
     """
     loader = DataLoader(

@@ -70,7 +70,7 @@ class RawPairs:
         """Make the batch that a model takes.
 
         Args:
-            device: where it is made, of the bytes sent there; None is the CPU.
+            device: where the batch goes; bytes are sent and become floats there. None is the CPU.
         """
         if device is None:
             source, driving = (_to_unit(self.images[:, row]) for row in (0, 1))
@@ -185,10 +185,11 @@ def draw_pair(
 def two_frames(
     tracked: np.ndarray, landmarks: Float[np.ndarray, "T N 2"], rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw two frames: of some, the two whose expressions differ most; or close ones; or any.
+    """Draw two frames, in one of three ways that chance decides.
 
-    Most frames of a talking head look alike: without the first kind a model never learns what is
-    behind the lips. The second kind teaches it when to keep still.
+    Expressive pairs are the two frames of a few drawn ones whose expressions differ most: most
+    frames of a talking head look alike, and a model would never learn what is behind the lips.
+    Near pairs are close in time and teach it when to keep still. The others are any two frames.
     """
     kind = rng.random()
     if kind < NEAR_SHARE:

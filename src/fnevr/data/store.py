@@ -2,8 +2,8 @@
 
 Members, in this order: ``landmarks.npy`` (T, 478, 2) float32, in [-1, 1] from edge to edge of the
 picture, NaN where no face was found; then ``000000.jpg`` and so on. Any frame is read by itself:
-where it lies is found from the headers, when the first one is asked for. About 20 kB per frame of
-256x256, a tenth of the pixels.
+where it lies is found from the headers, when the first one is asked for. A frame of 256x256 takes
+about 20 kB, a tenth of what it takes uncompressed.
 
 Shapes: T frames, H and W pixels, N landmarks.
 """

@@ -181,7 +181,8 @@ BY_NAME = {column.name: column for column in COLUMNS}
 def clip_value(scores: ClipScores, column: Column) -> float:
     """Return a clip's value of a column; NaN where nothing is known.
 
-    The mean over the frames in which it is known, or a correlation or a count over frames.
+    This is the mean over the frames in which it is known. For "mouth" and "eyes" it is the
+    correlation over the frames, for "lost" the number of frames.
     """
     if column.name == "lost" and "lost" in scores.values:
         return float(np.sum(scores.values["lost"]))

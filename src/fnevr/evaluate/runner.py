@@ -99,7 +99,7 @@ class Evaluation:
 
     Attributes:
         data: the folder of clips.
-        split: of it.
+        split: which of its clips; None is all.
         settings: what the scores depend on.
         models: in the order of the tables, repeating the source first.
         pairs: what was generated from what.

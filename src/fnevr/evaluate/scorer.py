@@ -21,7 +21,7 @@ from fnevr.evaluate.metrics.head_pose import head_turn, pose_error_deg
 from fnevr.evaluate.metrics.jitter import jitter
 from fnevr.evaluate.metrics.landmark_distance import landmark_distance, mesh_distance
 from fnevr.evaluate.metrics.openness import eye_opening, mouth_opening
-from fnevr.evaluate.networks.available import EVERY_FRAME, Networks
+from fnevr.evaluate.networks.available import QUICK, Networks
 from fnevr.evaluate.networks.fan import FacePoints
 from fnevr.faces.landmarks import NUM_LANDMARKS, Landmarks
 from fnevr.faces.tracker import FaceTracker
@@ -178,7 +178,7 @@ class ClipScorer:
     ) -> None:
         rows = [i for i in range(len(image_01)) if (start + i) % self.every == 0]
         for name, metric in self.networks.pictures.items():
-            if name in EVERY_FRAME:
+            if name in QUICK:
                 values[name] += metric(image_01, target_01).tolist()
                 continue
             scores = np.full(len(image_01), np.nan)
@@ -219,9 +219,9 @@ class ClipScorer:
 
 
 def identity_columns(networks: Networks) -> list[str]:
-    """Name what identity is measured by: CSIM everywhere, and a distance where it is another one.
+    """Name the columns of identity: a cosine of every network, and a distance of all but ArcFace.
 
-    The standard embeddings have length 1: their distance says what the cosine says.
+    ArcFace's embeddings have length 1, so their distance says what the cosine says.
     """
     distances = [f"aed{name}" for name in networks.embedders if name]
     return [*distances, *(f"csim{name}" for name in networks.embedders)]

@@ -30,10 +30,11 @@ def bootstrap_interval(values: Float[np.ndarray, " N"], seed: int = 0) -> tuple[
 def paired_p_value(
     values: Float[np.ndarray, " N"], others: Float[np.ndarray, " N"], seed: int = 0
 ) -> float:
-    """Return how likely so large a mean difference is if it had either sign in every clip alike.
+    """Return the p value of the mean difference: how likely one so large is by chance.
 
-    A two-sided permutation test by flips of the differences' signs (Fisher, 1935), over all flips
-    up to 12 clips and 10,000 drawn ones beyond. NaN differences are left out; NaN without two.
+    By chance means that the difference of each clip might as well have the other sign. This is a
+    two-sided permutation test (Fisher, 1935) by flips of the signs: all of them for up to 12 clips,
+    10,000 drawn ones for more. NaN differences are left out; NaN without two.
     """
     difference = values - others
     difference = difference[np.isfinite(difference)]

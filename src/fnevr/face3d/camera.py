@@ -37,7 +37,8 @@ def signed_points(
 ) -> Float[Array, "B V 3"]:
     """Take points from pixels to the image's [-1, 1], edge to edge, as `mesh_feature` wants them.
 
-    Depth is in units of half the picture's mean side, so for square pictures all three agree.
+    Depth is in units of half the picture's mean side, so in square pictures x, y and depth have the
+    same unit.
     """
     size = as_like([width, height, (width + height) / 2], points_px)
     return 2 * points_px / size - as_like([1.0, 1.0, 0.0], points_px)

@@ -72,7 +72,7 @@ class DecaEncoder(nn.Module):
 
     @torch.inference_mode()
     def fit(self, rgb: UInt8[np.ndarray, "H W 3"], landmarks: Landmarks, model: HeadModel) -> Fit:
-        """Estimate the head of one face; it is in arrays of NumPy.
+        """Estimate the head of one face, as arrays of NumPy.
 
         Args:
             rgb: the picture.

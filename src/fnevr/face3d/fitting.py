@@ -58,8 +58,8 @@ class Fit:
         camera: from the head's frame to pixels.
         vertices: posed, in the head's frame (metres, y up).
         vertices_px: the same in the picture: x, y and depth in pixels, 0 at their mean.
-        errors_px: distance of each landmark to its vertex in the picture; of none (N = 0) where the
-            vertices are not the landmarks.
+        errors_px: distance of each landmark to its vertex in the picture; empty (N = 0) where the
+            vertices are not the landmarks, as with DECA.
     """
 
     parameters: HeadParameters
@@ -96,7 +96,7 @@ def fit_landmarks(
         model: the open head model.
         landmarks_px: the 478 landmarks in pixels, as `faces.FaceMesh` finds them; without their
             depth, as prepared clips store them, it is left to the model.
-        num_steps: of Gauss and Newton.
+        num_steps: steps of the Gauss-Newton iteration.
 
     Raises:
         ValueError: if the model's vertices are not the landmarks.

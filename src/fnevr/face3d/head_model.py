@@ -158,7 +158,8 @@ class HeadModel:
     def like(self, array: Array) -> HeadModel:
         """Return the model in an array's library, on its device and of its floating-point type.
 
-        Every method does so by itself; whoever has many tensors on another device does it once.
+        Every method converts the model to what it is given, each time. To use tensors of another
+        device often, convert the model once by this method.
         """
         if namespace(array) is namespace(self.template) and (array.dtype, array.device) == (
             self.template.dtype,

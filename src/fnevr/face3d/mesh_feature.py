@@ -1,8 +1,8 @@
 """Mesh feature F_m: a Gaussian for every vertex, on the grid of the volume renderer.
 
-Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022, section 3.2. The
-paper does not give the Gaussians' width; here it is one cell of the grid along each axis, so that
-every vertex is seen however few planes there are.
+Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022 (face volume
+rendering). The paper does not give the Gaussians' width; here it is one cell of the grid along each
+axis, so that every vertex is seen however few planes there are.
 
 Coordinates are the image's, edge to edge in [-1, 1]: x to the viewer's right, y down, and depth in
 the same unit, smaller towards the camera. The planes of the renderer go from front, -1, to back, 1.

@@ -29,8 +29,8 @@ def namespace(array: Array) -> Any:
 def as_like(values: Any, like: Array) -> Array:
     """Return numbers or an array as an array of the library and the device of `like`.
 
-    They take its floating-point type too, but arrays of integers keep theirs. What fits already is
-    not copied. From PyTorch to NumPy goes `as_numpy`.
+    Floating-point numbers take the type of `like` too; arrays of integers keep theirs. An array
+    that fits already is not copied. To turn tensors into arrays of NumPy, use `as_numpy`.
     """
     is_integer = hasattr(values, "dtype") and namespace(values).isdtype(values.dtype, "integral")
     dtype = None if is_integer else like.dtype

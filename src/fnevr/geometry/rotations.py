@@ -27,7 +27,7 @@ def rotation_matrices(axis_angle: Float[Array, "*batch 3"]) -> Float[Array, "*ba
 
 
 def rotation_derivatives(axis_angle: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3 3"]:
-    """Return dR by each of the three entries: ``[L e_k]_x R``.
+    """Return the derivatives of R by each of the three entries of its vector: ``[L e_k]_x R``.
 
     ``L = I + (1 - cos t)/t^2 K + (t - sin t)/t^3 K^2`` is the left Jacobian of rotations.
     """

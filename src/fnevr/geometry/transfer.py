@@ -1,8 +1,8 @@
 """Motion transfer: what the source's keypoints become when the driver moves.
 
 Absolute motion puts the source's keypoints where the driver's are. Relative motion (FOMM,
-arXiv:2003.00196, Eq. 8) moves them by what changed since the driver's reference frame, so that
-the source keeps its own shape and place.
+arXiv:2003.00196, section 3.4) moves them by what changed since the driver's reference frame, so
+that the source keeps its own shape and place.
 
 Shapes: B batch, K keypoints, N and M points. Coordinates span [-1, 1], x first.
 """
@@ -25,7 +25,9 @@ SMALLEST_AREA = 1e-8  # of a hull, in the square of [-1, 1] with area 4
 def transfer_relative(
     source: Keypoints, driving: Keypoints, reference: Keypoints, scale: float = 1.0
 ) -> Keypoints:
-    """Move the source by the driver's change: p_S + s (p_D - p_R), J_D J_R^-1 J_S.
+    """Move the source by the driver's change: ``p_S + s (p_D - p_R)``, ``J_D J_R^-1 J_S``.
+
+    S is the source, D a driving frame and R the driver's reference frame.
 
     Args:
         source: one face, batch 1.

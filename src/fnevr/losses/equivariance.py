@@ -69,9 +69,10 @@ def affine_equivariance(
 ) -> Float[Tensor, ""]:
     """Return ``mean |A p_W + t - p|`` for ``T(z) = A z + t``: positions alone.
 
-    Jacobians are left to the warp's own loss. Comparing them by their difference ``A J_W - J`` was
-    tried: Jacobians that shrink together cost less, and of `lite`'s 20 free keypoints 12 collapsed
-    to determinants below 0.01, their motions useless.
+    The Jacobians learn from what the warped pictures cost. Comparing them here by their difference
+    ``A J_W - J`` was tried: Jacobians that shrink together cost less, so 12 of `lite`'s 20 free
+    keypoints (those without landmark targets) collapsed to determinants below 0.01, and their
+    motions were of no use.
 
     Args:
         original: keypoints detected on the picture.

@@ -1,9 +1,9 @@
 """Distances of two pictures' faces, by a network that tells people apart.
 
-Both faces are cut out where the expected one is. As a perceptual distance (Johnson et al., ECCV
-2016) on features that were learned from faces, and as the distance of the embeddings, as in the
-identity loss of face synthesis. What it is told here is no measure of identity: evaluate with
-another network.
+Both faces are cut out where the real picture's face is. Two distances are computed: a perceptual
+distance (Johnson et al., ECCV 2016) on features that were learned from faces, and the distance of
+the embeddings, which face synthesis calls the identity loss. A model that was trained by this
+network does well on it, so identity is evaluated with another one.
 
 Shapes: B batch, H and W pixels.
 """
@@ -45,8 +45,9 @@ class FaceLoss(nn.Module):
         Args:
             image_01: x, generated.
             target_01: y, real; no gradient goes through it.
-            landmarks: of y, in [-1, 1]; outside where a window does not show them. A picture
-                without (NaN) is compared as a whole.
+            landmarks: of y; [-1, 1] is the picture, or the window of it that is compared, and
+                landmarks outside of a window lie beyond. A picture without a face (NaN) is compared
+                as a whole.
         """
         matrix, offset = alignment(landmarks, MAGNIFICATION)
         has_face = landmarks.isfinite().all(dim=(1, 2))

@@ -1,4 +1,4 @@
-"""Logarithm of each picture's mean squared error: what a mean of PSNRs is a mean of.
+"""Logarithm of each picture's mean squared error; a mean of PSNRs is a mean of such logarithms.
 
 Shapes: B batch, C channels, H and W pixels.
 """
@@ -17,8 +17,9 @@ def log_squared(
 ) -> Float[Tensor, ""]:
     """Return ``mean_b ln(1 + MSE_b / 1e-4)``.
 
-    PSNR is ``-10 log10 MSE``. A plain squared error is mostly that of the worst pictures; here each
-    counts by the share it is improved by, down to about 40 dB.
+    PSNR is ``-10 log10 MSE``. A mean of plain squared errors is mostly the error of the worst
+    pictures. Here a picture counts by the ratio in which its error falls, up to a PSNR of about 40
+    dB, where the 1 takes over.
 
     Args:
         image_01: generated.

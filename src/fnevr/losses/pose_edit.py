@@ -18,7 +18,8 @@ def pose_edit_distance(
     """Return ``lambda1 mean |p_D - p^| + lambda2 mean |J_D - J^|``.
 
     Args:
-        edited: p^ and J^, what the editor makes of the source's keypoints and the driver's angles.
+        edited: p^ = p_S + delta_p and J^ = J_S + delta_J, what the pose editor makes of the
+            source's keypoints and the rotation to the driver's head.
         driving: p_D and J_D, detected on the driving frame; targets, no gradient goes through them.
         lambda1: weight of the positions.
         lambda2: weight of the Jacobians.

@@ -33,10 +33,11 @@ def region_weights(
 ) -> Float[Tensor, "B 1 H W"]:
     """Return ``w(z) = (1 + gain max_r exp(-1/2 (z - m_r)^T S_r^-1 (z - m_r))) / mean``.
 
-    m_r is the mean of the region's landmarks and ``S_r = 1.5^2 cov + (0.03 face heights)^2``: a lid
-    lies at 0.64 of the peak or more, and a shut eye or mouth keeps some height. The mean of each
-    picture's weights is 1, so a gain shifts attention and leaves the size of the loss alone. A
-    picture without a face (NaN landmarks) gets weight 1 everywhere.
+    m_r is the mean of the region's landmarks and ``S_r = 1.5^2 cov + (0.03 face heights)^2``, with
+    their covariance cov: the Gaussian is at least 0.64 at a lid, and that of a shut eye or mouth
+    keeps some height. "/ mean" divides by the mean over the picture. So the mean of each picture's
+    weights is 1, and a gain shifts attention and leaves the size of the loss alone. A picture
+    without a face (NaN landmarks) gets weight 1 everywhere.
 
     Args:
         landmarks: MediaPipe's 478 points.

@@ -26,8 +26,8 @@ def sigma_matching(
 ) -> Float[Tensor, ""]:
     """Return ``mean exp(-alpha1 <F_sigma, F_m>) - alpha2``, <.,.> the cosine over the volume.
 
-    F_sigma is the mean over the channels, so that one direction of the features has to follow the
-    mesh and the others stay free. With the defaults a perfect match costs 0, unrelated volumes
+    The mean over the channels stands for F_sigma: it has to follow the mesh, and what differs
+    between the channels stays free. With the defaults a perfect match costs 0, unrelated volumes
     0.632 and opposite ones 2.350. A mesh feature of zeros (no face) gives no gradient.
 
     Args:

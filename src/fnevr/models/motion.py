@@ -66,7 +66,10 @@ class DenseMotion(nn.Module):
     def forward(
         self, source_01: Float[Tensor, "B 3 H W"], source: Keypoints, driving: Keypoints
     ) -> Motion:
-        """Return the flow ``sum_k m_k(z) T_k(z)``, with ``T_0`` the identity, and the occlusion."""
+        """Return the flow ``sum_k m_k(z) T_k(z)``, with ``T_0`` the identity, and the occlusion.
+
+        The masks m_k are a softmax over k (FOMM, section 3.1), the occlusion is a sigmoid.
+        """
         image = self.downsample(source_01)
         motions = self.candidate_motions(source, driving, image)
         heatmaps = self.heatmap_differences(source, driving, image)

@@ -1,14 +1,16 @@
-"""Pose editor (LPE): keypoints of a turned head, (p, J) = f_editor(R, p_S, J_S).
+"""Pose editor (LPE): keypoints of a turned head, p = p_S + delta_p and J = J_S + delta_J.
 
 Zeng et al., "FNeVR: Neural Volume Rendering for Face Animation", NeurIPS 2022 (lightweight pose
-editor). The paper uses one perceptron. Here it lifts the keypoints to three dimensions and the
-turn itself is exact; a second one adds what a rigid turn does not tell:
+editor): delta_p, delta_J = f_editor(theta_rotate, p_S, J_S), by one perceptron. Here theta_rotate
+is a rotation matrix R, and there are two perceptrons. The first lifts the keypoints to three
+dimensions, where they are turned exactly; the second, r, adds what a rigid turn does not tell:
 
     p = p_S + a (R X - X)_xy + r_p(R) - r_p(I),    X = (p_S, z) - pivot
     J = J_S + a (R Y - Y)_xy + r_J(R) - r_J(I),    Y = (J_S; g)
 
-with depth z, its slopes g and the share a in which a keypoint follows the head (1 on the face) of
-each keypoint, and the pivot, all from (p_S, J_S). So a turn by nothing changes nothing.
+For each keypoint, z is its depth, g are the slopes of the depth, and a is the share in which it
+follows the head (1 on the face). These and the pivot, which the head turns about, are the first
+perceptron's output for (p_S, J_S). I is no turn; with R = I nothing changes.
 
 Shapes: B pictures, K keypoints, the first of them on the face.
 """
@@ -39,7 +41,7 @@ MAX_PITCH_DEG = 85.0  # beyond, yaw and roll are one
 
 @dataclass(frozen=True)
 class LiftedKeypoints:
-    """What the editor makes of a picture's keypoints, in units of the face's size.
+    """What the first perceptron makes of a picture's keypoints, in units of the face's size.
 
     Attributes:
         depth: z of each keypoint, growing away from the camera.
@@ -60,8 +62,8 @@ class LightweightPoseEditor(nn.Module):
     """f_editor: two perceptrons of three layers around an exact rotation.
 
     Attributes:
-        response: (3,), by how much of a commanded yaw, pitch and roll the heads turn that the model
-            draws; 1 until it is measured.
+        response: which share of a commanded yaw, pitch and roll the drawn heads turn by, three
+            numbers; 1 until it is measured (`train.pose_editor.measure_response`).
     """
 
     response: Tensor

@@ -26,8 +26,8 @@ class Rendering:
 
     Attributes:
         features: the composited features ``F_r``, in (0, 1).
-        image: the auxiliary image drawn from them alone, in [0.5, 1) (see `AuxiliaryDecoder`); None
-            unless it was asked for.
+        image: the auxiliary image drawn from them alone, in (0, 1), of `base` in [0.5, 1) (see
+            `AuxiliaryDecoder`); None unless it was asked for.
         density_features: the volume ``F_sigma``, which a mesh can be matched against.
     """
 
@@ -44,15 +44,17 @@ def composite(
 ) -> tuple[Float[Tensor, "*rays C"], Float[Tensor, "*rays"]]:
     """Blend the samples of each ray, front to back (FNeVR, face volume rendering; NeRF, Eq. 3).
 
-    Sample ``i`` is weighted by ``T_i (1 - exp(-density_i))``, where ``T_i = exp(-sum_j density_j)``
-    is the light that reaches it. "exclusive", the papers' rule, sums over the samples in front,
-    ``j < i``. "inclusive" sums over ``j <= i``, as the authors' released code does: an opaque
+    The result is ``sum_j tau_j (1 - exp(-sigma_j)) c_j`` over the samples j of a ray, with density
+    sigma_j and feature c_j. The transmittance ``tau_j = exp(-sum_i sigma_i)`` is the share of the
+    light that reaches sample j. "exclusive", the papers' rule, sums over the samples in front,
+    ``i < j``. "inclusive" sums over ``i <= j``, as the authors' released code does: an opaque
     sample then hides itself. Use it only to run their weights.
 
     Args:
-        features: what each sample emits; any range.
-        density: optical thickness of each sample, unitless, >= 0, the spacing folded in.
-        transmittance: which samples attenuate sample ``i``.
+        features: c, what each sample emits; any range.
+        density: sigma, the optical thickness of each sample, >= 0: density times the distance
+            between samples, so it has no unit.
+        transmittance: which samples attenuate sample j: those in front, or itself too.
 
     Returns:
         The blended features, and the sum of the weights of each ray, in [0, 1].
@@ -67,7 +69,7 @@ def composite(
 def ray_weights(
     density: Float[Tensor, "*rays D"], *, transmittance: Transmittance = "exclusive"
 ) -> Float[Tensor, "*rays D"]:
-    """Return how much each sample counts in `composite`.
+    """Return ``tau_j (1 - exp(-sigma_j))``: how much each sample counts in `composite`.
 
     Raises:
         ValueError: if `transmittance` is not one of the two rules.
@@ -156,7 +158,8 @@ class RadianceField(nn.Module):
     ) -> Float[Tensor, "B C2 H W"]:
         """Return the rendered features ``F_r`` of two volumes, in (0, 1).
 
-        FNeVR, face volume rendering: F_r = sum_j tau_j (1 - exp(-sigma_j)) c_j.
+        FNeVR, face volume rendering: F_r = sum_j tau_j (1 - exp(-sigma_j)) c_j (see `composite`),
+        then a sigmoid, as in the released code.
         """
         samples = "b c d h w -> b h w d c"
         emitted, density = self(

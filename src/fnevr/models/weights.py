@@ -44,7 +44,8 @@ def load_strict(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
 
     Args:
         model: the model; its tensors are replaced.
-        weights: exactly the tensors of the model's state dict; not to be used otherwise.
+        weights: exactly the tensors of the model's state dict; the model shares their memory, so do
+            not use them afterwards.
         origin: where they come from, for the error message.
 
     Raises:

@@ -53,7 +53,7 @@ def make_trainer(
         init: a preset or a model folder to start from; None starts from new weights.
         model: what to start anew: a trainable preset or a config.json; None is "lite".
         device: "cpu" or "cuda"; None takes cuda if there is some.
-        clock_s: seconds since any moment.
+        clock_s: a clock: returns the seconds since some fixed moment.
 
     Raises:
         FnevrError: if something of this is missing, or does not fit the rest.

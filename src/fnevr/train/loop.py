@@ -73,7 +73,7 @@ class Trainer:
             run_dir: made if it does not exist; all processes must see the same one.
             accelerator: device and processes; None is one process on the CPU.
             held_out: clips to validate on.
-            clock_s: seconds since any moment; of a budget in minutes.
+            clock_s: a clock, for a budget in minutes: returns the seconds since some fixed moment.
 
         Raises:
             CheckpointError: if the run's checkpoint is damaged or of another model or stage.

@@ -219,15 +219,16 @@ def measure_response(
     clips: Sequence[Clip],
     progress: Progress | None = None,
 ) -> Float[Tensor, " 3"]:
-    """Return by how much of a commanded yaw, pitch and roll the heads that are drawn turn.
+    """Return which share of a commanded yaw, pitch and roll the drawn heads turn by.
 
-    That is the slope, through 0, of the angles of heads fitted to the pictures, for turns of the
-    first tracked frame of some clips.
+    The first tracked frame of some clips is turned to either side and drawn, and the head model is
+    fitted to both pictures. The share is the measured difference of the angle over the commanded
+    one, the mean over the clips.
 
     Args:
         model: draws.
         editor: turns the keypoints; its own `response` should be 1.
-        clips: to choose from, evenly; not those of a measurement.
+        clips: some of them are taken, evenly. Do not give the clips that the result is judged by.
         progress: is told after every clip.
 
     Raises:

@@ -1,6 +1,6 @@
 """What a training run does: budget, learning rates, weights of the loss.
 
-There is a recipe per stage, and it has the knobs that its stage reads, no others:
+There is a recipe per stage, and it has the knobs (settings) that its stage reads, no others:
 
     Recipe              every run: budget, batch, seed, checkpoints, validations
       LiteRecipe        of `lite`: keypoints with targets, the dense motion's regularizers
@@ -95,7 +95,10 @@ class FullWeights(MotionWeights, PictureWeights):
 
 
 class ReferenceWeights(PictureWeights):
-    """The released configuration; the terms at 0 are `lite`'s, to compare by one loss."""
+    """The weights of the released configuration.
+
+    The terms of `lite` are here too, at 0, so that models can be compared by one loss.
+    """
 
     image: float = 0.0
     log_squared: float = 0.0
@@ -140,7 +143,7 @@ class Recipe(FrozenConfig):
     """Steps between two checkpoints."""
 
     accumulate: PositiveInt = 1
-    """Turns in which a process takes its share of a batch, when memory is short."""
+    """In how many turns a process works through its share of a batch, when memory is short."""
 
     workers: NonNegativeInt = 0
     """Processes that decode and augment ahead, for each process that trains; 0 for none."""
@@ -248,10 +251,10 @@ RECIPES: dict[str, AnyRecipe] = {
     "full": FullRecipe(),
     "reference": ReferenceRecipe(),
 }
-"""Where to start from, by stage."""
+"""The default recipe of each stage."""
 
 WEIGHTS = "weights."
-"""What the names of knobs start with that are weights of the loss."""
+"""Prefix of the knobs that are weights of the loss."""
 
 _NEEDS = {
     "weights.identity": ("face_network",),
@@ -262,7 +265,7 @@ _NEEDS = {
     "equivariance_every": ("weights.equivariance",),
     "validation_stride": ("validations",),
 }
-"""Knobs that do nothing where others are 0 or None, and those others: one that is not will do."""
+"""Knobs that need others: each does nothing where all of these others are 0 or None."""
 
 
 def knobs(recipe: Recipe) -> dict[str, Any]:

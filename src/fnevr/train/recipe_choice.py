@@ -13,7 +13,7 @@ from fnevr.errors import FnevrError
 from fnevr.train.recipe import RECIPE, RECIPES, WEIGHTS, AnyRecipe, idle_knobs, knobs
 
 FORMER_DEFAULTS = {"window": 256}
-"""Of knobs that a stage has lost, where no other stage has the same: the reference recipe's."""
+"""Defaults of knobs that the reference recipe had once: old files with these values are read."""
 
 
 def choose_recipe(name_or_file: str, settings: Sequence[str] = ()) -> AnyRecipe:

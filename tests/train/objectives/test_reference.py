@@ -17,6 +17,7 @@ from fnevr.train.loop import Trainer
 from fnevr.train.objectives import critics
 from fnevr.train.objectives.model import weigh
 from fnevr.train.objectives.reference import reference_terms
+from fnevr.train.recipe import ReferenceWeights
 from fnevr.train.share import Share
 
 EQUIVARIANCE = {"equivariance_position", "equivariance_jacobian"}
@@ -68,6 +69,13 @@ def test_a_step_has_the_terms_of_the_released_configuration(make_trainer, kind):
     assert all(value > 0 for value in terms.values())
     for network, old in zip(networks, before, strict=True):
         assert any(not torch.equal(p, q) for p, q in zip(network.parameters(), old, strict=True))
+
+
+def test_every_weight_is_of_a_term_that_some_objective_computes():
+    """A weight in `PictureWeights` is also `lite`'s: both objectives compute its term."""
+    asked_for = {"sigma", "identity", "face_features"}
+    expected = EQUIVARIANCE | JUDGED | OF_LITE.keys() | {"auxiliary"} | asked_for
+    assert set(ReferenceWeights.model_fields) == expected
 
 
 @BOTH

@@ -25,7 +25,8 @@ from fnevr.evaluate.networks.fan import FacePoints
 from fnevr.evaluate.networks.openface import OpenFace
 from fnevr.models.perceptual.efficientnet import EfficientNetLite0
 
-EVERY_FRAME = ("l1", "psnr", "ssim")  # metrics of pictures that cost nothing
+QUICK: dict[str, PairMetric] = {"l1": l1, "psnr": psnr, "ssim": ssim}
+"""Metrics of pairs of pictures that look through no network: they score every frame."""
 
 
 @runtime_checkable
@@ -61,7 +62,8 @@ class Networks:
 
     Attributes:
         pictures: metrics of pairs of pictures, by name.
-        embedders: by the name that their metrics end in: "" is the standard one.
+        embedders: identity networks, by the ending of their metrics' names: "-dlib" for
+            `csim-dlib`, "" for the standard `csim`.
         features: for Frechet distances, by the name of the distance.
         points: finds the 68 points of `akd`; None without it.
         hashes: SHA-256 of files that are not known beforehand, by metric.
@@ -77,7 +79,7 @@ class Networks:
 
     @property
     def names(self) -> list[str]:
-        """What decides which columns there are, and what is in them."""
+        """Names of all that is measured with; scores by other names are not mixed with these."""
         return [
             *self.pictures,
             *(f"identity{name}" for name in self.embedders),
@@ -93,7 +95,7 @@ def load_networks(files: NetworkFiles) -> Networks:
     Raises:
         FnevrError: if a file that was named cannot be used.
     """
-    networks = Networks(pictures={"l1": l1, "psnr": psnr, "ssim": ssim})
+    networks = Networks(pictures=dict(QUICK))
     for names, file, load in (
         ("lpips-efficientnet, fid-efficientnet", None, _efficientnet),
         ("lpips", files.alexnet, _lpips),

@@ -30,7 +30,7 @@ ATTENTION_REDUCTION = 8
 
 
 class DepthAttention(nn.Module):
-    """Each place of the depth features looks where in the warped features to take from."""
+    """Attention: each place of the depth features chooses where to take warped features from."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class DaGAN(ReferenceModel):
     def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
         """Draw the source as the driving keypoints have it; see `PortraitModel.render`.
 
-        The decoder reads the warped source, so there is nothing that only training wants.
+        `details` changes nothing, because the decoder itself reads the warped source.
         """
         del details
         source = self.one_each(source, driving)

@@ -125,8 +125,8 @@ class FNeVRLite(PortraitModel):
             features: `encode(source_01)`.
             motion: from the source to each driving frame.
             window: what to draw; None for everything.
-            details: whether to draw the auxiliary image, and to warp the source where nothing needs
-                it.
+            details: whether to draw the auxiliary image, and to warp the source even for models
+                without a composite, which do not need it.
         """
         height, width = source_01.shape[-2:]
         pixel_grid = flow_to_grid(motion.flow, height, width)

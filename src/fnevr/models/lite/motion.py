@@ -30,9 +30,13 @@ MAX_LOCAL = 4.0
 
 @dataclass(frozen=True)
 class LiteMotion:
-    """Displacements in [-1, 1] units, masks (background first), occlusion; quarter size.
+    """How to get from the source to the driving view, at a quarter of the picture's size.
 
-    The context is what the decoder learns of the network's view and of the face's expression.
+    Attributes:
+        flow: displacement of each cell, in [-1, 1] units: it looks in the source at z + flow.
+        masks: weight of each motion, which sum to 1; motion 0 is the background.
+        occlusion: 1 where the source shows what is needed, 0 where it has to be made up.
+        context: what the decoder is told of the network's view and of the face's expression.
     """
 
     flow: Float[Tensor, "B 2 h w"]
@@ -154,7 +158,10 @@ class LiteDenseMotion(nn.Module):
 
 
 def expression_code(num_face_keypoints: int, width: int) -> nn.Sequential:
-    """Make the network from two pictures' face keypoints, the head's own left out, to a code."""
+    """Make the network that turns the face keypoints of source and driver into a code.
+
+    The last face keypoint, the whole head, is no input: the others are given in its frame.
+    """
     return nn.Sequential(
         nn.Linear(2 * 6 * (num_face_keypoints - 1), CODE_HIDDEN_WIDTH),
         nn.ReLU(),

@@ -44,7 +44,7 @@ STAGES = (  # repeats, kernel size, stride, expansion, output channels
     (1, 3, 1, 6, 320),
 )
 TAPPED_BLOCKS = (1, 3, 5, 11)
-"""Blocks that halve the resolution: their expansion is the last rectified map before they do."""
+"""Blocks that halve the resolution, whose expansion is the last rectified map before that."""
 
 
 class SameConv(nn.Conv2d):

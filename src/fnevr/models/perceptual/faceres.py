@@ -35,7 +35,7 @@ STEM_WIDTH = 32
 WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 HALVING = (2, 4, 6, 12)
 TAPPED = (1, 3, 5, 11, 13)
-"""Blocks, from 1: those that halve the resolution, and the last one before each and at the end."""
+"""Blocks, counted from 1, whose features are compared: the last one at each resolution."""
 MEAN_BGR = (103.939, 116.779, 123.68)
 
 

@@ -34,7 +34,7 @@ class Critics:
         """Make the networks that the recipe's weights ask for.
 
         Args:
-            recipe: one without pictures needs none.
+            recipe: says which; that of the motion stage needs none.
             side_px: of the pictures that are compared.
             device: where the networks run.
         """

@@ -30,13 +30,14 @@ def lite_terms(
     """Return the unweighted terms, by the names of `FullWeights`.
 
     Args:
-        model: see `motion_terms`, also for what follows.
-        patches: likewise.
-        pairs: likewise.
-        recipe: also says how large the window is and how it is compared.
-        rng: of the window too.
-        step: likewise.
-        share: likewise.
+        model: what is trained; its batch statistics are updated.
+        patches: where the keypoints' targets come from.
+        pairs: one batch, or a share of it.
+        recipe: says how often there is which term, how large the window is and how it is compared.
+        rng: of the warps, what is left out and the window; of the CPU, so that all devices draw the
+            same.
+        step: equivariance is a term of some steps only.
+        share: which share of the batch the pairs are.
         compare: gives the terms of the final picture that other networks judge.
     """
     terms, motion = motion_terms(model, patches, pairs, recipe, rng, step, share)
