@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
-from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import resolve_model
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.runtime.graphs import (
@@ -26,18 +26,28 @@ from fnevr.runtime.graphs import (
     measured_psnr_db,
     read_graphs,
 )
+from fnevr.runtime.openvino_graph import OpenVINOGraph
 
 Run = Callable[[list[np.ndarray]], list[np.ndarray]]
 """Takes a graph's inputs in order, gives its outputs in order."""
 
-Shapes = tuple[tuple[int, ...], ...]
-
 THREADS_VARIABLE = "OMP_NUM_THREADS"
-CACHE_VARIABLE = "FNEVR_CACHE"
 AUTO_PSNR_DB = 49.0
 """PSNR between pictures in eight bits and in float32 from which "auto" takes eight bits."""
 
-_started: dict[tuple[Path, EngineName, Precision], dict[GraphName, Future[Run]]] = {}
+LATE: tuple[GraphName, ...] = ("turn",)
+"""Graphs that are loaded when they first run: most commands turn no head."""
+
+
+@dataclass(frozen=True)
+class _Loading:
+    """Graphs that a thread reads and loads."""
+
+    contents: Future[dict[GraphName, bytes]]
+    runs: dict[GraphName, Future[Run]]
+
+
+_started: dict[tuple[Path, EngineName, Precision], _Loading] = {}
 
 
 def choose(
@@ -85,13 +95,13 @@ def start_loading(
     chosen, exact = choose(folder, "cpu", engine, precision)
     if chosen in ("onnx", "openvino"):
         executor = ThreadPoolExecutor(1)
-        reading = executor.submit(read_graphs, folder, exact, model)
+        contents = executor.submit(read_graphs, folder, exact, model)
 
         def load(graph: GraphName) -> Run:
-            return _load(reading.result()[graph], graph, chosen, "cpu")
+            return _load(contents.result()[graph], graph, chosen, "cpu")
 
-        names = [name for name in GRAPHS if name != "turn" or (folder / EDITOR_NAME).is_file()]
-        _started[folder, chosen, exact] = {name: executor.submit(load, name) for name in names}
+        runs = {graph: executor.submit(load, graph) for graph in GRAPHS if graph not in LATE}
+        _started[folder, chosen, exact] = _Loading(contents, runs)
         executor.shutdown(wait=False)
 
 
@@ -112,16 +122,23 @@ def open_graphs(
         FnevrError: if the engine is not installed, or lacks what is asked for.
     """
     loading = _started.pop((folder, engine, precision), None) if device == "cpu" else None
-    if loading is not None:
-        loading[GRAPHS[0]].result()  # what is wrong with one is wrong with all
-        return {graph: _when_loaded(future) for graph, future in loading.items()}
-    graphs = read_graphs(folder, precision, name)
-    return {graph: _load(content, graph, engine, device) for graph, content in graphs.items()}
+    contents = (
+        read_graphs(folder, precision, name) if loading is None else loading.contents.result()
+    )
+    runs: dict[GraphName, Run] = {}
+    for graph, content in contents.items():
+        if graph in LATE:
+            runs[graph] = _when_needed(partial(_load, content, graph, engine, device))
+        elif loading is None:
+            runs[graph] = _load(content, graph, engine, device)
+        else:
+            runs[graph] = _when_loaded(loading.runs[graph])
+    return runs
 
 
 def _load(content: bytes, graph: GraphName, engine: EngineName, device: str) -> Run:
     if engine == "openvino":
-        return openvino_run(content, graph)
+        return OpenVINOGraph(content, _num_threads())
     if engine not in ("onnx", "tensorrt"):
         raise ValueError(f"the engine {engine!r} runs no graphs")
     return onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
@@ -130,6 +147,15 @@ def _load(content: bytes, graph: GraphName, engine: EngineName, device: str) -> 
 def _when_loaded(future: Future[Run]) -> Run:
     def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
         return future.result()(arrays)
+
+    return run
+
+
+def _when_needed(load: Callable[[], Run]) -> Run:
+    load_once = cache(load)
+
+    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        return load_once()(arrays)
 
     return run
 
@@ -170,68 +196,6 @@ def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = Fal
         return session.run(None, dict(zip(INPUTS[name], arrays, strict=True)))
 
     return run
-
-
-def openvino_run(graph: bytes, name: GraphName) -> Run:
-    """Load a graph into OpenVINO; it is compiled for one frame now, for other numbers later.
-
-    Raises:
-        FnevrError: if OpenVINO is not installed.
-    """
-    try:
-        import openvino  # noqa: PLC0415 (optional)
-    except ImportError as error:
-        raise FnevrError(
-            "OpenVINO is not here; pip install 'fnevr[openvino]'", argument="engine"
-        ) from error
-
-    core = openvino.Core()
-    settings: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        # Otherwise processors with bfloat16 units take it unasked.
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    if (cache := _cache_folder()) is not None:
-        settings["CACHE_DIR"] = str(cache)
-    if num_threads := _num_threads():
-        settings["INFERENCE_NUM_THREADS"] = num_threads
-    requests: dict[Shapes, Any] = {}
-
-    def prepare(network: Any, shapes: Shapes) -> Any:
-        # Static shapes are quicker.
-        network.reshape(dict(enumerate(list(shape) for shape in shapes)))
-        return core.compile_model(network, "CPU", settings).create_infer_request()
-
-    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-        shapes = tuple(array.shape for array in arrays)
-        if shapes not in requests:
-            requests[shapes] = prepare(core.read_model(graph), shapes)
-        outputs = requests[shapes].infer(arrays, share_inputs=True)
-        return [np.array(output) for output in outputs.values()]
-
-    network = core.read_model(graph)
-    single = _single_shapes(network)
-    requests[single] = prepare(network, single)
-    return run
-
-
-def _single_shapes(network: Any) -> Shapes:
-    """Return the shapes of a network's inputs for one frame."""
-    return tuple(
-        tuple(1 if side.is_dynamic else side.get_length() for side in network_input.partial_shape)
-        for network_input in network.inputs
-    )
-
-
-def _cache_folder() -> Path | None:
-    """Return where OpenVINO keeps what it compiled, so that the next run starts sooner."""
-    named = os.environ.get(CACHE_VARIABLE) or os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(named) if named else Path.home() / ".cache") / "fnevr" / "openvino"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
 
 
 def _num_threads() -> int:

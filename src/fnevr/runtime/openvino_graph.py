@@ -1,0 +1,124 @@
+"""Graphs in OpenVINO, and a cache of compiled graphs, so that the next run starts sooner.
+
+Compiling takes a second, reading what was compiled a quarter of that. A file of the cache holds the
+SHA-256 of what follows, so that a damaged one is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fnevr.errors import FnevrError
+from fnevr.media.files import atomic_path
+
+Shapes = tuple[tuple[int, ...], ...]
+
+CACHE_VARIABLE = "FNEVR_CACHE"
+MOST_FILES = 12  # of the cache; a model has three
+DIGEST_BYTES = 32
+
+
+class OpenVINOGraph:
+    """A graph compiled for one frame now, for other numbers of frames when they come.
+
+    Args:
+        graph: content of the file.
+        num_threads: that it may use; 0 for OpenVINO's own choice.
+
+    Raises:
+        FnevrError: if OpenVINO is not installed.
+    """
+
+    def __init__(self, graph: bytes, num_threads: int = 0) -> None:
+        try:
+            import openvino  # noqa: PLC0415 (optional)
+        except ImportError as error:
+            raise FnevrError(
+                "OpenVINO is not here; pip install 'fnevr[openvino]'", argument="engine"
+            ) from error
+
+        self.graph, self.core = graph, openvino.Core()
+        self.settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            # Otherwise processors with bfloat16 units take it unasked.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        if num_threads:
+            self.settings["INFERENCE_NUM_THREADS"] = num_threads
+        compiled = self._cached(openvino.__version__)
+        shapes = tuple(tuple(graph_input.shape) for graph_input in compiled.inputs)
+        self.requests: dict[Shapes, Any] = {shapes: compiled.create_infer_request()}
+
+    def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Run it: inputs in their order in, outputs in their order out."""
+        shapes = tuple(array.shape for array in arrays)
+        if shapes not in self.requests:
+            self.requests[shapes] = self._compiled(shapes).create_infer_request()
+        outputs = self.requests[shapes].infer(arrays, share_inputs=True)
+        return [np.array(output) for output in outputs.values()]
+
+    def _compiled(self, shapes: Shapes | None) -> Any:
+        """Compile for these shapes, or for one frame; static shapes are quicker."""
+        network = self.core.read_model(self.graph)
+        if shapes is None:
+            shapes = tuple(
+                tuple(1 if side.is_dynamic else side.get_length() for side in entry.partial_shape)
+                for entry in network.inputs
+            )
+        network.reshape(dict(enumerate(list(shape) for shape in shapes)))
+        return self.core.compile_model(network, "CPU", self.settings)
+
+    def _cached(self, version: str) -> Any:
+        """Return the graph for one frame, from the cache if it is there."""
+        processor = self.core.get_property("CPU", "FULL_DEVICE_NAME")
+        facts = f"{version} {processor} {sorted(self.settings.items())} ".encode()
+        path = cache_path(hashlib.sha256(facts + self.graph).hexdigest())
+        blob = None if path is None else read_blob(path)
+        if blob is not None:
+            with suppress(RuntimeError):  # OpenVINO's word for what it cannot use
+                return self.core.import_model(io.BytesIO(blob), "CPU", self.settings)
+        compiled = self._compiled(None)
+        if path is not None:
+            write_blob(path, compiled.export_model().getvalue())
+        return compiled
+
+
+def cache_path(key: str) -> Path | None:
+    """Return the cache's file of a key, or None where there can be no cache.
+
+    The cache lies in $FNEVR_CACHE, otherwise in $XDG_CACHE_HOME or ~/.cache.
+    """
+    named = os.environ.get(CACHE_VARIABLE) or os.environ.get("XDG_CACHE_HOME")
+    try:
+        folder = (Path(named) if named else Path.home() / ".cache") / "fnevr" / "openvino"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: there is no home
+        return None
+    return folder / f"{key}.blob"
+
+
+def read_blob(path: Path) -> bytes | None:
+    """Return what a file of the cache holds; None if there is none, or it is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    blob = content[DIGEST_BYTES:]
+    return blob if hashlib.sha256(blob).digest() == content[:DIGEST_BYTES] else None
+
+
+def write_blob(path: Path, blob: bytes) -> None:
+    """Write a file of the cache, and remove the oldest ones; a cache that is full is no error."""
+    with suppress(FnevrError, OSError):
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(hashlib.sha256(blob).digest() + blob)
+        by_age = sorted(path.parent.glob("*.blob"), key=lambda file: file.stat().st_mtime)
+        for stale in by_age[:-MOST_FILES]:
+            stale.unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""Compiled graphs are kept and taken up; what is damaged is compiled again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fnevr.runtime import openvino_graph
+from fnevr.runtime.openvino_graph import OpenVINOGraph, cache_path, read_blob, write_blob
+
+
+@pytest.fixture
+def doubled():
+    """A graph of y = x + x on any number of rows of three."""
+    onnx = pytest.importorskip("onnx")
+    of_rows = ["rows", 3]
+    x, y = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, of_rows) for name in "xy"
+    )
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Add", ["x", "x"], ["y"])], "g", [x], [y])
+    opset = [onnx.helper.make_opsetid("", 20)]
+    return onnx.helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FNEVR_CACHE", str(tmp_path))
+    return tmp_path / "fnevr" / "openvino"
+
+
+def check(graph):
+    for count in (1, 4):
+        rows = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
+        (found,) = graph([rows])
+        np.testing.assert_array_equal(found, 2 * rows)
+
+
+def test_what_was_compiled_is_taken_up(doubled, cache, monkeypatch):
+    check(OpenVINOGraph(doubled))
+    (blob,) = cache.iterdir()
+    written = blob.stat().st_mtime_ns
+    with monkeypatch.context() as patched:
+        patched.setattr(OpenVINOGraph, "_compiled", None)  # nothing is compiled
+        again = OpenVINOGraph(doubled)
+    check(again)
+    assert blob.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"x" * len(b)])
+def test_a_damaged_file_is_made_anew(doubled, cache, damage):
+    check(OpenVINOGraph(doubled))
+    (blob,) = cache.iterdir()
+    whole = blob.read_bytes()
+    blob.write_bytes(damage(whole))
+    assert read_blob(blob) is None
+    check(OpenVINOGraph(doubled))
+    assert read_blob(blob) is not None
+
+
+def test_what_openvino_does_not_take_is_compiled_again(doubled, cache):
+    check(OpenVINOGraph(doubled))
+    (blob,) = cache.iterdir()
+    write_blob(blob, b"whole, but not OpenVINO's")
+    check(OpenVINOGraph(doubled))
+
+
+def test_without_a_place_there_is_no_cache(doubled, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FNEVR_CACHE", str(tmp_path / "file"))
+    assert cache_path("key") is None
+    check(OpenVINOGraph(doubled))
+
+
+def test_the_oldest_files_go(cache, monkeypatch):
+    monkeypatch.setattr(openvino_graph, "MOST_FILES", 2)
+    for key in "abc":
+        path = cache_path(key)
+        assert path is not None
+        write_blob(path, key.encode())
+    assert len(list(cache.glob("*.blob"))) == 2
