@@ -229,6 +229,8 @@ def test_models_lists_the_presets(here):
         (("--device", "tpu"), "'--device'"),
         (("--json", "no/report.json"), "does not exist"),
         (("--json", "out.mp4", "-o", "out.mp4"), "--json and --output are both"),
+        (("--json", "me.png", "-o", "out.mp4"), "--json and --source are both"),
+        (("--json", "talk.mp4", "-o", "out.mp4"), "--json and --driving are both"),
         (("--engine", "onnx"), "has no graphs of precision float32"),
         (
             ("--engine", "openvino", "--precision", "bfloat16"),

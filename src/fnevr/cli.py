@@ -43,6 +43,9 @@ def main() -> None:
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
+    # When a terminal closes; there is none on Windows, and `nohup` wants it ignored.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, stop)
     atexit.register(_end, received)
     # What the package logs, the report lists as a warning; once is enough.
     logging.getLogger("fnevr").addHandler(logging.NullHandler())

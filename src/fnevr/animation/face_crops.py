@@ -18,8 +18,9 @@ from fnevr.media.resize import resize
 def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
     """Crop a video around its largest face, the box smoothed over time.
 
-    While the face is hidden the box stays where it was. Frames before its first appearance show
-    that first appearance, so that the motion stays in time with the sound.
+    While no face is seen, the last picture of it stands still: keypoints of a picture without a
+    face would tear the portrait. Frames before its first appearance show that first appearance. So
+    the motion stays in time with the sound.
 
     Args:
         frames: the video.
@@ -31,16 +32,17 @@ def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
     # One thread: this runs beside the drawing, which takes the others.
     tracker, smoother = FaceTracker(num_threads=1), CropSmoother()
     waiting: list[Fraction] = []
-    last_time = Fraction(0)
+    last_time, rgb = Fraction(0), None
     for frame in frames:
         track = tracker.update(frame.rgb)
         if track is not None:
             smoother.update(crop_box(track.landmarks), float(frame.time - last_time))
             last_time = frame.time
-        if smoother.box is None:
+        if track is not None and track.status != "held" and smoother.box is not None:
+            rgb = crop(frame.rgb, smoother.box, size)
+        if rgb is None:
             waiting.append(frame.time)
             continue
-        rgb = crop(frame.rgb, smoother.box, size)
         for time in waiting:
             yield VideoFrame(rgb, time)
         waiting.clear()

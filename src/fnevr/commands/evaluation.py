@@ -96,7 +96,7 @@ def evaluate(
     What is interrupted goes on when the same command is run again.
     """
     flags = {"--data": data, "--report": report, "--pairs": pairs}
-    with answering_for_errors(flags, TAKEN_UP):
+    with answering_for_errors(flags, TAKEN_UP, "eval"):
         from fnevr.evaluate.networks.available import NetworkFiles
         from fnevr.evaluate.report import PAGE, table_text, write_report
         from fnevr.evaluate.runner import EvaluationSettings, run_evaluation

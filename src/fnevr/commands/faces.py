@@ -113,7 +113,7 @@ def animate(
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
         reference = _best_frame("auto" if best_frame is None else best_frame)
-        check_json(json_file, output)
+        check_json(json_file, flags)
 
         from fnevr.config.presets import asset
         from fnevr.progress import progress_bar
@@ -186,8 +186,9 @@ def reconstruct(
 
     Absolute motion, no crop, no paste-back.
     """
-    with answering_for_errors({"CLIP": clip, "--output": output, "--model": model}):
-        check_json(json_file, output)
+    flags = {"CLIP": clip, "--output": output, "--model": model}
+    with answering_for_errors(flags):
+        check_json(json_file, flags)
 
         from fnevr.progress import progress_bar
 
@@ -229,10 +230,11 @@ def edit(
 ) -> None:
     """Turn the head of a portrait by angles."""
     output = output or Path("edited.png" if sweep is None else "sweep.mp4")
-    with answering_for_errors({"IMAGE": image, "--output": output, "--model": model}):
+    flags = {"IMAGE": image, "--output": output, "--model": model}
+    with answering_for_errors(flags):
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
-        check_json(json_file, output)
+        check_json(json_file, flags)
 
         from fnevr.animation.edit import Sweep
         from fnevr.progress import progress_bar
@@ -282,10 +284,10 @@ def reconstruct3d(
     json_file: Json = None,
 ) -> None:
     """Fit the head model to a face: mesh, shape, expression, pose, camera."""
-    flags = {"IMAGE": image, "--output": output, "--overlay": overlay}
-    more = {"--depth": depth, "--normals": normals, "--deca": deca, "--flame": flame}
-    with answering_for_errors(flags | more, WHOLE_FILES):
-        check_json(json_file, output)
+    files = {"IMAGE": image, "--output": output, "--overlay": overlay}
+    flags = files | {"--depth": depth, "--normals": normals, "--deca": deca, "--flame": flame}
+    with answering_for_errors(flags, WHOLE_FILES):
+        check_json(json_file, flags)
 
         from fnevr.face3d.reconstruction import reconstruct_file
 

@@ -153,7 +153,7 @@ def train(
     Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
     """
     flags = {"DATA": data, "RUN": run_dir, "--init": init, "--model": model}
-    with answering_for_errors(flags, TAKEN_UP):
+    with answering_for_errors(flags, TAKEN_UP, "train"):
         from fnevr.train.recipe import recipe_json
         from fnevr.train.recipe_choice import choose_recipe
 
@@ -195,7 +195,7 @@ def train_editor(
 
     `fnevr evaluate --protocol pose-editing` says how well heads then turn.
     """
-    with answering_for_errors({"DATA": data, "FOLDER": model}):
+    with answering_for_errors({"DATA": data, "FOLDER": model}, extra="train"):
         from fnevr.progress import progress_bar
         from fnevr.runtime.graphs import has_graphs
         from fnevr.train.pose_editor import train_editor as train_pose_editor
@@ -263,7 +263,8 @@ def export(
     ] = None,
 ) -> None:
     """Copy a model with graphs (ONNX) for the engines onnx, openvino and tensorrt."""
-    with answering_for_errors({"MODEL": model, "FOLDER": out_dir, "--calibration": calibration}):
+    flags = {"MODEL": model, "FOLDER": out_dir, "--calibration": calibration}
+    with answering_for_errors(flags, extra="onnx"):
         from fnevr.config.presets import resolve_model
         from fnevr.progress import progress_bar
         from fnevr.runtime.export import export as export_model

@@ -21,7 +21,6 @@ from fnevr.config.engines import (
     PrecisionChoice,
 )
 from fnevr.errors import FnevrError
-from fnevr.extras import TORCH
 
 OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 DEBUG_VARIABLE = "FNEVR_DEBUG"
@@ -92,13 +91,14 @@ def one_of(names: Sequence[str]) -> Callable[[str], str]:
 
 @contextmanager
 def answering_for_errors(
-    flags: Mapping[str, object], interrupted: str = NOTHING_WRITTEN
+    flags: Mapping[str, object], interrupted: str = NOTHING_WRITTEN, extra: str = "torch"
 ) -> Iterator[None]:
     """Turn what goes wrong into a message on stderr and an exit code.
 
     Args:
         flags: the options that name files; a message about such a file quotes its option.
         interrupted: what to say of an interrupt, which is true of this command.
+        extra: which extra of the package brings all that the command needs.
     """
     try:
         yield
@@ -112,7 +112,8 @@ def answering_for_errors(
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "torch":
             fail(OUR_FAULT, _internal(error))
-        fail(BAD_INPUT, f"Error: this command needs PyTorch, which is not installed: {TORCH}")
+        how = f"pip install 'fnevr[{extra}]'"
+        fail(BAD_INPUT, f"Error: this command needs PyTorch, which is not installed: {how}")
     except MemoryError:
         fail(OUR_FAULT, "Error: there is not enough memory: take smaller pictures, or fewer.")
     except Exception as error:  # noqa: BLE001 - the outermost caller: what is left is our fault
@@ -157,16 +158,22 @@ def _is_named(value: str, message: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", message) is not None
 
 
-def check_json(json_file: str | None, output: Path) -> None:
-    """Say before any work that a report could not be written."""
+def check_json(json_file: str | None, flags: Mapping[str, object]) -> None:
+    """Say before any work that a report could not be written, or would replace another file.
+
+    Args:
+        json_file: where the report goes.
+        flags: the command's other files, inputs and outputs, by their options.
+    """
     if json_file in (None, "-"):
         return
     from fnevr.media.files import check_target
 
     path = Path(str(json_file))
     check_target(path)
-    if path.resolve() == output.resolve():
-        raise FnevrError(f"--json and --output are both '{path}'; choose two files")
+    for flag, other in flags.items():
+        if isinstance(other, str | Path) and Path(other).resolve() == path.resolve():
+            raise FnevrError(f"--json and {flag} are both '{path}'; choose two files")
 
 
 def write_json(target: str, text: str) -> None:

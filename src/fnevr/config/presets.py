@@ -21,7 +21,7 @@ from fnevr.config.models import (
     fomm_config,
 )
 from fnevr.errors import CheckpointError
-from fnevr.media.files import file_sha256
+from fnevr.media.files import file_sha256, home
 
 ASSETS = Path(str(files("fnevr"))) / "assets"
 
@@ -154,7 +154,7 @@ def resolve_model(name_or_folder: str | Path) -> Path:
 def user_models() -> Path:
     """Return the folder of the user's converted models: $FNEVR_MODELS, or the default place."""
     named = os.environ.get(MODELS_VARIABLE)
-    return Path(named) if named else Path.home() / ".local" / "share" / "fnevr" / "models"
+    return Path(named) if named else home() / ".local" / "share" / "fnevr" / "models"
 
 
 def asset(name: str) -> Path:

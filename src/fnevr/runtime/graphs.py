@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fnevr.config.engines import GraphPrecision, Precision
 from fnevr.config.folder import EDITOR_NAME, WEIGHTS_NAME
+from fnevr.config.presets import ASSETS
 from fnevr.errors import CheckpointError
 from fnevr.media.files import file_sha256
 
@@ -133,6 +134,8 @@ def _read_folder(
     folder = graphs_folder(model_folder, precision)
     options = "" if precision == "float32" else f" --precision {precision} --calibration CLIPS"
     how_to = HOW_TO.format(model=model_name, options=options)
+    if model_folder.is_relative_to(ASSETS):
+        how_to = "install fnevr again"
     if not (folder / MANIFEST).is_file():
         raise CheckpointError(
             f"the model '{model_name}' has no graphs of precision {precision}\n{how_to}"

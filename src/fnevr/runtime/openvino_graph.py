@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fnevr.errors import FnevrError
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, home
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -37,6 +38,8 @@ class OpenVINOGraph:
     """
 
     def __init__(self, graph: bytes, num_threads: int = 0) -> None:
+        # OpenVINO reports each import to its makers, over the network. Nothing leaves the machine.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         try:
             import openvino  # noqa: PLC0415 (optional)
         except ImportError as error:
@@ -97,9 +100,9 @@ def cache_path(key: str) -> Path | None:
     """
     named = os.environ.get(CACHE_VARIABLE) or os.environ.get("XDG_CACHE_HOME")
     try:
-        folder = (Path(named) if named else Path.home() / ".cache") / "fnevr" / "openvino"
+        folder = (Path(named) if named else home() / ".cache") / "fnevr" / "openvino"
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
+    except OSError:
         return None
     return folder / f"{key}.blob"
 

@@ -201,4 +201,4 @@ def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = Fal
 def _num_threads() -> int:
     """Return how many threads a graph may use, which is PyTorch's variable; 0: all cores."""
     value = os.environ.get(THREADS_VARIABLE, "")
-    return int(value) if value.isdecimal() else 0
+    return min(int(value), os.cpu_count() or 1) if value.isdecimal() else 0

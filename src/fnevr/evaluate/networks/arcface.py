@@ -15,6 +15,7 @@ import onnxruntime
 from jaxtyping import Float, UInt8
 
 from fnevr.faces.region import Region, aligned_region, cut_out
+from fnevr.media.files import home
 from fnevr.models.perceptual.files import check_file
 
 ARCFACE_NAME = "w600k_r50.onnx"
@@ -49,7 +50,7 @@ class ArcFaceEmbedder:
         Raises:
             CheckpointError: if the file is missing, another one, or damaged.
         """
-        usual_path = Path.home() / ".insightface" / "models" / "buffalo_l" / ARCFACE_NAME
+        usual_path = home() / ".insightface" / "models" / "buffalo_l" / ARCFACE_NAME
         path = usual_path if path is None else path
         remedy = (
             f"CSIM needs ArcFace: take {ARCFACE_NAME} out of {ARCFACE_ARCHIVE} to '{usual_path}' "
