@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.faces.crop import crop, crop_box
+from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
+from fnevr.faces.landmarks import FaceMesh
 from fnevr.faces.paste import PasteBack
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01, to_pictures
@@ -66,7 +68,9 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     height, width = picture.shape[:2]
     finish: Callable[[Picture], Picture]
     if framing.crop:
-        box = crop_box(find_face(picture, framing.face))
+        # One thread: graphs are loaded beside this. The driver's face is found by the same models.
+        face = find_face(picture, framing.face, FaceDetector(1), FaceMesh(1))
+        box = crop_box(face)
         view = crop(picture, box, size)
         finish = PasteBack(picture, box, size) if framing.paste_back else _unchanged
     else:
