@@ -131,11 +131,11 @@ class Drivers:
                 f"'{path}' is a keypoint track, but the keypoints of '{self.name}' depend on the "
                 "source: drive it with a video"
             )
-        wanted = getattr(self.engine.config, "num_keypoints", track.keypoints.num_keypoints)
-        if track.keypoints.num_keypoints != wanted:
+        num_keypoints = getattr(self.engine.config, "num_keypoints", track.keypoints.num_keypoints)
+        if track.keypoints.num_keypoints != num_keypoints:
             raise MediaError(
                 f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
-                f"'{self.name}' has {wanted}: record the motion with this model"
+                f"'{self.name}' has {num_keypoints}: record the motion with this model"
             )
         return track_batches(track, self.batch_size)
 

@@ -153,8 +153,8 @@ def resolve_model(name_or_folder: str | Path) -> Path:
 
 def user_models() -> Path:
     """Return the folder of the user's converted models: $FNEVR_MODELS, or the default place."""
-    named = os.environ.get(MODELS_VARIABLE)
-    return Path(named) if named else home() / ".local" / "share" / "fnevr" / "models"
+    variable = os.environ.get(MODELS_VARIABLE)
+    return Path(variable) if variable else home() / ".local" / "share" / "fnevr" / "models"
 
 
 def asset(name: str) -> Path:

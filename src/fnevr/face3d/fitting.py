@@ -126,20 +126,20 @@ def fit_track(model: HeadModel, landmarks_px: Float[Array, "T N C"]) -> Fit:
     if count == 0:
         raise ValueError("got no frames: at least one is wanted")
     model, xp = model.like(landmarks_px), namespace(landmarks_px)
-    chosen = np.linspace(0, count - 1, min(count, IDENTITY_FRAMES)).round().astype(int)
-    shape = xp.mean(fit_landmarks(model, landmarks_px[chosen]).parameters.shape, axis=0)
+    indices = np.linspace(0, count - 1, min(count, IDENTITY_FRAMES)).round().astype(int)
+    shape = xp.mean(fit_landmarks(model, landmarks_px[indices]).parameters.shape, axis=0)
 
     estimate, of_shape = _aligned(model, landmarks_px[:1]), _shape_of(model)
     estimate[:, of_shape] = shape
     free = np.delete(np.arange(estimate.shape[1]), of_shape)
-    prior, found = _prior(model, estimate), []
+    prior, estimates = _prior(model, estimate), []
     priors, steps = [prior], STEPS_FIRST
     for frame in range(count):
         landmarks = landmarks_px[frame : frame + 1]
         estimate = _minimize(model, landmarks, estimate, priors, steps, free)
-        found.append(estimate)
+        estimates.append(estimate)
         priors, steps = [prior, _near(model, estimate)], STEPS_NEXT
-    return _finish(model, xp.concat(found, axis=0), landmarks_px)
+    return _finish(model, xp.concat(estimates, axis=0), landmarks_px)
 
 
 def _check(model: HeadModel, landmarks_px: Array) -> None:
@@ -242,8 +242,8 @@ def _minimize(
 
     x = start
     for _ in range(num_steps):
-        seen, slopes = _linearize(model, x)
-        rows, slopes = (seen - target) * unit, slopes[:, free] * unit.mT[:, None]
+        points_px, slopes = _linearize(model, x)
+        rows, slopes = (points_px - target) * unit, slopes[:, free] * unit.mT[:, None]
         matrix, gradient = _normal_equations(
             xp.astype(slopes, xp.float64), xp.astype(rows, xp.float64)
         )
@@ -285,11 +285,11 @@ def _linearize(
     depth = moves[:, :, 2:] - xp.mean(moves[:, :, 2:], axis=-1, keepdims=True)
     by_head = xp.concat((moves[:, :, :2], depth), axis=2)
 
-    seen = camera.project(vertices)
-    by_scale = xp.concat((seen[..., :2] - camera.shift[:, None], seen[..., 2:]), axis=-1)
+    points_px = camera.project(vertices)
+    by_scale = xp.concat((points_px[..., :2] - camera.shift[:, None], points_px[..., 2:]), axis=-1)
     by_shift = as_like(np.eye(2, 3), x)[..., None]
     by_shift = xp.broadcast_to(by_shift, (len(x), *by_shift.shape[:2], by_head.shape[-1]))
-    return seen, xp.concat((by_scale.mT[:, None], by_shift, by_head), axis=1)
+    return points_px, xp.concat((by_scale.mT[:, None], by_shift, by_head), axis=1)
 
 
 def _skinned(
@@ -316,7 +316,7 @@ def _normal_equations(
 def _finish(model: HeadModel, x: Float[Array, "B X"], landmarks_px: Float[Array, "B N C"]) -> Fit:
     camera, parameters = _unpack(model, x)
     vertices = model(parameters).vertices
-    seen = camera.project(vertices)
-    offsets = seen[..., :2] - landmarks_px[..., :2]
+    points_px = camera.project(vertices)
+    offsets = points_px[..., :2] - landmarks_px[..., :2]
     errors = namespace(offsets).linalg.vector_norm(offsets, axis=-1)
-    return Fit(parameters, camera, vertices, seen, errors)
+    return Fit(parameters, camera, vertices, points_px, errors)

@@ -136,8 +136,8 @@ class _ChumpySelect(_Record):
     """`chumpy.reordering.Select`: entries `idxs` of a flattened array."""
 
     def dense(self) -> np.ndarray:
-        chosen = _dense(self.__dict__["a"]).ravel()[_dense(self.__dict__["idxs"])]
-        return chosen.reshape(self.__dict__.get("preferred_shape", chosen.shape))
+        rows = _dense(self.__dict__["a"]).ravel()[_dense(self.__dict__["idxs"])]
+        return rows.reshape(self.__dict__.get("preferred_shape", rows.shape))
 
 
 class _ChumpyReshape(_Record):

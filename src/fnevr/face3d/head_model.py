@@ -95,13 +95,13 @@ class HeadModel:
             ValueError: if they do not belong together, or a parent comes after its child.
         """
         num_vertices, num_joints = self.skinning_weights.shape
-        wanted = {
+        shapes = {
             "template": (num_vertices, 3),
             "shape_basis": (num_vertices, 3, self.num_shape),
             "expression_basis": (num_vertices, 3, self.num_expression),
             "joint_regressor": (num_joints, num_vertices),
         }
-        for name, shape in wanted.items():
+        for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} is {tuple(getattr(self, name).shape)}, wanted {shape}")
         pose_shape, sizes = tuple(self.pose_basis.shape), (0, 9 * (num_joints - 1))

@@ -45,9 +45,9 @@ def mesh_feature(
             "all above 0"
         )
     is_found = vertices.isfinite().flatten(start_dim=1).all(dim=1)
-    seen = torch.where(is_found[:, None, None], vertices, 0.0)
+    centres = torch.where(is_found[:, None, None], vertices, 0.0)
     depth, height, width = (
-        _profiles(seen[..., axis], count, width_cells)
+        _profiles(centres[..., axis], count, width_cells)
         for axis, count in zip((2, 1, 0), size, strict=True)
     )
     columns = (depth.unsqueeze(2) * height.unsqueeze(1)).flatten(1, 2)  # B (D H) V

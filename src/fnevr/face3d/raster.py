@@ -118,9 +118,9 @@ def depth_picture(raster: Raster) -> UInt8[np.ndarray, "H W 3"]:
     """Draw depth as gray, from white at the nearest point to dark at the farthest; else black."""
     gray = np.zeros(raster.depth.shape)
     if raster.is_covered.any():
-        seen = raster.depth[raster.is_covered]
-        span = max(float(np.ptp(seen)), 1e-9)
-        gray[raster.is_covered] = 255 - 215 * (seen - seen.min()) / span
+        depths = raster.depth[raster.is_covered]
+        span = max(float(np.ptp(depths)), 1e-9)
+        gray[raster.is_covered] = 255 - 215 * (depths - depths.min()) / span
     return np.repeat(gray.round().astype(np.uint8)[..., None], 3, axis=-1)
 
 

@@ -90,10 +90,10 @@ def reconstruct(
     Raises:
         FaceError: if there is no such face, or it is too small.
     """
-    model, found = model or HeadModel.packaged(), find_face(rgb, face)
+    model, landmarks = model or HeadModel.packaged(), find_face(rgb, face)
     if encoder is not None:
-        return encoder.fit(rgb, found, model)
-    return fit_landmarks(model, found[None].astype(np.float32))
+        return encoder.fit(rgb, landmarks, model)
+    return fit_landmarks(model, landmarks[None].astype(np.float32))
 
 
 def reconstruct_file(

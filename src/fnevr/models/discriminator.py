@@ -170,10 +170,10 @@ class MultiScaleDiscriminator(nn.Module):
         return judgements
 
     def _check_keypoints(self, keypoints: Keypoints | None) -> None:
-        given = 0 if keypoints is None else keypoints.num_keypoints
-        if given != self.num_keypoints:
+        count = 0 if keypoints is None else keypoints.num_keypoints
+        if count != self.num_keypoints:
             raise ValueError(
-                f"the discriminator was built for {self.num_keypoints} keypoints, got {given}"
+                f"the discriminator was built for {self.num_keypoints} keypoints, got {count}"
             )
 
 

@@ -95,8 +95,8 @@ class LightweightPoseEditor(nn.Module):
         """
         self._check(keypoints)
         middle, size = self._face(keypoints)
-        seen = self._features(keypoints, middle, size)
-        lifted = self._lift(seen)
+        features = self._features(keypoints, middle, size)
+        lifted = self._lift(features)
         flip = rotation.new_tensor([1.0, -1.0, -1.0])  # y down, z away, as in pictures
         turn = (flip[:, None] * rotation * flip).unsqueeze(1)
 
@@ -107,7 +107,7 @@ class LightweightPoseEditor(nn.Module):
         )
         by_turn = (turn @ points.unsqueeze(-1)).squeeze(-1) - points
         frames_by_turn = turn @ frames - frames
-        rest_positions, rest_jacobians = self._rest(seen, rotation)
+        rest_positions, rest_jacobians = self._rest(features, rotation)
         follow = lifted.follow.unsqueeze(-1)
         moved = follow * by_turn[..., :2] + rest_positions
         bent = follow.unsqueeze(-1) * frames_by_turn[..., :2, :] + rest_jacobians

@@ -55,8 +55,8 @@ def load_strict(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
     problems = tensor_problems(expected, weights)
     if problems:
         raise CheckpointError(describe_problems(origin, problems))
-    taken = {name: weights[name].to(wanted.dtype) for name, wanted in expected.items()}
-    model.load_state_dict(taken, strict=True, assign=True)
+    converted = {name: weights[name].to(tensor.dtype) for name, tensor in expected.items()}
+    model.load_state_dict(converted, strict=True, assign=True)
 
 
 def tensor_problems(expected: Mapping[str, Tensor], actual: Mapping[str, object]) -> list[str]:

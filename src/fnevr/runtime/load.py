@@ -44,12 +44,12 @@ def load_engine(
         FnevrError: if the device or the engine is not there, or cannot do what is asked for.
     """
     device = check_device(device)
-    chosen, exact = choose(folder, device, engine, precision)
-    if chosen in TORCH_ENGINES:
-        return _torch_engine(folder, device, chosen, exact)
-    if chosen == "openvino" and device != "cpu":
+    engine_name, exact = choose(folder, device, engine, precision)
+    if engine_name in TORCH_ENGINES:
+        return _torch_engine(folder, device, engine_name, exact)
+    if engine_name == "openvino" and device != "cpu":
         raise FnevrError(f"OpenVINO runs on the CPU, not on {device}; use `engine='torch'`")
-    if chosen == "tensorrt" and device != "cuda":
+    if engine_name == "tensorrt" and device != "cuda":
         raise FnevrError("`engine='tensorrt'` needs `device='cuda'`")
     if exact not in GRAPH_PRECISIONS:
         raise FnevrError(
@@ -60,8 +60,8 @@ def load_engine(
     config = read_config(folder)
     if config.uses_source_keypoints:
         raise FnevrError(f"'{config.architecture}' has no graphs: use `engine='torch'`")
-    runs = open_graphs(folder, chosen, device, exact, name or str(folder))
-    return GraphEngine(config, runs, chosen, exact, device)
+    runs = open_graphs(folder, engine_name, device, exact, name or str(folder))
+    return GraphEngine(config, runs, engine_name, exact, device)
 
 
 def check_device(device: str | None) -> str:

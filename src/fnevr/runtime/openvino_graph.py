@@ -98,9 +98,9 @@ def cache_path(key: str) -> Path | None:
 
     The cache lies in $FNEVR_CACHE, otherwise in $XDG_CACHE_HOME or ~/.cache.
     """
-    named = os.environ.get(CACHE_VARIABLE) or os.environ.get("XDG_CACHE_HOME")
+    variable = os.environ.get(CACHE_VARIABLE) or os.environ.get("XDG_CACHE_HOME")
     try:
-        folder = (Path(named) if named else home() / ".cache") / "fnevr" / "openvino"
+        folder = (Path(variable) if variable else home() / ".cache") / "fnevr" / "openvino"
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None

@@ -134,15 +134,15 @@ def quantized_psnr(model: PortraitModel, draw_graph: Path, clips: list[Clip]) ->
         clips: not those of the calibration.
     """
     run = onnx_run(draw_graph.read_bytes(), "draw", "cpu")
-    found = []
+    psnrs_db = []
     for feed in calibration_inputs(model, clips):
         source_01, features, *keypoints = (torch.from_numpy(array) for array in feed.values())
         source = EncodedSource(source_01, Keypoints(*keypoints[:2]), features)
         exact_01 = model.draw(source, Keypoints(*keypoints[2:]))
         (rough_01,) = run(list(feed.values()))
         error = (torch.from_numpy(rough_01) - exact_01).square().mean().clamp(min=1e-10)
-        found.append(-10 * error.log10().item())
-    return float(np.mean(found))
+        psnrs_db.append(-10 * error.log10().item())
+    return float(np.mean(psnrs_db))
 
 
 def quantized_nodes(graph: Any) -> list[str]:
@@ -168,9 +168,9 @@ def calibration_inputs(model: PortraitModel, clips: list[Clip]) -> list[dict[str
     feeds = []
     for index in rng.choice(len(clips), NUM_PAIRS, replace=len(clips) < NUM_PAIRS):
         frames = clips[int(index)].frames
-        chosen = rng.choice(len(frames), 2, replace=False)
+        indices = rng.choice(len(frames), 2, replace=False)
         source_01, driving_01 = (
-            torch.from_numpy(frames[int(i)].copy()).permute(2, 0, 1)[None] / 255 for i in chosen
+            torch.from_numpy(frames[int(i)].copy()).permute(2, 0, 1)[None] / 255 for i in indices
         )
         tensors = draw_inputs(model.read_source(source_01), model.keypoints(driving_01))
         arrays = (tensor.contiguous().numpy() for tensor in tensors)

@@ -92,16 +92,16 @@ def start_loading(
         folder = resolve_model(model)
     except CheckpointError:
         return
-    chosen, exact = choose(folder, "cpu", engine, precision)
-    if chosen in ("onnx", "openvino"):
+    engine_name, exact = choose(folder, "cpu", engine, precision)
+    if engine_name in ("onnx", "openvino"):
         executor = ThreadPoolExecutor(1)
         contents = executor.submit(read_graphs, folder, exact, model)
 
         def load(graph: GraphName) -> Run:
-            return _load(contents.result()[graph], graph, chosen, "cpu")
+            return _load(contents.result()[graph], graph, engine_name, "cpu")
 
         runs = {graph: executor.submit(load, graph) for graph in GRAPHS if graph not in LATE}
-        _started[folder, chosen, exact] = _Loading(contents, runs)
+        _started[folder, engine_name, exact] = _Loading(contents, runs)
         executor.shutdown(wait=False)
 
 
@@ -174,8 +174,8 @@ def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = Fal
     """
     import onnxruntime  # noqa: PLC0415 (slow)
 
-    wanted = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)
-    provider = "TensorrtExecutionProvider" if tensorrt else wanted
+    device_provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)
+    provider = "TensorrtExecutionProvider" if tensorrt else device_provider
     if provider not in onnxruntime.get_available_providers():
         engine = "tensorrt" if tensorrt else "onnx"
         raise FnevrError(

@@ -147,19 +147,19 @@ def measure_frames(
     device = next(model.parameters()).device
     parts = []
     for number, clip in enumerate(clips):
-        chosen = clip.tracked[::stride]
+        indices = clip.tracked[::stride]
         keypoints = [
-            _detected(model, to_images_01([clip.frames[int(index)]]), device) for index in chosen
+            _detected(model, to_images_01([clip.frames[int(index)]]), device) for index in indices
         ]
-        landmarks = torch.from_numpy(clip.landmarks[chosen]).float()
+        landmarks = torch.from_numpy(clip.landmarks[indices]).float()
         half = clip.frames.shape[1] / 2
         fit = fit_landmarks(head, (landmarks + 1) * half)
         joints = head(fit.parameters).joints[:, NECK : NECK + 1]
-        seen = fit.camera.project(torch.cat((joints, fit.vertices), dim=1))
-        depth = (seen[..., 2] - fit.vertices_px[..., 2].mean(dim=1, keepdim=True)) / half
-        neck = torch.cat((seen[:, 0, :2] / half - 1, depth[:, :1]), dim=1)
+        points_px = fit.camera.project(torch.cat((joints, fit.vertices), dim=1))
+        depth = (points_px[..., 2] - fit.vertices_px[..., 2].mean(dim=1, keepdim=True)) / half
+        neck = torch.cat((points_px[:, 0, :2] / half - 1, depth[:, :1]), dim=1)
         points = torch.cat((landmarks, depth[:, 1:, None]), dim=-1)
-        number_of = torch.full((len(chosen),), number)
+        number_of = torch.full((len(indices),), number)
         parts.append((Keypoints.concatenate(keypoints), fit.rotations, points, neck, number_of))
         if progress is not None:
             progress("measuring clips", number + 1, len(clips))
@@ -235,22 +235,22 @@ def measure_response(
         FaceError: if no drawn picture shows a face.
     """
     head = HeadModel.packaged()
-    found: list[list[float]] = [[], [], []]
+    slopes_by_axis: list[list[float]] = [[], [], []]
     engine = TorchEngine(model, str(next(model.parameters()).device), editor=editor)
     places = np.linspace(0, len(clips) - 1, min(NUM_RESPONSES, len(clips))).round().astype(int)
-    for done, place in enumerate(places):
+    for number, place in enumerate(places):
         clip = clips[int(place)]
         turn = model_turner(engine, clip.name, clip.frames[int(clip.tracked[0])].copy())
         for axis in range(3):
             there = RESPONSE_DEG * np.eye(3, dtype=np.float32)[axis : axis + 1]
             before, after = (_drawn_angles(head, turn(angles)[0]) for angles in (-there, there))
             if before is not None and after is not None:
-                found[axis].append(float(after[axis] - before[axis]) / (2 * RESPONSE_DEG))
+                slopes_by_axis[axis].append(float(after[axis] - before[axis]) / (2 * RESPONSE_DEG))
         if progress is not None:
-            progress("measuring turns", done + 1, len(places))
-    if not all(found):
+            progress("measuring turns", number + 1, len(places))
+    if not all(slopes_by_axis):
         raise FaceError("no face was found in what the model drew: is it trained?")
-    return torch.tensor([float(np.mean(slopes)) for slopes in found])
+    return torch.tensor([float(np.mean(slopes)) for slopes in slopes_by_axis])
 
 
 def _drawn_angles(head: HeadModel, image_01: Float[Tensor, "3 H W"]) -> Float[Tensor, " 3"] | None:
@@ -293,21 +293,21 @@ def _turn_loss(
     rng: torch.Generator,
 ) -> Tensor:
     """Compare face keypoints with those of the fitted head, turned about its neck."""
-    chosen = torch.randint(len(frames), (BATCH_SIZE // 2,), generator=rng)
-    spin = _spins(len(chosen), rng)
+    batch = torch.randint(len(frames), (BATCH_SIZE // 2,), generator=rng)
+    spin = _spins(len(batch), rng)
     widest = torch.tensor(WIDEST_DEG)
-    angles = (2 * torch.rand(len(chosen), 3, generator=rng) - 1) * widest
+    angles = (2 * torch.rand(len(batch), 3, generator=rng) - 1) * widest
     turn = head_rotations(angles)
     flip = torch.tensor([1.0, -1.0, -1.0])
     in_picture = flip[:, None] * turn * flip
 
-    neck = frames.necks[chosen].unsqueeze(1)
-    points = _spun_points(frames.points[chosen] - neck, spin)
+    neck = frames.necks[batch].unsqueeze(1)
+    points = _spun_points(frames.points[batch] - neck, spin)
     middle = _spun_points(neck, spin)[..., :2]
     before, after = (
         patches(moved[..., :2] + middle) for moved in (points, points @ in_picture.transpose(1, 2))
     )
-    keypoints = _spun(frames.keypoints[chosen], spin)
+    keypoints = _spun(frames.keypoints[batch], spin)
     num_face = editor.num_face
     edited = editor(turn, keypoints)
     face = Keypoints(edited.positions[:, :num_face], edited.jacobians[:, :num_face])

@@ -61,8 +61,8 @@ def picture_sheet(model: PortraitModel, clips: Sequence[Clip]) -> UInt8[np.ndarr
         pictures_01 = pictures_01.permute(0, 3, 1, 2).float() / 255
         out = model(pictures_01[:1], pictures_01[1:])
         decoded = [out.decoded] if isinstance(out, LiteGenerated) else []
-        made = torch.cat([out.warped, *decoded, out.image]).clamp(0, 1)
-        made_rgb = (255 * made).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        images_01 = torch.cat([out.warped, *decoded, out.image]).clamp(0, 1)
+        made_rgb = (255 * images_01).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         rows.append(np.concatenate([source, driving, *made_rgb], axis=1))
     return np.concatenate(rows, axis=0)
 

@@ -47,8 +47,8 @@ class DepthAttention(nn.Module):
         key = F.relu(self.key(warped)).flatten(start_dim=2)
         value = F.relu(self.value(warped)).flatten(start_dim=2)
         attention = (query.transpose(1, 2) @ key).softmax(dim=-1)
-        taken = (value @ attention.transpose(1, 2)).unflatten(2, tuple(warped.shape[-2:]))
-        return warped + self.gain * taken
+        attended = (value @ attention.transpose(1, 2)).unflatten(2, tuple(warped.shape[-2:]))
+        return warped + self.gain * attended
 
 
 class GuidedSpadeDecoder(nn.Module):

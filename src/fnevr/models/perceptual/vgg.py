@@ -53,9 +53,9 @@ class VGG19(FeatureNetwork):
             out_width = width * min(2**level, 8)
             stage = nn.ModuleList()
             for index in indices:
-                wanted = out_width if index == indices[-1] else in_width
-                stage.append(nn.Conv2d(in_width, wanted, 3, padding=1))
-                in_width = wanted
+                next_width = out_width if index == indices[-1] else in_width
+                stage.append(nn.Conv2d(in_width, next_width, 3, padding=1))
+                in_width = next_width
             self.stages.append(stage)
         self.freeze()
 

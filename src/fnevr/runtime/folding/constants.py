@@ -17,9 +17,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def of_kind(modules: Iterable[nn.Module], kind: type[Module]) -> list[Module]:
     """Return modules that are known to be of one class, as that class."""
-    found = [module for module in modules if isinstance(module, kind)]
-    assert len(found) == len(list(modules))
-    return found
+    layers = [module for module in modules if isinstance(module, kind)]
+    assert len(layers) == len(list(modules))
+    return layers
 
 
 def scale_and_shift(norm: BatchNorm) -> tuple[Tensor, Tensor]:
@@ -36,7 +36,7 @@ def scale_and_shift(norm: BatchNorm) -> tuple[Tensor, Tensor]:
 def frozen_conv(conv: Conv, weight: Tensor, bias: Tensor | None) -> Conv:
     """Return a convolution of the same kernel size, stride and padding with other numbers."""
     with torch.device("meta"):
-        made = type(conv)(
+        copied = type(conv)(
             weight.shape[1] * conv.groups,
             weight.shape[0],
             conv.kernel_size,  # type: ignore[arg-type]
@@ -47,10 +47,10 @@ def frozen_conv(conv: Conv, weight: Tensor, bias: Tensor | None) -> Conv:
             bias=bias is not None,
             padding_mode=conv.padding_mode,
         )
-    made.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    copied.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
     if bias is not None:
-        made.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
-    return made
+        copied.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return copied
 
 
 def kept_conv(conv: Conv) -> Conv:

@@ -62,9 +62,9 @@ class FoldedSpade(nn.Module):
             hidden = self.shared.from_views(views, rectified=True)
         else:
             hidden = F.relu(self.shared(views[WHOLE]))
-        seen = self.tiles(hidden)
+        tiles = self.tiles(hidden)
         x = F.instance_norm(x, eps=decoder.EPSILON)
-        return x * self.gain(seen) + self.beta(seen)
+        return x * self.gain(tiles) + self.beta(tiles)
 
 
 class FoldedSpadeDecoder(nn.Module):

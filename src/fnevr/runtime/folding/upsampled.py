@@ -91,11 +91,11 @@ def point_conv(weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> nn.C
     """Return a 1x1 convolution of these numbers."""
     out_width, in_width = weight.shape
     with torch.device("meta"):
-        made = nn.Conv2d(in_width, out_width, 1, bias=bias is not None)
-    made.weight = nn.Parameter(weight.detach()[..., None, None].clone(), requires_grad=False)
+        conv = nn.Conv2d(in_width, out_width, 1, bias=bias is not None)
+    conv.weight = nn.Parameter(weight.detach()[..., None, None].clone(), requires_grad=False)
     if bias is not None:
-        made.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
-    return made
+        conv.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return conv
 
 
 def _differences(x: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:

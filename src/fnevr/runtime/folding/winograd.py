@@ -83,8 +83,8 @@ class WinogradConv(nn.Module):
         """
         super().__init__()
         plain = ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
-        given = (conv.kernel_size, conv.stride, conv.padding, conv.dilation)
-        if (*given, conv.groups, conv.padding_mode) != plain:
+        geometry = (conv.kernel_size, conv.stride, conv.padding, conv.dilation)
+        if (*geometry, conv.groups, conv.padding_mode) != plain:
             raise ValueError(f"not a plain 3x3 convolution: {conv}")
         transform = torch.tensor(KERNEL, dtype=torch.float64, device=conv.weight.device)
         kernels = torch.einsum("ai,ocij,bj->aboc", transform, conv.weight.double(), transform)
