@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fnevr.data.clips import Clip
 from fnevr.evaluate.metrics.psnr import psnr
+from fnevr.media.arrays import to_images_01
 from fnevr.models.portrait import PortraitModel
 
 MOVING_BELOW_DB = 21.0
@@ -94,5 +95,5 @@ def summarize(scores: list[ClipScore]) -> Summary:
 
 
 def _pictures(clip: Clip, indices: np.ndarray, device: torch.device) -> Tensor:
-    frames = torch.from_numpy(np.stack([clip.frames[int(index)] for index in indices]))
-    return frames.to(device).permute(0, 3, 1, 2).float() / 255
+    images_01 = to_images_01([clip.frames[int(index)] for index in indices])
+    return torch.from_numpy(images_01).to(device)

@@ -25,6 +25,7 @@ from fnevr.face3d.fitting import Fit
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel, HeadParameters
 from fnevr.faces.landmarks import Landmarks
 from fnevr.faces.region import Region, cut_out
+from fnevr.media.arrays import to_images_01
 from fnevr.models.weights import load_strict
 
 PART = "E_flame"
@@ -89,7 +90,7 @@ class DecaEncoder(nn.Module):
             )
         region = face_region(landmarks)
         view = cut_out(rgb, region, SIDE, border="constant")
-        picture_01 = torch.from_numpy(view.copy()).permute(2, 0, 1)[None].float() / 255
+        picture_01 = torch.from_numpy(to_images_01([view]))
         parts = self(picture_01).split(list(WIDTHS.values()), dim=1)
         numbers = {name: part.numpy() for name, part in zip(WIDTHS, parts, strict=True)}
         pose = np.zeros((1, len(JOINT_NAMES), 3), np.float32)

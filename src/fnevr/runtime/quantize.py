@@ -20,6 +20,7 @@ import torch
 from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.arrays import to_images_01
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.progress import Progress
@@ -169,9 +170,7 @@ def calibration_inputs(model: PortraitModel, clips: list[Clip]) -> list[dict[str
     for index in rng.choice(len(clips), NUM_PAIRS, replace=len(clips) < NUM_PAIRS):
         frames = clips[int(index)].frames
         indices = rng.choice(len(frames), 2, replace=False)
-        source_01, driving_01 = (
-            torch.from_numpy(frames[int(i)].copy()).permute(2, 0, 1)[None] / 255 for i in indices
-        )
+        source_01, driving_01 = (torch.from_numpy(to_images_01([frames[int(i)]])) for i in indices)
         tensors = draw_inputs(model.read_source(source_01), model.keypoints(driving_01))
         arrays = (tensor.contiguous().numpy() for tensor in tensors)
         feeds.append(dict(zip(INPUTS["draw"], arrays, strict=True)))

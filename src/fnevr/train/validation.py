@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from fnevr.data.clips import Clip
 from fnevr.evaluate.reconstruction import ClipScore, score_clip, summarize
+from fnevr.media.arrays import to_images_01, to_pictures
 from fnevr.models.lite import LiteGenerated
 from fnevr.models.portrait import PortraitModel
 
@@ -57,13 +58,12 @@ def picture_sheet(model: PortraitModel, clips: Sequence[Clip]) -> UInt8[np.ndarr
     rows = []
     for clip in clips[:SHEET_ROWS]:
         source, driving = clip.frames[0], _most_different(clip)
-        pictures_01 = torch.from_numpy(np.stack([source, driving])).to(device)
-        pictures_01 = pictures_01.permute(0, 3, 1, 2).float() / 255
+        pictures_01 = torch.from_numpy(to_images_01([source, driving])).to(device)
         out = model(pictures_01[:1], pictures_01[1:])
         decoded = [out.decoded] if isinstance(out, LiteGenerated) else []
-        images_01 = torch.cat([out.warped, *decoded, out.image]).clamp(0, 1)
-        made_rgb = (255 * images_01).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        rows.append(np.concatenate([source, driving, *made_rgb], axis=1))
+        images_01 = torch.cat([out.warped, *decoded, out.image])
+        pictures = to_pictures(images_01.cpu().numpy())
+        rows.append(np.concatenate([source, driving, *pictures], axis=1))
     return np.concatenate(rows, axis=0)
 
 
