@@ -36,6 +36,12 @@ def test_several_faces_largest_first(group, detector, mesh):
     assert middles == pytest.approx([481, 937, 112], abs=20)
 
 
+def test_largest_alone_is_the_first_of_all(group, portrait, detector, mesh):
+    for picture in (group, portrait, portrait[100:420, 120:400]):
+        largest, *_ = find_faces(picture, detector, mesh, largest_only=True)
+        np.testing.assert_allclose(largest, find_faces(picture, detector, mesh)[0], atol=1e-3)
+
+
 def test_index_picks_and_default_is_the_largest(group, detector, mesh):
     picked = [find_face(group, i, detector, mesh)[:, 0].mean() for i in (None, 0, 1, 2)]
     assert picked[0] == picked[1]

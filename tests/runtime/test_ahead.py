@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
-from fnevr.runtime.ahead import ahead
+from fnevr.runtime.ahead import Ahead
 
 
 def wait_until(is_so):
@@ -17,8 +18,8 @@ def wait_until(is_so):
 
 
 def test_items_come_in_order_and_all_of_them():
-    assert list(ahead(range(50), 3)) == list(range(50))
-    assert list(ahead([], 1)) == []
+    assert list(Ahead(range(50), 3)) == list(range(50))
+    assert list(Ahead([], 1)) == []
 
 
 def test_reading_goes_on_while_an_item_is_used_but_not_too_far():
@@ -29,8 +30,8 @@ def test_reading_goes_on_while_an_item_is_used_but_not_too_far():
             read.append(index)
             yield index
 
-    taken = ahead(items(), 3)
-    assert read == []  # nothing starts before it is asked for
+    taken = Ahead(items(), 3)
+    wait_until(lambda: read)  # before anything is asked for
     assert next(taken) == 0
     wait_until(lambda: len(read) == 5)  # the one taken, three that wait, one in the hand
     time.sleep(0.05)
@@ -42,7 +43,8 @@ def test_items_are_made_in_another_thread():
     def items():
         yield threading.get_ident()
 
-    assert next(ahead(items(), 1)) != threading.get_ident()
+    with closing(Ahead(items(), 1)) as taken:
+        assert next(taken) != threading.get_ident()
 
 
 def test_an_error_comes_after_the_items_before_it():
@@ -50,7 +52,7 @@ def test_an_error_comes_after_the_items_before_it():
         yield 1
         raise OSError("gone")
 
-    taken = ahead(items(), 4)
+    taken = Ahead(items(), 4)
     assert next(taken) == 1
     with pytest.raises(OSError, match="gone"):
         next(taken)
@@ -66,7 +68,7 @@ def test_closing_closes_the_iterable_and_ends_the_thread():
         finally:
             closed.append(threading.current_thread())
 
-    taken = ahead(items(), 2)
+    taken = Ahead(items(), 2)
     next(taken)
     taken.close()
     assert len(closed) == 1
@@ -90,7 +92,7 @@ def test_two_stages_close_together():
             ends.append("second")
             numbers.close()
 
-    taken = ahead(doubled(ahead(items(), 2)), 2)
+    taken = Ahead(doubled(Ahead(items(), 2)), 2)
     assert [next(taken) for _ in range(3)] == [0, 2, 4]
     taken.close()
     assert ends == ["second", "first"]
@@ -98,7 +100,7 @@ def test_two_stages_close_together():
 
 def test_depth_is_checked():
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        next(ahead([1], 0))
+        next(Ahead([1], 0))
 
 
 def test_a_signal_while_the_thread_starts_leaves_nothing_running(monkeypatch):
@@ -119,7 +121,7 @@ def test_a_signal_while_the_thread_starts_leaves_nothing_running(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", start)
     remaining = items()
     with pytest.raises(KeyboardInterrupt):
-        next(ahead(remaining, 1))
+        next(Ahead(remaining, 1))
     remaining.close()  # would fail while it runs in the other thread
 
 
@@ -138,7 +140,7 @@ def test_a_signal_before_the_thread_is_alive_keeps_it_from_reading(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", start)
         with pytest.raises(KeyboardInterrupt):
-            next(ahead(items(), 1))
+            next(Ahead(items(), 1))
     real_start(threads[0])
     threads[0].join()
     assert read == []

@@ -152,9 +152,9 @@ class Animator:
         check_inputs(output, source, driving)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
-        framing = Framing(crop, paste_back, face)
-        prepared = prepare(self.engine, read_image(source), framing)
-        with self.drivers.open(driving, crop, prepared.encoded) as driver:
+        picture = read_image(source)
+        with self.drivers.open(driving, crop) as driver:
+            prepared = prepare(self.engine, picture, Framing(crop, paste_back, face))
             choice = best_frame if relative else None
             index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
             num_frames = write_frames(output, prepared, driver, frames)
@@ -185,7 +185,7 @@ class Animator:
         with open_video(clip) as reader:
             first = next(iter(reader)).rgb
         prepared = prepare(self.engine, first, Framing(False, False))
-        with self.drivers.open(clip, False, prepared.encoded) as driver:
+        with self.drivers.open(clip, False) as driver:
             index, frames = render(self.engine, prepared, driver, None, progress)
             num_frames = write_frames(output, prepared, driver, frames)
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
@@ -216,7 +216,7 @@ class Animator:
         """
         check_rgb(source_rgb)
         source = prepare(self.engine, source_rgb, Framing(crop, paste_back, face))
-        driver = self.drivers.of_arrays(driving_rgb_frames, crop, source.encoded)
+        driver = self.drivers.of_arrays(driving_rgb_frames, crop)
         adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
         return self._lazy_frames(source, driver, best_frame if relative else None, adjust)
 
@@ -326,7 +326,7 @@ class Animator:
                 "recorded without one"
             )
         with self.drivers.open(driving, crop) as driver:
-            batches = watched(driver.batches, READING, driver.num_frames, progress)
+            batches = watched(driver.read(None), READING, driver.num_frames, progress)
             keypoints = (batch.keypoints for batch in batches)
             track = record_track(keypoints, driver.frame_rate, model_name or self.name)
         save_track(output, track)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from fnevr.media.image import Picture, check_rgb
 from fnevr.media.reader import VideoFrame
 from fnevr.media.video import open_video
 from fnevr.models.encoded_source import EncodedSource
-from fnevr.runtime.ahead import ahead
+from fnevr.runtime.ahead import Ahead
 from fnevr.runtime.engine import Engine
 
 READ_AHEAD = 4  # squares that wait to be used
@@ -41,14 +42,15 @@ class Driver:
     """An opened driver, whose keypoints are not read yet.
 
     Attributes:
-        batches: its keypoints, readable once.
+        read: gives its keypoints, once; takes the source to be animated, or None where there is
+            none, as in recording.
         frame_rate: frames per second, nominal where times vary.
         num_frames: if known; files are sometimes wrong.
         audio_from: the file whose sound belongs to it, if any.
         warnings: what the report should say about it.
     """
 
-    batches: Iterator[DrivingBatch]
+    read: Callable[[EncodedSource | None], Iterator[DrivingBatch]]
     frame_rate: Fraction
     num_frames: int | None
     audio_from: Path | None = None
@@ -70,22 +72,21 @@ class Drivers:
     batch_size: int
 
     @contextmanager
-    def open(
-        self, path: PathLike, crop: bool, source: EncodedSource | None = None
-    ) -> Iterator[Driver]:
+    def open(self, path: PathLike, crop: bool) -> Iterator[Driver]:
         """Open a keypoint track, a video or a folder of pictures.
+
+        Videos are decoded and followed from now on, in a thread of their own.
 
         Args:
             path: of the driver.
             crop: look for the face, where there are pictures.
-            source: the source to be animated; None where there is none, as in recording.
 
         Raises:
             MediaError: if it cannot be read, or a track has other keypoints than the model.
         """
         if is_track(path):
             track = load_track(path)
-            driver = Driver(self._track_batches(path, track), track.frame_rate, len(track))
+            driver = Driver(self._reads_track(path, track), track.frame_rate, len(track))
             if track.model != self.name:
                 driver.warnings.append(
                     f"'{path}' was recorded with the model '{track.model}', not '{self.name}'"
@@ -95,37 +96,33 @@ class Drivers:
         with open_video(path) as reader:
             info = reader.info
             audio_from = Path(path) if info.has_audio else None
-            # Decoding, tracking and cropping go on while frames are drawn.
-            with closing(ahead(self._squares(reader, crop), READ_AHEAD)) as squares:
-                batches = self._batches(squares, source)
-                driver = Driver(batches, info.frame_rate, info.num_frames, audio_from)
+            with closing(Ahead(self._squares(reader, crop), READ_AHEAD)) as squares:
+                driver = Driver(self._reads(squares), info.frame_rate, info.num_frames, audio_from)
                 yield driver
             if reader.damage:
                 driver.warnings.append(reader.damage)
 
-    def of_arrays(
-        self,
-        pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
-        crop: bool,
-        source: EncodedSource | None = None,
-    ) -> Driver:
+    def of_arrays(self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool) -> Driver:
         """Take arrays as a driver; they are read as they are asked for."""
         timed = (_timed(index, rgb) for index, rgb in enumerate(pictures))
-        return Driver(self._batches(self._squares(timed, crop), source), ARRAY_RATE, None)
+        return Driver(self._reads(self._squares(timed, crop)), ARRAY_RATE, None)
 
     def _squares(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[VideoFrame]:
         size = self.engine.config.image_size
         return face_crops(frames, size) if crop else resized(frames, size)
 
-    def _batches(
-        self, square: Iterable[VideoFrame], source: EncodedSource | None
-    ) -> Iterator[DrivingBatch]:
-        def find(pictures: list[Picture]) -> Keypoints:
-            return driving_keypoints(self.engine, pictures, source)
+    def _reads(
+        self, squares: Iterable[VideoFrame]
+    ) -> Callable[[EncodedSource | None], Iterator[DrivingBatch]]:
+        def read(source: EncodedSource | None) -> Iterator[DrivingBatch]:
+            find_keypoints = partial(driving_keypoints, self.engine, source=source)
+            return video_batches(squares, find_keypoints, self.batch_size)
 
-        return video_batches(square, find, self.batch_size)
+        return read
 
-    def _track_batches(self, path: PathLike, track: KeypointTrack) -> Iterator[DrivingBatch]:
+    def _reads_track(
+        self, path: PathLike, track: KeypointTrack
+    ) -> Callable[[EncodedSource | None], Iterator[DrivingBatch]]:
         if self.engine.config.uses_source_keypoints:
             raise MediaError(
                 f"'{path}' is a keypoint track, but the keypoints of '{self.name}' depend on the "
@@ -137,7 +134,7 @@ class Drivers:
                 f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
                 f"'{self.name}' has {num_keypoints}: record the motion with this model"
             )
-        return track_batches(track, self.batch_size)
+        return lambda _source: track_batches(track, self.batch_size)
 
 
 def _timed(index: int, rgb: Picture) -> VideoFrame:

@@ -48,9 +48,9 @@ def render(
     Raises:
         FnevrError: if the reference frame does not exist or cannot be used.
     """
+    batches = driver.read(source.encoded)
     if best_frame is None:
-        return None, _frames(engine, source, driver, driver.batches, adjust or _as_driven, progress)
-    batches = driver.batches
+        return None, _frames(engine, source, driver, batches, adjust or _as_driven, progress)
     if best_frame == "auto":
         batches = watched(batches, READING, driver.num_frames, progress)
     num_face = engine.config.num_face_keypoints

@@ -18,7 +18,7 @@ from fnevr.animation.source import Source
 from fnevr.errors import MediaError
 from fnevr.media.files import PathLike
 from fnevr.media.writer import VideoWriter
-from fnevr.runtime.ahead import ahead
+from fnevr.runtime.ahead import Ahead
 
 DRAW_AHEAD = 4  # frames that wait to be encoded
 
@@ -41,7 +41,7 @@ def write_frames(
     """
     size = source.width, source.height
     with (
-        closing(ahead(frames, DRAW_AHEAD)) as drawn,
+        closing(Ahead(frames, DRAW_AHEAD)) as drawn,
         VideoWriter(output, *size, driver.frame_rate, driver.audio_from) as writer,
     ):
         for rgb, shown_at in drawn:

@@ -110,12 +110,15 @@ class FaceDetector:
             "face_detection_full_range", 192, ((4, 1),), 0.6, num_threads
         )
 
-    def detect(self, rgb: UInt8[np.ndarray, "H W 3"], thorough: bool = True) -> list[Face]:
+    def detect(
+        self, rgb: UInt8[np.ndarray, "H W 3"], thorough: bool = True, parts: bool = True
+    ) -> list[Face]:
         """Find every face, largest first.
 
         Args:
             rgb: the picture.
-            thorough: search parts of the picture too, and a frame around it: for stills.
+            thorough: search with a frame around the picture too, and its parts: for stills.
+            parts: False leaves out the parts, where small faces are found.
         """
         height, width = rgb.shape[:2]
         if min(height, width) < MIN_PICTURE:
@@ -125,7 +128,7 @@ class FaceDetector:
         faces = self.short_range.detect(rgb, whole) + self.full_range.detect(rgb, whole)
         if thorough:
             faces += self.short_range.detect(rgb, Region(width / 2, height / 2, 2 * side))
-            for view in part_views(width, height, self.full_range.side):
+            for view in part_views(width, height, self.full_range.side) if parts else ():
                 faces += self.full_range.detect(rgb, view)
         return sorted(distinct(faces), key=lambda face: face.size, reverse=True)
 

@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.errors import FaceError
-from fnevr.faces.detector import FaceDetector, contained
+from fnevr.faces.detector import Face, FaceDetector, contained
 from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box
 
 MIN_FACE_PX = 40  # the mesh's longer side; below, the eyes are a few pixels wide
 MAX_CANDIDATES = 32
+LARGE = 1 / 8  # of the picture's longer side: a face that is found without searching its parts
 
 
 def find_faces(
@@ -21,6 +22,7 @@ def find_faces(
     detector: FaceDetector | None = None,
     mesh: FaceMesh | None = None,
     thorough: bool = True,
+    largest_only: bool = False,
 ) -> list[Landmarks]:
     """Give the landmarks of every face, largest first; what the mesh does not confirm is left out.
 
@@ -29,10 +31,22 @@ def find_faces(
         detector: to share one that is loaded already.
         mesh: the same for the landmark model.
         thorough: also search for faces that are small or fill the picture.
+        largest_only: others than the largest face may be missing; this is quicker.
     """
     detector, mesh = detector or FaceDetector(), mesh or FaceMesh()
+    if thorough and largest_only:
+        faces = _confirmed(rgb, detector.detect(rgb, parts=False), mesh)
+        if faces and face_size(faces[0]) > LARGE * max(rgb.shape[:2]):
+            return faces
+    return _confirmed(rgb, detector.detect(rgb, thorough), mesh)
+
+
+def _confirmed(
+    rgb: UInt8[np.ndarray, "H W 3"], detections: list[Face], mesh: FaceMesh
+) -> list[Landmarks]:
+    """Give the landmarks where the mesh sees a face too, each face once, largest first."""
     meshes: list[Landmarks] = []
-    for face in detector.detect(rgb, thorough)[:MAX_CANDIDATES]:
+    for face in detections[:MAX_CANDIDATES]:
         candidate = mesh.mesh(rgb, face.region())
         box = landmarks_box(candidate.landmarks)
         # Two detections may lead to the same face.
@@ -60,14 +74,14 @@ def find_face(
         FaceError: if there is no face, no such face, or the face is too small to animate.
     """
     height, width = rgb.shape[:2]
-    faces = find_faces(rgb, detector, mesh)
+    number = 0 if index is None else index
+    faces = find_faces(rgb, detector, mesh, largest_only=number == 0)
     if not faces:
         raise FaceError(
             f"no face found in the picture ({width}x{height}); use one that shows a face from "
             "the front, upright and well lit; to animate one that is cropped to a face already, "
             "use `crop=False`"
         )
-    number = 0 if index is None else index
     if not 0 <= number < len(faces):
         sizes = ", ".join(f"{i}: {face_size(face):.0f} px" for i, face in enumerate(faces))
         raise FaceError(

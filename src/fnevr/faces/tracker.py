@@ -98,7 +98,7 @@ class FaceTracker:
 
     def _detect(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Landmarks | None:
         """Detect anew: the face nearest to the last one, or the one asked for."""
-        faces = find_faces(rgb, self.detector, self.mesh, thorough=self.is_first)
+        faces = find_faces(rgb, self.detector, self.mesh, self.is_first, self.index == 0)
         self.is_first = False
         if self.last is None:
             return faces[self.index] if self.index < len(faces) else None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from fnevr.errors import MediaError
 from fnevr.media.files import PathLike, atomic_path, check_target, readable_file
@@ -61,9 +61,7 @@ def open_image(path: PathLike) -> Image.Image:
     path = readable_file(path, "an image")
     try:
         with without_warnings():
-            Image.init()
-            formats = [name for name in READABLE_FORMATS if name in Image.OPEN]
-            image = Image.open(path, formats=formats)
+            image = _identified(path)
     except Image.DecompressionBombError as error:
         raise MediaError(
             f"'{path}' has too many pixels (at most {MAX_PIXELS:,} are read); make it smaller"
@@ -73,6 +71,16 @@ def open_image(path: PathLike) -> Image.Image:
     if min(image.size) < 1:
         raise MediaError(f"'{path}' has no pixels: its size is {image.size}")
     return image
+
+
+def _identified(path: Path) -> Image.Image:
+    """Open a picture of the common formats; the others are imported if it is none of them."""
+    Image.preinit()
+    try:
+        return Image.open(path, formats=[name for name in READABLE_FORMATS if name in Image.OPEN])
+    except UnidentifiedImageError:
+        Image.init()
+        return Image.open(path, formats=[name for name in READABLE_FORMATS if name in Image.OPEN])
 
 
 def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Item = TypeVar("Item")
 
 POLL_S = 0.1
 
 
-def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """Read an iterable in a thread of its own, at most `depth` items ahead.
+class Ahead(Iterator[Item]):
+    """Reads an iterable in a thread of its own, at most `depth` items ahead, from the start on.
 
-    Reading starts when the first item is asked for. An exception of the iterable comes where its
-    item would have come. Closing the generator ends the thread after the item it is at, and closes
-    the iterable.
+    An exception of the iterable comes where its item would have come.
 
     Args:
         items: is read, and closed, in the other thread alone.
@@ -27,26 +25,37 @@ def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     Raises:
         ValueError: if `depth` is smaller.
     """
-    if depth < 1:
-        raise ValueError(f"depth must be at least 1, got {depth}")
-    waiting: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
-    stopped = threading.Event()
-    thread = threading.Thread(target=_read, args=(items, waiting, stopped), daemon=True)
-    try:
-        thread.start()
-        while True:
-            kind, value = waiting.get()
-            if kind == "item":
-                yield value
-            elif kind == "error":
-                raise value
-            else:
-                return
-    finally:
-        stopped.set()
-        # A signal may arrive while the thread starts; one that is not alive yet will not read.
-        if thread.is_alive():
-            thread.join()
+
+    def __init__(self, items: Iterable[Item], depth: int) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self._waiting: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=_read, args=(items, self._waiting, self._stopped), daemon=True
+        )
+        try:
+            self._thread.start()
+        except BaseException:  # a signal; a thread that is not alive yet will not read
+            self.close()
+            raise
+
+    def __next__(self) -> Item:
+        if self._stopped.is_set():
+            raise StopIteration
+        kind, value = self._waiting.get()
+        if kind == "item":
+            return cast("Item", value)
+        self.close()
+        if kind == "error":
+            raise value
+        raise StopIteration
+
+    def close(self) -> None:
+        """End the thread after the item it is at, and close the iterable."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
 
 def _read(

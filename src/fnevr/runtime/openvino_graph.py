@@ -38,15 +38,7 @@ class OpenVINOGraph:
     """
 
     def __init__(self, graph: bytes, num_threads: int = 0) -> None:
-        # OpenVINO reports each import to its makers, over the network. Nothing leaves the machine.
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        try:
-            import openvino  # noqa: PLC0415 (optional)
-        except ImportError as error:
-            raise FnevrError(
-                "OpenVINO is not here; pip install 'fnevr[openvino]'", argument="engine"
-            ) from error
-
+        openvino = import_openvino()
         self.graph, self.core = graph, openvino.Core()
         self.settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -91,6 +83,23 @@ class OpenVINOGraph:
         if path is not None:
             write_blob(path, compiled.export_model().getvalue())
         return compiled
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO, which is optional.
+
+    Raises:
+        FnevrError: if it is not installed.
+    """
+    # It reports each import to its makers, over the network. Nothing leaves the machine.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino  # noqa: PLC0415 (optional, slow)
+    except ImportError as error:
+        raise FnevrError(
+            "OpenVINO is not here; pip install 'fnevr[openvino]'", argument="engine"
+        ) from error
+    return openvino
 
 
 def cache_path(key: str) -> Path | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
@@ -26,7 +27,7 @@ from fnevr.runtime.graphs import (
     measured_psnr_db,
     read_graphs,
 )
-from fnevr.runtime.openvino_graph import OpenVINOGraph
+from fnevr.runtime.openvino_graph import OpenVINOGraph, import_openvino
 
 Run = Callable[[list[np.ndarray]], list[np.ndarray]]
 """Takes a graph's inputs in order, gives its outputs in order."""
@@ -94,6 +95,10 @@ def start_loading(
         return
     engine_name, exact = choose(folder, "cpu", engine, precision)
     if engine_name in ("onnx", "openvino"):
+        if engine_name == "openvino":
+            # Imports hold each other up, loading goes on beside them: so this one comes first.
+            with suppress(FnevrError):
+                import_openvino()
         executor = ThreadPoolExecutor(1)
         contents = executor.submit(read_graphs, folder, exact, model)
 
