@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,6 +70,7 @@ def test_shapes_and_ranges(model):
     out = model(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
     for image in (out.image, out.warped, out.rendered, out.decoded):
         assert image.shape == (2, 3, 64, 64)
+    for image in (out.image, out.rendered, out.decoded):  # bicubic sampling overshoots
         assert 0 <= image.min() < image.max() <= 1
     assert out.composite_mask.shape == (2, 1, 64, 64)
     assert out.occlusion.shape == (2, 1, 16, 16)
@@ -81,7 +83,48 @@ def test_masks_are_a_partition_and_the_picture_is_the_composite(model):
     out = shake(model)(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
     torch.testing.assert_close(out.masks.sum(dim=1), torch.ones(2, 16, 16))
     composite = out.composite_mask * out.warped + (1 - out.composite_mask) * out.decoded
-    assert torch.equal(out.image, composite)
+    torch.testing.assert_close(out.image, composite.clamp(0, 1), atol=1e-6, rtol=0)
+
+
+def test_drawing_is_generating(model):
+    source, driving = torch.rand(2, 2, 3, 64, 64)
+    drawn = shake(model).draw(model.read_source(source), model.keypoints(driving))
+    torch.testing.assert_close(drawn, model(source, driving).image, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (100, 86), (256, 256)])
+def test_result_has_the_size_of_the_detail(model, size):
+    source, driving, detail = (
+        torch.rand(1, 3, 64, 64),
+        torch.rand(2, 3, 64, 64),
+        torch.rand(3, *size),
+    )
+    encoded = replace(shake(model).read_source(source), detail_01=detail[None])
+    assert model.draw(encoded, model.keypoints(driving)).shape == (2, 3, *size)
+
+
+def test_detail_that_does_not_move_stays_as_it_is(model):
+    """Where the mask is 1 and nothing moves, every pixel is the portrait's own."""
+    source, detail = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 150, 150)
+    still = torch.zeros(1, 2, 16, 16)
+    decoded, mask = torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
+    blended = model.blend_layers(detail, decoded, mask, still)
+    torch.testing.assert_close(blended, detail, atol=1e-4, rtol=0)
+    blended = model.blend_layers(detail, decoded, 0 * mask, still)
+    expected = torch.nn.functional.interpolate(source, size=(150, 150), mode="bicubic")
+    assert blended.shape == expected.shape
+    assert not torch.allclose(blended, detail, atol=0.1)
+
+
+def test_texture_survives_a_shift_of_half_a_pixel(model):
+    """Bilinear sampling would take a third of a fine pattern's contrast."""
+    x = torch.arange(256.0)
+    stripes = (0.5 + 0.4 * torch.sin(x * 2 * torch.pi / 5)).expand(1, 3, 256, 256)
+    flow = torch.zeros(1, 2, 64, 64)
+    flow[:, 0] = 2 * 0.5 / 256
+    layers = torch.zeros(1, 3, 256, 256), torch.ones(1, 1, 256, 256), flow
+    blended = model.blend_layers(stripes, *layers)[..., 8:-8]
+    assert blended.std() > 0.9 * stripes.std()
 
 
 def test_sizes_other_than_the_configs(model):
@@ -206,7 +249,7 @@ def test_warp_of_the_picture_is_the_sampled_source(model):
     source, driving = torch.rand(2, 1, 3, 64, 64)
     kp_source, kp_driving = model.keypoints(source), model.keypoints(driving)
     motion = model.motion(source, kp_source, kp_driving)
-    expected = sample(source, flow_to_grid(motion.flow, 64, 64))
+    expected = sample(source, flow_to_grid(motion.flow, 64, 64), "bicubic")
     assert torch.equal(model.generate(source, kp_source, kp_driving).warped, expected)
 
 

@@ -28,7 +28,7 @@ from fnevr.animation.keypoint_track import (
 from fnevr.animation.output import Output, check_inputs, write_frames
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
-from fnevr.animation.source import Framing, Source, prepare
+from fnevr.animation.source import MAX_DETAIL, Framing, Source, prepare
 from fnevr.config.engines import EngineChoice, PrecisionChoice
 from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import DEFAULT, resolve_model
@@ -117,6 +117,7 @@ class Animator:
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
+        detail: int = MAX_DETAIL,
         best_frame: BestFrame = "auto",
         yaw_deg: float = 0.0,
         pitch_deg: float = 0.0,
@@ -132,8 +133,10 @@ class Animator:
             relative: move the source by the driver's changes; False puts its keypoints where the
                 driver's are.
             crop: look for the faces; False takes whole pictures, stretched to a square.
-            paste_back: frames of the source picture's size; False gives the model's square image.
+            paste_back: frames of the source picture's size; False gives the square around the face.
             face: which of the source's faces, the largest being 0; None means the largest.
+            detail: the square around the face keeps the source picture's own resolution up to this
+                side, in pixels; a smaller one is quicker. Models without a composite do not use it.
             best_frame: where the driver looks most like the source: "auto", "first", or its
                 number. Relative motion is measured from there; absolute motion does not use it.
             yaw_deg: turns the head further, by the pose editor; positive: to the viewer's right.
@@ -154,7 +157,7 @@ class Animator:
         adjust = self._adjustment(turn)
         picture = read_image(source)
         with self.drivers.open(driving, crop) as driver:
-            prepared = prepare(self.engine, picture, Framing(crop, paste_back, face))
+            prepared = prepare(self.engine, picture, Framing(crop, paste_back, face, detail))
             choice = best_frame if relative else None
             index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
             num_frames = write_frames(output, prepared, driver, frames)
@@ -200,6 +203,7 @@ class Animator:
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
+        detail: int = MAX_DETAIL,
         best_frame: BestFrame = "first",
         yaw_deg: float = 0.0,
         pitch_deg: float = 0.0,
@@ -215,7 +219,7 @@ class Animator:
             ValueError: if an array is not a uint8 RGB picture.
         """
         check_rgb(source_rgb)
-        source = prepare(self.engine, source_rgb, Framing(crop, paste_back, face))
+        source = prepare(self.engine, source_rgb, Framing(crop, paste_back, face, detail))
         driver = self.drivers.of_arrays(driving_rgb_frames, crop)
         adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
         return self._lazy_frames(source, driver, best_frame if relative else None, adjust)
@@ -245,6 +249,7 @@ class Animator:
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
+        detail: int = MAX_DETAIL,
     ) -> Output:
         """Turn the head of a picture, a file or an array.
 
@@ -255,7 +260,7 @@ class Animator:
         """
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         picture = source if isinstance(source, np.ndarray) else read_image(source)
-        return self.pose_editor(picture, Framing(crop, paste_back, face)).turned(turn)
+        return self.pose_editor(picture, Framing(crop, paste_back, face, detail)).turned(turn)
 
     def edit(  # noqa: PLR0913 - the public face; all but the files are optional
         self,
@@ -269,6 +274,7 @@ class Animator:
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
+        detail: int = MAX_DETAIL,
         progress: Progress | None = None,
     ) -> EditReport:
         """Turn the head of a picture file, into a picture file, or a video of a sweep.
@@ -281,8 +287,9 @@ class Animator:
             roll_deg: positive: clockwise as seen.
             sweep: a turn from one angle to another and back, about one axis.
             crop: look for the face; False takes the whole picture, stretched to a square.
-            paste_back: the picture's size; False gives the model's square image.
+            paste_back: the picture's size; False gives the square around the face.
             face: which face, the largest being 0; None means the largest.
+            detail: as in `animate`.
             progress: is called after every frame of a sweep.
 
         Raises:
@@ -294,7 +301,7 @@ class Animator:
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         if sweep is not None:
             sweep.turns(turn)
-        editor = self.pose_editor(read_image(image), Framing(crop, paste_back, face))
+        editor = self.pose_editor(read_image(image), Framing(crop, paste_back, face, detail))
         return write_edit(editor, image, output, turn, sweep, self.name, start_s, progress)
 
     def record(

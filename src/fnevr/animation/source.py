@@ -23,6 +23,8 @@ from fnevr.media.resize import resize
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.runtime.engine import Engine
 
+MAX_DETAIL = 1024
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -30,13 +32,16 @@ class Framing:
 
     Attributes:
         crop: look for the face; False takes the whole picture, stretched to a square.
-        paste_back: frames of the picture's size; False gives the model's square image.
+        paste_back: frames of the picture's size; False gives the square alone.
         face: which face, the largest being 0; None means the largest.
+        detail: the square keeps the picture's own resolution up to this side, in pixels, in models
+            that use it (`config.uses_detail`).
     """
 
     crop: bool = True
     paste_back: bool = True
     face: int | None = None
+    detail: int = MAX_DETAIL
 
 
 @dataclass(frozen=True)
@@ -66,21 +71,42 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     """
     size = engine.config.image_size
     height, width = picture.shape[:2]
-    finish: Callable[[Picture], Picture]
     if framing.crop:
         # One thread: graphs are loaded beside this. The driver's face is found by the same models.
         face = find_face(picture, framing.face, FaceDetector(1), FaceMesh(1))
         box = crop_box(face)
-        view = crop(picture, box, size)
-        finish = PasteBack(picture, box, size) if framing.paste_back else _unchanged
+        side = detail_side(engine, box.size, framing.detail)
+        if abs(side - box.size) <= 1:
+            box = box.on_pixels(side)
+        view, detail = crop(picture, box, size), crop(picture, box, side)
     else:
-        view = resize(picture, size, size)
-        finish = _Resize(width, height) if framing.paste_back else _unchanged
+        side = detail_side(engine, float(max(height, width)), framing.detail)
+        view, detail = resize(picture, size, size), resize(picture, side, side)
+    finish: Callable[[Picture], Picture] = _unchanged
     if not framing.paste_back:
-        width = height = size
+        width = height = side
+    elif framing.crop:
+        finish = PasteBack(picture, box, side)
+    else:
+        finish = _Resize(width, height)
 
-    encoded = engine.read_source(to_images_01([view]))
+    detail_01 = to_images_01([detail]) if engine.config.uses_detail else None
+    encoded = engine.read_source(to_images_01([view]), detail_01)
     return Source(encoded, encoded.keypoints.numpy(), finish, width, height)
+
+
+def detail_side(engine: Engine, length: float, limit: int) -> int:
+    """Return the side at which a square of a picture is drawn: even, and the model's at least.
+
+    Args:
+        engine: its model decides whether there is detail.
+        length: side of the square in the picture, in pixels.
+        limit: the largest side.
+    """
+    size = engine.config.image_size
+    if not engine.config.uses_detail:
+        return size
+    return max(size, min(2 * round(length / 2), 2 * (limit // 2)))
 
 
 def driving_keypoints(

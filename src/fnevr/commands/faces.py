@@ -44,13 +44,21 @@ PasteBack = Annotated[
     bool,
     typer.Option(
         "--paste-back/--no-paste-back",
-        help="The size of the source picture, or the model's square image.",
+        help="The size of the source picture, or the square around the face alone.",
     ),
 ]
 Face = Annotated[
     int | None,
     typer.Option(
         "--face", min=0, help="Which face of the picture; 0 is the largest, and the default."
+    ),
+]
+Detail = Annotated[
+    int,
+    typer.Option(
+        "--detail",
+        min=256,
+        help="The face keeps the portrait's resolution up to this many pixels; fewer are quicker.",
     ),
 ]
 Output = Annotated[
@@ -91,6 +99,7 @@ def animate(
     crop: Crop = True,
     paste_back: PasteBack = True,
     face: Face = None,
+    detail: Detail = 1024,
     best_frame: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +139,7 @@ def animate(
                 crop=crop,
                 paste_back=paste_back,
                 face=face,
+                detail=detail,
                 best_frame=reference,
                 yaw_deg=yaw,
                 pitch_deg=pitch,
@@ -226,6 +236,7 @@ def edit(
     crop: Crop = True,
     paste_back: PasteBack = True,
     face: Face = None,
+    detail: Detail = 1024,
     json_file: Json = None,
 ) -> None:
     """Turn the head of a portrait by angles."""
@@ -252,6 +263,7 @@ def edit(
                 crop=crop,
                 paste_back=paste_back,
                 face=face,
+                detail=detail,
                 progress=progress,
             )
         for warning in report.warnings:

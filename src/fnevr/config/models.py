@@ -280,6 +280,11 @@ class LiteConfig(PortraitConfig):
         return max(4 * 2 ** (len(self.detector_widths) - 1), 8 * 2 ** (len(self.motion_widths) - 1))
 
     @property
+    def uses_detail(self) -> bool:
+        """Whether the result takes texture from the source at a higher resolution."""
+        return self.composite
+
+    @property
     def num_face_keypoints(self) -> int:
         """How many of the keypoints, the first ones, tell the size and pose of the face."""
         return self.num_keypoints - self.num_free_keypoints

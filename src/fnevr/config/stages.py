@@ -138,6 +138,11 @@ class PortraitConfig(FrozenConfig):
         """Whether the keypoints of a driving image depend on the source."""
         return False
 
+    @property
+    def uses_detail(self) -> bool:
+        """Whether the result takes texture from the source at a higher resolution."""
+        return False
+
     @model_validator(mode="after")
     def _image_size_fits(self) -> PortraitConfig:
         if self.image_size % self.size_multiple:

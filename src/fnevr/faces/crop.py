@@ -43,6 +43,11 @@ class CropBox:
         """Make the square with this centre."""
         return cls(float(centre[0] - size / 2), float(centre[1] - size / 2), float(size))
 
+    def on_pixels(self, side: int) -> CropBox:
+        """Move the square onto whole pixels, so that cutting it out resamples nothing."""
+        left, top = np.rint(self.centre - side / 2)
+        return CropBox(float(left), float(top), float(side))
+
 
 def crop_box(landmarks: Float[np.ndarray, "478 3"]) -> CropBox:
     """Frame a face as the training clips do: the mesh is 0.59 of the crop's height."""

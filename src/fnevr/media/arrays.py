@@ -23,5 +23,10 @@ def to_images_01(
 
 def to_pictures(images_01: Float[np.ndarray, "B 3 H W"]) -> UInt8[np.ndarray, "B H W 3"]:
     """Return images as pictures, channels last; values outside of [0, 1] are clipped."""
-    levels = np.rint(images_01.clip(0.0, 1.0) * np.float32(255)).astype(np.uint8)
-    return np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
+    levels = images_01 * np.float32(255)
+    np.rint(levels, out=levels)
+    np.clip(levels, 0, 255, out=levels)
+    pictures = np.empty((len(levels), *levels.shape[2:], 3), np.uint8)
+    for channel in range(3):
+        pictures[..., channel] = levels[:, channel]
+    return pictures

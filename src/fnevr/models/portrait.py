@@ -1,6 +1,7 @@
 """What all portrait-animation models share: keypoints, dense motion, a cached source, saving.
 
-Shapes: B batch (of driving frames), K keypoints, H and W pixels. Images are RGB in [0, 1].
+Shapes: B batch (of driving frames), K keypoints, H and W pixels, H1 and W1 of a source's detail.
+Images are RGB in [0, 1].
 """
 
 from __future__ import annotations
@@ -107,8 +108,11 @@ class PortraitModel(nn.Module):
         """
         return EncodedSource(source_01, self.keypoints(source_01), self.encode(source_01))
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[Tensor, "B 3 H W"]:
+    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[Tensor, "B 3 H1 W1"]:
         """Draw the source as the driving keypoints have it.
+
+        The result has the size of the source's detail in models that use it, otherwise that of its
+        image.
 
         Args:
             source: one for all driving frames, or one for each.
@@ -117,7 +121,18 @@ class PortraitModel(nn.Module):
         Raises:
             ValueError: if sizes do not fit each other or the networks.
         """
-        return self.render(source, driving, details=False).image
+        return self.blend_layers(source.finest_01, *self.draw_layers(source, driving))
+
+    def draw_layers(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, ...]:
+        """Draw what `blend_layers` makes the result of: networks' work, at the networks' size."""
+        return (self.render(source, driving, details=False).image,)
+
+    def blend_layers(
+        self, detail_01: Float[Tensor, "S 3 H1 W1"], *layers: Tensor
+    ) -> Float[Tensor, "B 3 H W"]:
+        """Blend what `draw_layers` drew; models without `config.uses_detail` draw the result."""
+        del detail_01
+        return layers[0]
 
     def generate(
         self,
@@ -188,6 +203,7 @@ class PortraitModel(nn.Module):
             source.image_01.expand(count, -1, -1, -1),
             source.keypoints.expand(count),
             features.expand(count, *[-1] * (features.ndim - 1)),
+            None if source.detail_01 is None else source.detail_01.expand(count, -1, -1, -1),
         )
 
     def save_pretrained(self, folder: str | Path, *, half_precision: bool = False) -> None:

@@ -5,7 +5,8 @@ belongs to the engine that made it (on a GPU, tensors that stay there), so only 
 it. `source.keypoints.numpy()` gives its keypoints as arrays. Importing this module does not import
 torch.
 
-Shapes: B driving frames, K keypoints, H and W pixels. Images are RGB in [0, 1], float32.
+Shapes: B driving frames, K keypoints, H and W pixels, H1 and W1 of a source's detail.
+Images are RGB in [0, 1], float32.
 """
 
 from __future__ import annotations
@@ -53,10 +54,20 @@ class Engine(Protocol):
         """Detect where each driving image puts the keypoints of a source."""
         ...
 
-    def read_source(self, source_01: Float[np.ndarray, "1 3 H W"]) -> EncodedSource:
-        """Return the keypoints of a source, and what `draw` needs of it."""
+    def read_source(
+        self,
+        source_01: Float[np.ndarray, "1 3 H W"],
+        detail_01: Float[np.ndarray, "1 3 H1 W1"] | None = None,
+    ) -> EncodedSource:
+        """Return the keypoints of a source, and what `draw` needs of it.
+
+        Args:
+            source_01: the source.
+            detail_01: the same at a higher resolution, for models with `config.uses_detail`: what
+                is drawn then has that resolution.
+        """
         ...
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H W"]:
-        """Draw the source as the driving keypoints have it."""
+    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source as the driving keypoints have it, at the size of its detail."""
         ...

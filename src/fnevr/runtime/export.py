@@ -45,6 +45,8 @@ from fnevr.versions import versions
 
 OPSET = 20  # the first one whose GridSample all three agree on
 BATCH = torch.export.Dim("batch", min=1, max=1024)
+DETAIL_HEIGHT = torch.export.Dim("detail_height", min=16, max=8192)
+DETAIL_WIDTH = torch.export.Dim("detail_width", min=16, max=8192)
 
 
 class EncodeGraph(nn.Module):
@@ -73,7 +75,7 @@ class KeypointGraph(nn.Module):
 
 
 class DrawGraph(nn.Module):
-    """`draw` of a model, with tensors alone."""
+    """`draw_layers` of a model, with tensors alone."""
 
     def __init__(self, model: PortraitModel) -> None:
         super().__init__()
@@ -87,11 +89,23 @@ class DrawGraph(nn.Module):
         source_jacobians: Tensor,
         driving_positions: Tensor,
         driving_jacobians: Tensor,
-    ) -> Tensor:
-        """Return the image."""
+    ) -> tuple[Tensor, ...]:
+        """Return the layers, or the result of models without."""
         source_keypoints = Keypoints(source_positions, source_jacobians)
         source = EncodedSource(source_01, source_keypoints, source_features)
-        return self.model.draw(source, Keypoints(driving_positions, driving_jacobians))
+        return self.model.draw_layers(source, Keypoints(driving_positions, driving_jacobians))
+
+
+class BlendGraph(nn.Module):
+    """`blend_layers` of a model."""
+
+    def __init__(self, model: PortraitModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, detail_01: Tensor, decoded: Tensor, mask: Tensor, flow: Tensor) -> Tensor:
+        """Return the result."""
+        return self.model.blend_layers(detail_01, decoded, mask, flow)
 
 
 class TurnGraph(nn.Module):
@@ -183,7 +197,8 @@ def write_graphs(
     exact = fold(model, winograd=True)
     has_editor = (folder / EDITOR_NAME).is_file()
     editor = LightweightPoseEditor.from_pretrained(folder) if has_editor else None
-    names = [name for name in GRAPHS if name != "turn" or has_editor]
+    is_there = {"turn": has_editor, "blend": model.config.uses_detail}
+    names = [name for name in GRAPHS if is_there.get(name, True)]
     for index, name in enumerate(names):
         if progress is not None:
             progress(f"exporting {name}", index, len(names))
@@ -259,6 +274,8 @@ def export_graph(
         FnevrError: if PyTorch's exporter lacks its tools.
     """
     module, arguments, dynamic = _arguments(folded, name, editor)
+    has_layers = name != "draw" or folded.config.uses_detail
+    outputs = OUTPUTS[name] if has_layers else OUTPUTS["blend"]
     try:
         import onnx  # noqa: F401, PLC0415 (optional)
         import onnxscript  # noqa: F401, PLC0415 (optional)
@@ -275,7 +292,7 @@ def export_graph(
             dynamo=True,
             opset_version=OPSET,
             input_names=list(INPUTS[name]),
-            output_names=list(OUTPUTS[name]),
+            output_names=list(outputs),
             dynamic_shapes=dynamic,
             optimize=False,  # engines do so themselves, as well and in less time
             verbose=False,
@@ -287,7 +304,7 @@ def export_graph(
 def _arguments(
     model: PortraitModel, name: GraphName, editor: LightweightPoseEditor | None
 ) -> tuple[nn.Module, tuple[Tensor, ...], tuple[dict[int, torch.export.Dim] | None, ...]]:
-    """Return a graph's module, examples of its inputs, and which of them have B rows."""
+    """Return a graph's module, examples of its inputs, and which of their axes vary."""
     size = model.config.image_size
     source_01, driving_01 = torch.rand(1, 3, size, size), torch.rand(2, 3, size, size)
     rows = {0: BATCH}
@@ -300,5 +317,11 @@ def _arguments(
         assert editor is not None
         arguments = (driving.positions, driving.jacobians, torch.rand(2, 3))
         return TurnGraph(editor), arguments, (rows, rows, rows)
-    arguments = draw_inputs(model.read_source(source_01), driving)
+    source = model.read_source(source_01)
+    if name == "blend":
+        detail_01 = torch.rand(1, 3, 2 * size, 2 * size + 1)
+        sides = {2: DETAIL_HEIGHT, 3: DETAIL_WIDTH}
+        layers = model.draw_layers(source, driving)
+        return BlendGraph(model), (detail_01, *layers), (sides, rows, rows, rows)
+    arguments = draw_inputs(source, driving)
     return DrawGraph(model), arguments, (None, None, None, None, rows, rows)

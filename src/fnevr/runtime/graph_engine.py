@@ -1,6 +1,6 @@
 """Exported graphs as an engine.
 
-Shapes: B driving frames, K keypoints, H and W pixels.
+Shapes: B driving frames, K keypoints, H and W pixels, H1 and W1 of a source's detail.
 """
 
 from __future__ import annotations
@@ -62,18 +62,25 @@ class GraphEngine:
         del source
         return self.keypoints(driving_01)
 
-    def read_source(self, source_01: Float[np.ndarray, "1 3 H W"]) -> EncodedSource:
-        """Return the keypoints and the features of a source.
+    def read_source(
+        self,
+        source_01: Float[np.ndarray, "1 3 H W"],
+        detail_01: Float[np.ndarray, "1 3 H1 W1"] | None = None,
+    ) -> EncodedSource:
+        """Return the keypoints and the features of a source; see `Engine`.
 
         Raises:
             ValueError: if it does not have the model's size.
         """
         (features,) = self._run("encode", self._checked(source_01))
-        return EncodedSource(source_01, self.keypoints(source_01), features)
+        return EncodedSource(source_01, self.keypoints(source_01), features, detail_01)
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H W"]:
-        """Draw the source as the driving keypoints have it."""
-        (image_01,) = self._run("draw", *draw_inputs(source, driving))
+    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source as the driving keypoints have it; see `Engine`."""
+        layers = self._run("draw", *draw_inputs(source, driving))
+        if "blend" not in self.runs:
+            return layers[0]
+        (image_01,) = self._run("blend", source.finest_01, *layers)
         return image_01
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:

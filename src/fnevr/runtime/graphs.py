@@ -1,11 +1,13 @@
 """Exported graphs of a model: ONNX files and a manifest, in its folder.
 
-    MODEL/graphs/float32/manifest.json  encode.onnx  keypoints.onnx  draw.onnx  turn.onnx
-    MODEL/graphs/int8/manifest.json  draw.onnx
+    MODEL/graphs/float32/  manifest.json  encode.onnx  keypoints.onnx  draw.onnx  blend.onnx
+                           turn.onnx
+    MODEL/graphs/int8/     manifest.json  draw.onnx
 
-`encode` and `draw` take one source; `keypoints`, `draw` and `turn` take any number B of frames.
-`turn` is the pose editor, where the model has one. A graph that a precision lacks is taken from
-float32. Importing this module does not import torch.
+`encode` and `draw` take one source; all but `encode` take any number B of frames. `blend` makes the
+result of what `draw` gives, at any size; models without a composite have none, and their `draw`
+gives the result alone. `turn` is the pose editor, where the model has one. A graph that a precision
+lacks is taken from float32. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from fnevr.config.presets import ASSETS
 from fnevr.errors import CheckpointError
 from fnevr.media.files import file_sha256
 
-GraphName = Literal["encode", "keypoints", "draw", "turn"]
+GraphName = Literal["encode", "keypoints", "draw", "blend", "turn"]
 GRAPHS: tuple[GraphName, ...] = get_args(GraphName)
 FOLDER, MANIFEST = "graphs", "manifest.json"
 HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
@@ -38,12 +40,14 @@ INPUTS: dict[GraphName, tuple[str, ...]] = {
         "driving_positions",
         "driving_jacobians",
     ),
+    "blend": ("detail_01", "decoded_01", "mask", "flow"),
     "turn": ("positions", "jacobians", "angles_deg"),
 }
 OUTPUTS: dict[GraphName, tuple[str, ...]] = {
     "encode": ("source_features",),
     "keypoints": ("positions", "jacobians"),
-    "draw": ("drawn_01",),
+    "draw": ("decoded_01", "mask", "flow"),
+    "blend": ("drawn_01",),
     "turn": ("turned_positions", "turned_jacobians"),
 }
 
@@ -53,7 +57,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    format: Literal["fnevr-graphs-1"] = "fnevr-graphs-1"
+    format: Literal["fnevr-graphs-2"] = "fnevr-graphs-2"
     """Of this folder: names of files, inputs and outputs."""
 
     architecture: str

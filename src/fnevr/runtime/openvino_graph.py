@@ -29,6 +29,8 @@ DIGEST_BYTES = 32
 class OpenVINOGraph:
     """A graph compiled for one frame now, for other numbers of frames when they come.
 
+    A graph whose pictures have any size is compiled for each size when it comes.
+
     Args:
         graph: content of the file.
         num_threads: that it may use; 0 for OpenVINO's own choice.
@@ -47,9 +49,12 @@ class OpenVINOGraph:
         }
         if num_threads:
             self.settings["INFERENCE_NUM_THREADS"] = num_threads
-        compiled = self._cached(openvino.__version__)
-        shapes = tuple(tuple(graph_input.shape) for graph_input in compiled.inputs)
-        self.requests: dict[Shapes, Any] = {shapes: compiled.create_infer_request()}
+        self.requests: dict[Shapes, Any] = {}
+        inputs = self.core.read_model(graph).inputs
+        if all(side.is_static for entry in inputs for side in list(entry.partial_shape)[1:]):
+            compiled = self._cached(openvino.__version__)
+            shapes = tuple(tuple(graph_input.shape) for graph_input in compiled.inputs)
+            self.requests[shapes] = compiled.create_infer_request()
 
     def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """Run it: inputs in their order in, outputs in their order out."""

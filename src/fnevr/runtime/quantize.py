@@ -140,8 +140,9 @@ def quantized_psnr(model: PortraitModel, draw_graph: Path, clips: list[Clip]) ->
         source_01, features, *keypoints = (torch.from_numpy(array) for array in feed.values())
         source = EncodedSource(source_01, Keypoints(*keypoints[:2]), features)
         exact_01 = model.draw(source, Keypoints(*keypoints[2:]))
-        (rough_01,) = run(list(feed.values()))
-        error = (torch.from_numpy(rough_01) - exact_01).square().mean().clamp(min=1e-10)
+        layers = (torch.from_numpy(layer) for layer in run(list(feed.values())))
+        rough_01 = model.blend_layers(source_01, *layers)
+        error = (rough_01 - exact_01).square().mean().clamp(min=1e-10)
         psnrs_db.append(-10 * error.log10().item())
     return float(np.mean(psnrs_db))
 

@@ -36,8 +36,8 @@ THREADS_VARIABLE = "OMP_NUM_THREADS"
 AUTO_PSNR_DB = 49.0
 """PSNR between pictures in eight bits and in float32 from which "auto" takes eight bits."""
 
-LATE: tuple[GraphName, ...] = ("turn",)
-"""Graphs that are loaded when they first run: most commands turn no head."""
+LATE: tuple[GraphName, ...] = ("blend", "turn")
+"""Graphs that are loaded when they first run: `blend` is small, and most commands turn no head."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -87,12 +88,17 @@ class TorchEngine:
         with torch.inference_mode():
             return self._find_driving(self._tensor(driving_01), source.keypoints).numpy()
 
-    def read_source(self, source_01: Float[np.ndarray, "1 3 H W"]) -> EncodedSource:
-        """Return the keypoints of a source, and what `draw` needs of it."""
+    def read_source(
+        self,
+        source_01: Float[np.ndarray, "1 3 H W"],
+        detail_01: Float[np.ndarray, "1 3 H1 W1"] | None = None,
+    ) -> EncodedSource:
+        """Return the keypoints of a source, and what `draw` needs of it; see `Engine`."""
         with torch.inference_mode():
-            return self.model.read_source(self._tensor(source_01))
+            source = self.model.read_source(self._tensor(source_01))
+        return replace(source, detail_01=None if detail_01 is None else self._tensor(detail_01))
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H W"]:
+    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
         """Draw the source as the driving keypoints have it."""
         with torch.inference_mode():
             return self._draw(source, self._own(driving)).float().cpu().numpy()

@@ -14,14 +14,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fnevr.config.models import LiteConfig
-from fnevr.geometry.flow import flow_to_grid, sample
+from fnevr.geometry.flow import centre_grid, flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.resampling import enlarge
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder
 from fnevr.models.lite.detector import LiteDetector
 from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion
 from fnevr.models.lite.renderer import LiteRenderer
 from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.models.volume import Rendering
 
 CELL = 4
 
@@ -72,6 +74,8 @@ class FNeVRLite(PortraitModel):
     """The root: every stage of the paper at small widths, and a composite with the warped source.
 
     image = m warp(source) + (1 - m) decoded: the source keeps its own texture where that suffices.
+    Mask m, flow and decoded picture are smooth, so they are made at the networks' size and can be
+    applied to the source at its own (`blend_layers`).
     """
 
     architecture: ClassVar[str] = "fnevr-lite"
@@ -128,24 +132,14 @@ class FNeVRLite(PortraitModel):
             details: whether to draw the auxiliary image, and to warp the source even for models
                 without a composite, which do not need it.
         """
-        height, width = source_01.shape[-2:]
-        pixel_grid = flow_to_grid(motion.flow, height, width)
-        cell_grid = flow_to_grid(motion.flow, *features.shape[-2:])
-        occlusion, context = motion.occlusion, motion.context
+        decoded, mask, rendering, occlusion = self._decode(features, motion, window, details)
+        pixel_grid = flow_to_grid(motion.flow, *source_01.shape[-2:])
         if window is not None:
             pixel_grid = window.of_image(pixel_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-            cell_grid = window.of_cells(cell_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-            occlusion, context = window.of_cells(occlusion), window.of_cells(context)
-        warped_features = sample(features, cell_grid) * occlusion
-        decoder_input, rendering = [warped_features, context], None
-        if self.renderer is not None:
-            rendering = self.renderer(warped_features, auxiliary=details)
-            decoder_input.insert(1, rendering.features)
-        decoded, mask = self.decoder(torch.cat(decoder_input, dim=1))
         image, warped = decoded, None
         if self.config.composite:
-            warped = sample(source_01, pixel_grid)
-            image = mask * warped + (1 - mask) * decoded
+            warped = sample(source_01, pixel_grid, "bicubic")
+            image = blend(warped, decoded, mask)
         elif details:
             warped = sample(source_01, pixel_grid)
         return LiteGenerated(
@@ -159,3 +153,59 @@ class FNeVRLite(PortraitModel):
             decoded=decoded,
             composite_mask=mask if self.config.composite else None,
         )
+
+    def draw_layers(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, ...]:
+        """Draw the decoded picture, the composite's mask and the flow; see `PortraitModel`."""
+        source = self.one_each(source, driving)
+        motion = self.motion(source.image_01, source.keypoints, driving)
+        decoded, mask, _, _ = self._decode(source.features, motion, None, details=False)
+        return (decoded, mask, motion.flow) if self.config.composite else (decoded,)
+
+    def blend_layers(
+        self, detail_01: Float[Tensor, "S 3 H1 W1"], *layers: Tensor
+    ) -> Float[Tensor, "B 3 H2 W2"]:
+        """Composite at the resolution of the source's detail; see `PortraitModel`.
+
+        Args:
+            detail_01: one, or one for each frame; not smaller than the layers.
+            layers: as `draw_layers` returns them.
+        """
+        if not self.config.composite:
+            return layers[0]
+        decoded, mask, flow = layers
+        height, width = detail_01.shape[-2:]
+        grid = enlarge(flow, height, width, "bilinear").permute(0, 2, 3, 1)
+        grid = grid + centre_grid(height, width, like=grid)
+        warped = sample(detail_01.expand(flow.shape[0], -1, -1, -1), grid, "bicubic")
+        decoded = enlarge(decoded, height, width, "bicubic")
+        return blend(warped, decoded, enlarge(mask, height, width, "bilinear"))
+
+    def _decode(
+        self,
+        features: Float[Tensor, "B C h w"],
+        motion: LiteMotion,
+        window: Window | None,
+        details: bool,
+    ) -> tuple[Tensor, Tensor, Rendering | None, Tensor]:
+        """Return the decoded picture, the mask, the rendering and the occlusion of the window."""
+        cell_grid = flow_to_grid(motion.flow, *features.shape[-2:])
+        occlusion, context = motion.occlusion, motion.context
+        if window is not None:
+            cell_grid = window.of_cells(cell_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            occlusion, context = window.of_cells(occlusion), window.of_cells(context)
+        warped_features = sample(features, cell_grid) * occlusion
+        decoder_input, rendering = [warped_features, context], None
+        if self.renderer is not None:
+            rendering = self.renderer(warped_features, auxiliary=details)
+            decoder_input.insert(1, rendering.features)
+        decoded, mask = self.decoder(torch.cat(decoder_input, dim=1))
+        return decoded, mask, rendering, occlusion
+
+
+def blend(
+    warped: Float[Tensor, "B 3 H W"],
+    decoded: Float[Tensor, "B 3 H W"],
+    mask: Float[Tensor, "B 1 H W"],
+) -> Float[Tensor, "B 3 H W"]:
+    """Return m warped + (1 - m) decoded in [0, 1], which bicubic sampling overshoots at edges."""
+    return (decoded + mask * (warped - decoded)).clamp(0, 1)
