@@ -121,7 +121,9 @@ class PortraitModel(nn.Module):
         Raises:
             ValueError: if sizes do not fit each other or the networks.
         """
-        return self.blend_layers(source.finest_01, *self.draw_layers(source, driving))
+        if source.detail_01 is None:
+            return self.render(source, driving, details=False).image
+        return self.blend_layers(source.detail_01, *self.draw_layers(source, driving))
 
     def draw_layers(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, ...]:
         """Draw what `blend_layers` makes the result of: networks' work, at the networks' size."""
