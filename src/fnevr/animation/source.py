@@ -11,16 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from fnevr.animation.detail import layered, whole
 from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
 from fnevr.faces.landmarks import FaceMesh
+from fnevr.faces.parts import PersonParts
 from fnevr.faces.paste import PasteBack
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01, to_pictures
 from fnevr.media.image import Picture
 from fnevr.media.resize import resize
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.runtime.engine import Engine
 
 MAX_DETAIL = 1024
@@ -36,12 +38,14 @@ class Framing:
         face: which face, the largest being 0; None means the largest.
         detail: the square keeps the picture's own resolution up to this side, in pixels, in models
             that use it (`config.uses_detail`).
+        still_background: only the person moves, in the same models, where the face is looked for.
     """
 
     crop: bool = True
     paste_back: bool = True
     face: int | None = None
     detail: int = MAX_DETAIL
+    still_background: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     """
     size = engine.config.image_size
     height, width = picture.shape[:2]
+    detail: Detail | None = None
     if framing.crop:
         # One thread: graphs are loaded beside this. The driver's face is found by the same models.
         face = find_face(picture, framing.face, FaceDetector(1), FaceMesh(1))
@@ -78,10 +83,16 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
         side = detail_side(engine, box.size, framing.detail)
         if abs(side - box.size) <= 1:
             box = box.on_pixels(side)
-        view, detail = crop(picture, box, size), crop(picture, box, side)
+        view = crop(picture, box, size)
+        if engine.config.uses_detail and framing.still_background:
+            detail = layered(picture, box, side, PersonParts())
+        elif engine.config.uses_detail:
+            detail = whole(crop(picture, box, side))
     else:
         side = detail_side(engine, float(max(height, width)), framing.detail)
-        view, detail = resize(picture, size, size), resize(picture, side, side)
+        view = resize(picture, size, size)
+        if engine.config.uses_detail:
+            detail = whole(resize(picture, side, side))
     finish: Callable[[Picture], Picture] = _unchanged
     if not framing.paste_back:
         width = height = side
@@ -90,8 +101,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     else:
         finish = _Resize(width, height)
 
-    detail_01 = to_images_01([detail]) if engine.config.uses_detail else None
-    encoded = engine.read_source(to_images_01([view]), detail_01)
+    encoded = engine.read_source(to_images_01([view]), detail)
     return Source(encoded, encoded.keypoints.numpy(), finish, width, height)
 
 

@@ -1,6 +1,7 @@
 """A source read once, so that it can be drawn many times. Importing this does not import torch.
 
-Shapes: S sources (one, or one for each driving frame), H and W pixels, H1 and W1 of the detail.
+Shapes: S sources (one, or one for each driving frame), H and W pixels; of a detail, H1 and W1 of
+what is drawn and H2 and W2 of the foreground.
 """
 
 from __future__ import annotations
@@ -14,6 +15,24 @@ from fnevr.geometry.keypoints import Keypoints
 
 
 @dataclass(frozen=True)
+class Detail:
+    """A source in two layers, at the resolution of the portrait rather than of the networks.
+
+    The portrait is ``foreground[:3] + (1 - foreground[3]) plate``: the person's colours are
+    multiplied by alpha. Without layers alpha is 1 everywhere.
+
+    Attributes:
+        foreground: what moves: red, green, blue times alpha, and alpha. It has the same middle and
+            scale as what is drawn, and may be larger by the same factor in both directions, so
+            that there is something to show when its edges move in.
+        plate_01: what stands still behind it, RGB in [0, 1].
+    """
+
+    foreground: Float[Any, "S 4 H2 W2"]
+    plate_01: Float[Any, "S 3 H1 W1"]
+
+
+@dataclass(frozen=True)
 class EncodedSource:
     """What a model makes of a source image, whatever the driver does.
 
@@ -23,16 +42,11 @@ class EncodedSource:
         image_01: RGB in [0, 1].
         keypoints: of the image.
         features: the encoded image, as the model's `encode` returns it.
-        detail_01: the image at a higher resolution, which models that blend the warped source into
-            the result take its texture from; None where there is none.
+        detail: what models that blend the warped source into the result take its texture from;
+            None takes the image.
     """
 
     image_01: Float[Any, "S 3 H W"]
     keypoints: Keypoints
     features: Float[Any, "S C *space"]
-    detail_01: Float[Any, "S 3 H1 W1"] | None = None
-
-    @property
-    def finest_01(self) -> Float[Any, "S 3 H1 W1"]:
-        """The image at the highest resolution that is there."""
-        return self.image_01 if self.detail_01 is None else self.detail_01
+    detail: Detail | None = None

@@ -19,7 +19,7 @@ from fnevr.config.models import AnyConfig
 from fnevr.config.stages import PortraitConfig, ReferenceConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.blocks import Encoder
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.keypoints import KeypointDetector
 from fnevr.models.motion import DenseMotion
 from fnevr.models.weights import load_strict, read_weights, save_folder
@@ -121,19 +121,22 @@ class PortraitModel(nn.Module):
         Raises:
             ValueError: if sizes do not fit each other or the networks.
         """
-        if source.detail_01 is None:
+        if source.detail is None:
             return self.render(source, driving, details=False).image
-        return self.blend_layers(source.detail_01, *self.draw_layers(source, driving))
+        return self.blend_layers(source.detail, *self.draw_layers(source, driving))
 
     def draw_layers(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, ...]:
         """Draw what `blend_layers` makes the result of: networks' work, at the networks' size."""
         return (self.render(source, driving, details=False).image,)
 
-    def blend_layers(
-        self, detail_01: Float[Tensor, "S 3 H1 W1"], *layers: Tensor
-    ) -> Float[Tensor, "B 3 H W"]:
-        """Blend what `draw_layers` drew; models without `config.uses_detail` draw the result."""
-        del detail_01
+    def blend_layers(self, detail: Detail, *layers: Tensor) -> Float[Tensor, "B 3 H1 W1"]:
+        """Blend what `draw_layers` drew; models without `config.uses_detail` draw the result.
+
+        Args:
+            detail: of one source, or of one for each frame.
+            layers: B of each, as `draw_layers` returns them.
+        """
+        del detail
         return layers[0]
 
     def generate(
@@ -205,7 +208,6 @@ class PortraitModel(nn.Module):
             source.image_01.expand(count, -1, -1, -1),
             source.keypoints.expand(count),
             features.expand(count, *[-1] * (features.ndim - 1)),
-            None if source.detail_01 is None else source.detail_01.expand(count, -1, -1, -1),
         )
 
     def save_pretrained(self, folder: str | Path, *, half_precision: bool = False) -> None:

@@ -5,7 +5,7 @@ belongs to the engine that made it (on a GPU, tensors that stay there), so only 
 it. `source.keypoints.numpy()` gives its keypoints as arrays. Importing this module does not import
 torch.
 
-Shapes: B driving frames, K keypoints, H and W pixels, H1 and W1 of a source's detail.
+Shapes: B driving frames, K keypoints, H and W pixels, H1 and W1 of what is drawn.
 Images are RGB in [0, 1], float32.
 """
 
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from fnevr.config.engines import EngineName, Precision
 from fnevr.config.stages import PortraitConfig
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource
 
 Turn = Callable[[Keypoints, Float[np.ndarray, "B 3"]], Keypoints]
 """Turns heads: takes their keypoints and yaw, pitch and roll to add, in degrees."""
@@ -57,14 +57,14 @@ class Engine(Protocol):
     def read_source(
         self,
         source_01: Float[np.ndarray, "1 3 H W"],
-        detail_01: Float[np.ndarray, "1 3 H1 W1"] | None = None,
+        detail: Detail | None = None,
     ) -> EncodedSource:
         """Return the keypoints of a source, and what `draw` needs of it.
 
         Args:
             source_01: the source.
-            detail_01: the same at a higher resolution, for models with `config.uses_detail`: what
-                is drawn then has that resolution.
+            detail: of the source, in arrays, for models with `config.uses_detail`: what is drawn
+                then has the size of its plate.
         """
         ...
 

@@ -24,7 +24,7 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import file_sha256
 from fnevr.models.architectures import load_model
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.progress import Progress
@@ -45,8 +45,6 @@ from fnevr.versions import versions
 
 OPSET = 20  # the first one whose GridSample all three agree on
 BATCH = torch.export.Dim("batch", min=1, max=1024)
-DETAIL_HEIGHT = torch.export.Dim("detail_height", min=16, max=8192)
-DETAIL_WIDTH = torch.export.Dim("detail_width", min=16, max=8192)
 
 
 class EncodeGraph(nn.Module):
@@ -103,9 +101,11 @@ class BlendGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, detail_01: Tensor, decoded: Tensor, mask: Tensor, flow: Tensor) -> Tensor:
+    def forward(
+        self, foreground: Tensor, plate_01: Tensor, decoded: Tensor, mask: Tensor, flow: Tensor
+    ) -> Tensor:
         """Return the result."""
-        return self.model.blend_layers(detail_01, decoded, mask, flow)
+        return self.model.blend_layers(Detail(foreground, plate_01), decoded, mask, flow)
 
 
 class TurnGraph(nn.Module):
@@ -319,9 +319,20 @@ def _arguments(
         return TurnGraph(editor), arguments, (rows, rows, rows)
     source = model.read_source(source_01)
     if name == "blend":
-        detail_01 = torch.rand(1, 3, 2 * size, 2 * size + 1)
-        sides = {2: DETAIL_HEIGHT, 3: DETAIL_WIDTH}
+        foreground, plate_01 = (
+            torch.rand(1, 4, 3 * size, 3 * size),
+            torch.rand(1, 3, size + 1, size),
+        )
         layers = model.draw_layers(source, driving)
-        return BlendGraph(model), (detail_01, *layers), (sides, rows, rows, rows)
+        axes = (sides("foreground"), sides("plate"), rows, rows, rows)
+        return BlendGraph(model), (foreground, plate_01, *layers), axes
     arguments = draw_inputs(source, driving)
     return DrawGraph(model), arguments, (None, None, None, None, rows, rows)
+
+
+def sides(name: str) -> dict[int, torch.export.Dim]:
+    """Return height and width of a picture of any size."""
+    return {
+        axis: torch.export.Dim(f"{name}_{side}", min=16, max=8192)
+        for axis, side in ((2, "height"), (3, "width"))
+    }

@@ -1,6 +1,6 @@
 """Exported graphs as an engine.
 
-Shapes: B driving frames, K keypoints, H and W pixels, H1 and W1 of a source's detail.
+Shapes: B driving frames, K keypoints, H and W pixels, H1 and W1 of what is drawn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from fnevr.config.engines import EngineName, Precision
 from fnevr.config.stages import PortraitConfig
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.runtime.engine import Turn
 from fnevr.runtime.graphs import GraphName
 from fnevr.runtime.sessions import Run
@@ -65,7 +65,7 @@ class GraphEngine:
     def read_source(
         self,
         source_01: Float[np.ndarray, "1 3 H W"],
-        detail_01: Float[np.ndarray, "1 3 H1 W1"] | None = None,
+        detail: Detail | None = None,
     ) -> EncodedSource:
         """Return the keypoints and the features of a source; see `Engine`.
 
@@ -73,14 +73,14 @@ class GraphEngine:
             ValueError: if it does not have the model's size.
         """
         (features,) = self._run("encode", self._checked(source_01))
-        return EncodedSource(source_01, self.keypoints(source_01), features, detail_01)
+        return EncodedSource(source_01, self.keypoints(source_01), features, detail)
 
     def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
         """Draw the source as the driving keypoints have it; see `Engine`."""
         layers = self._run("draw", *draw_inputs(source, driving))
         if "blend" not in self.runs:
             return layers[0]
-        (image_01,) = self._run("blend", source.finest_01, *layers)
+        (image_01,) = self._run("blend", *blend_inputs(source), *layers)
         return image_01
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:
@@ -109,3 +109,12 @@ def draw_inputs(source: EncodedSource, driving: Keypoints) -> tuple[Any, ...]:
         driving.positions,
         driving.jacobians,
     )
+
+
+def blend_inputs(source: EncodedSource) -> tuple[np.ndarray, np.ndarray]:
+    """Return foreground and plate of a source; without detail its image is all foreground."""
+    detail = source.detail
+    if detail is None:
+        image_01 = np.asarray(source.image_01)
+        return np.concatenate([image_01, np.ones_like(image_01[:, :1])], axis=1), image_01
+    return detail.foreground, detail.plate_01

@@ -40,7 +40,7 @@ INPUTS: dict[GraphName, tuple[str, ...]] = {
         "driving_positions",
         "driving_jacobians",
     ),
-    "blend": ("detail_01", "decoded_01", "mask", "flow"),
+    "blend": ("foreground", "plate_01", "decoded_01", "mask", "flow"),
     "turn": ("positions", "jacobians", "angles_deg"),
 }
 OUTPUTS: dict[GraphName, tuple[str, ...]] = {

@@ -21,7 +21,7 @@ from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.progress import Progress
 from fnevr.runtime.graph_engine import draw_inputs
@@ -141,7 +141,8 @@ def quantized_psnr(model: PortraitModel, draw_graph: Path, clips: list[Clip]) ->
         source = EncodedSource(source_01, Keypoints(*keypoints[:2]), features)
         exact_01 = model.draw(source, Keypoints(*keypoints[2:]))
         layers = (torch.from_numpy(layer) for layer in run(list(feed.values())))
-        rough_01 = model.blend_layers(source_01, *layers)
+        opaque_01 = torch.cat([source_01, torch.ones_like(source_01[:, :1])], dim=1)
+        rough_01 = model.blend_layers(Detail(opaque_01, source_01), *layers)
         error = (rough_01 - exact_01).square().mean().clamp(min=1e-10)
         psnrs_db.append(-10 * error.log10().item())
     return float(np.mean(psnrs_db))

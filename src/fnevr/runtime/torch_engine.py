@@ -13,7 +13,7 @@ from torch import Tensor
 from fnevr.config.engines import EngineName, Precision
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.runtime.engine import Turn
@@ -91,12 +91,15 @@ class TorchEngine:
     def read_source(
         self,
         source_01: Float[np.ndarray, "1 3 H W"],
-        detail_01: Float[np.ndarray, "1 3 H1 W1"] | None = None,
+        detail: Detail | None = None,
     ) -> EncodedSource:
         """Return the keypoints of a source, and what `draw` needs of it; see `Engine`."""
         with torch.inference_mode():
             source = self.model.read_source(self._tensor(source_01))
-        return replace(source, detail_01=None if detail_01 is None else self._tensor(detail_01))
+        if detail is None:
+            return source
+        own = Detail(self._tensor(detail.foreground), self._tensor(detail.plate_01))
+        return replace(source, detail=own)
 
     def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
         """Draw the source as the driving keypoints have it."""

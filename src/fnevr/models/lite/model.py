@@ -1,7 +1,7 @@
 """FNeVR at the size of a laptop CPU, and a composite with the warped source.
 
 Shapes: B batch, S sources (one, or one per frame), H and W pixels, h = H / 4 and w = W / 4 cells,
-K1 motions (background first).
+K1 motions (background first); H1 and W1 pixels of what is drawn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fnevr.config.models import LiteConfig
 from fnevr.geometry.flow import centre_grid, flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.resampling import enlarge
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder
 from fnevr.models.lite.detector import LiteDetector
 from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion
@@ -139,7 +139,7 @@ class FNeVRLite(PortraitModel):
         image, warped = decoded, None
         if self.config.composite:
             warped = sample(source_01, pixel_grid, "bicubic")
-            image = blend(warped, decoded, mask)
+            image = blend(warped, decoded, mask).clamp(0, 1)  # bicubic sampling overshoots at edges
         elif details:
             warped = sample(source_01, pixel_grid)
         return LiteGenerated(
@@ -161,24 +161,29 @@ class FNeVRLite(PortraitModel):
         decoded, mask, _, _ = self._decode(source.features, motion, None, details=False)
         return (decoded, mask, motion.flow) if self.config.composite else (decoded,)
 
-    def blend_layers(
-        self, detail_01: Float[Tensor, "S 3 H1 W1"], *layers: Tensor
-    ) -> Float[Tensor, "B 3 H2 W2"]:
+    def blend_layers(self, detail: Detail, *layers: Tensor) -> Float[Tensor, "B 3 H1 W1"]:
         """Composite at the resolution of the source's detail; see `PortraitModel`.
 
+        With F the foreground, A its alpha and P the plate:
+        m warp(F) + (1 - m) warp(A) decoded + (1 - warp(A)) P. With A = 1 that is the composite.
+
         Args:
-            detail_01: one, or one for each frame; not smaller than the layers.
+            detail: not smaller than the layers.
             layers: as `draw_layers` returns them.
         """
         if not self.config.composite:
             return layers[0]
         decoded, mask, flow = layers
-        height, width = detail_01.shape[-2:]
+        foreground, plate = detail.foreground, detail.plate_01
+        height, width = plate.shape[-2:]
         grid = enlarge(flow, height, width, "bilinear").permute(0, 2, 3, 1)
         grid = grid + centre_grid(height, width, like=grid)
-        warped = sample(detail_01.expand(flow.shape[0], -1, -1, -1), grid, "bicubic")
-        decoded = enlarge(decoded, height, width, "bicubic")
-        return blend(warped, decoded, enlarge(mask, height, width, "bilinear"))
+        grid = grid * (width / foreground.shape[-1])
+        warped = sample(foreground.expand(flow.shape[0], -1, -1, -1), grid, "bicubic")
+        colours, alpha = warped[:, :3], warped[:, 3:].clamp(0, 1)
+        decoded = alpha * enlarge(decoded, height, width, "bicubic")
+        person = blend(colours, decoded, enlarge(mask, height, width, "bilinear"))
+        return (person + (1 - alpha) * plate).clamp(0, 1)
 
     def _decode(
         self,
@@ -207,5 +212,5 @@ def blend(
     decoded: Float[Tensor, "B 3 H W"],
     mask: Float[Tensor, "B 1 H W"],
 ) -> Float[Tensor, "B 3 H W"]:
-    """Return m warped + (1 - m) decoded in [0, 1], which bicubic sampling overshoots at edges."""
-    return (decoded + mask * (warped - decoded)).clamp(0, 1)
+    """Return m warped + (1 - m) decoded."""
+    return decoded + mask * (warped - decoded)

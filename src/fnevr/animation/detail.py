@@ -1,0 +1,68 @@
+"""A portrait at its own resolution, in two layers: the person, and what stands still behind.
+
+Shapes: H and W of the picture; S the side of what is drawn, in pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from fnevr.faces.crop import CropBox, crop
+from fnevr.faces.parts import PersonParts
+from fnevr.media.arrays import to_images_01
+from fnevr.media.image import Picture
+from fnevr.media.plate import background_plate
+from fnevr.models.encoded_source import Detail
+
+MARGIN = 1 / 4  # of the side: how much of the surroundings the foreground shows on each side
+LEAST_FACE = 0.9  # share of the person in the face's box, below which the parts are not believed
+FACE_SHARE = 0.3  # of the square's side: a box in its middle that lies on the face
+
+
+def whole(view: Picture) -> Detail:
+    """Take a square as one layer, all of which moves."""
+    image_01 = to_images_01([view])
+    return Detail(_with_alpha(image_01, np.ones_like(image_01[:, :1])), image_01)
+
+
+def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> Detail:
+    """Cut a square and its surroundings out of a picture, the person apart from the background.
+
+    Where no person is found on the face (a statue, a drawing) there is one layer, all of which
+    moves.
+
+    Args:
+        picture: the portrait.
+        box: the square, which is framed around a face.
+        side: S, of what is drawn.
+        parts: finds the person.
+    """
+    margin = round(MARGIN * side)
+    scale = box.size / side
+    around = CropBox(
+        box.left - margin * scale, box.top - margin * scale, box.size + 2 * margin * scale
+    )
+    view = crop(picture, around, side + 2 * margin)
+    alpha = parts.parts(view).person
+    middle = slice(margin, margin + side)
+    face = slice(
+        margin + round((0.5 - FACE_SHARE / 2) * side), margin + round((0.5 + FACE_SHARE / 2) * side)
+    )
+    if alpha[face, face].mean() < LEAST_FACE:
+        plate = view
+        alpha = np.ones_like(alpha)
+    else:
+        plate = background_plate(view, alpha)
+    view_01, plate_01 = to_images_01([view]), to_images_01([plate])
+    colours = view_01 - (1 - alpha) * plate_01
+    return Detail(
+        _with_alpha(colours, alpha[None, None]),
+        np.ascontiguousarray(plate_01[:, :, middle, middle]),
+    )
+
+
+def _with_alpha(
+    colours: Float[np.ndarray, "1 3 H W"], alpha: Float[np.ndarray, "1 1 H W"]
+) -> Float[np.ndarray, "1 4 H W"]:
+    return np.concatenate([colours, alpha], axis=1, dtype=np.float32)
