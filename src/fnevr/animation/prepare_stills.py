@@ -253,9 +253,7 @@ def _finished(out: Path, sitter: Sitter) -> StillRecord | None:
 
 
 def _sizes(sitter: Sitter) -> dict[str, int]:
-    return {
-        path.name: path.stat().st_size if path.is_file() else -1 for path in sitter.pictures
-    }
+    return {path.name: path.stat().st_size if path.is_file() else -1 for path in sitter.pictures}
 
 
 def _record_path(out: Path, sitter: Sitter) -> Path:

@@ -1,4 +1,4 @@
-"""Commands on clips and weights: prepare, prepare-stills, train, train-editor, convert, export, models.
+"""Commands on clips and weights: prepare them, train, convert, export, list the models.
 
 Parse, call one function, print. Nothing slow is imported before a command.
 """

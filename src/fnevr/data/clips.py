@@ -85,17 +85,12 @@ def load_clips(folder: Path, split: Split) -> list[Clip]:
 
 
 def load_stills(folder: Path, split: Split) -> list[Clip]:
-    """Open the stills of one split: photographs, each with views that a model drew of it.
+    """Open the stills of one split, of which there may be none; clips are left out.
 
     Raises:
-        MediaError: if the folder is not prepared, the split has no stills, or one is damaged.
+        MediaError: if the folder is not prepared, or a still is damaged.
     """
     rows = _rows(folder, split, stills=True)
-    if not rows:
-        raise MediaError(
-            f"'{folder}' has no stills of the split {split!r}\n"
-            "`fnevr prepare-stills` makes such a folder"
-        )
     return [make_clip(row, clip_path(folder, row.name)) for row in rows]
 
 
@@ -123,9 +118,7 @@ def make_clip(row: ClipRow, source: Path | bytes) -> Clip:
             f"the clip {row.name} has {len(frames)} frames, its manifest says {row.frames}\n"
             "the folder was changed: run `fnevr prepare` again"
         )
-    return Clip(
-        row.name, row.identity, row.motion, frames, landmarks, row.real_frames, row.weight
-    )
+    return Clip(row.name, row.identity, row.motion, frames, landmarks, row.real_frames, row.weight)
 
 
 def to_signed(

@@ -44,9 +44,7 @@ def read_table(
     """
     path = folder / name
     if not path.is_file():
-        raise MediaError(
-            f"{path} not found: a data folder holds {name} and a folder {path.stem}/"
-        )
+        raise MediaError(f"{path} not found: a data folder holds {name} and a folder {path.stem}/")
     try:
         with path.open(newline="", encoding="utf-8") as table:
             rows = list(csv.DictReader(table, delimiter="\t"))

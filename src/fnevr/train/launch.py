@@ -51,7 +51,8 @@ def make_trainer(
         data: a prepared folder, with the splits "train" and "val".
         run_dir: made if it does not exist.
         recipe: what to do.
-        stills: a prepared folder of stills, to train on its split "train" too.
+        stills: a prepared folder of stills, to train on its split "train" too; its split "val", if
+            it has one, is validated on.
         init: a preset or a model folder to start from; None starts from new weights.
         model: what to start anew: a trainable preset or a config.json; None is "lite".
         device: "cpu" or "cuda"; None takes cuda if there is some.
@@ -71,6 +72,8 @@ def make_trainer(
             f"{sampler.side_px}\nset a smaller one, such as window={sampler.side_px}"
         )
     held_out = load_clips(data, "val") if recipe.validations else []
+    if held_out and stills is not None:
+        held_out += load_stills(stills, "val")
     trainer = Trainer(
         starting_model(init, model, recipe),
         sampler,
@@ -102,6 +105,10 @@ def training_clips(data: Path, stills: Path | None, recipe: Recipe) -> list[Clip
             )
         return clips
     more = load_stills(stills, "train")
+    if not more:
+        raise FnevrError(
+            f"'{stills}' has no stills to train on: `fnevr prepare-stills` makes such a folder"
+        )
     sides = [group[0].frames[0].shape[0] for group in (clips, more)]
     if sides[0] != sides[1]:
         raise FnevrError(
