@@ -12,6 +12,7 @@ from fnevr.cli import app
 from fnevr.data.clips import load_clips, load_stills
 from fnevr.data.manifest import read_manifest
 from fnevr.errors import FnevrError, MediaError
+from fnevr.evaluate.clips import find_clips
 from fnevr.media.image import read_image
 
 
@@ -71,6 +72,8 @@ def test_photographs_come_first_and_views_after_them(report_and_folder, stills):
 def test_stills_are_no_clips(report_and_folder):
     with pytest.raises(MediaError, match="has no clips of the split 'train'"):
         load_clips(report_and_folder[1], "train")
+    with pytest.raises(MediaError, match="has no clips of the split None"):
+        find_clips(report_and_folder[1], None)
 
 
 def test_people_that_cannot_be_used_are_told_and_stop_nobody(report_and_folder):

@@ -116,9 +116,8 @@ def test_still_is_scored_by_its_photograph(model, clip):
         images = [model(frames[i : i + 1], frames[:1]).image.clamp(0, 1) for i in range(1, 5)]
     score = score_still(model, clip)
     assert score.frames == 4
-    assert score.model == pytest.approx(
-        np.mean([psnr(m, frames[:1]).item() for m in made]), abs=1e-3
-    )
+    made = [psnr(image, frames[:1]).item() for image in images]
+    assert score.model == pytest.approx(np.mean(made), abs=1e-3)
     views = [psnr(frames[i : i + 1], frames[:1]).item() for i in range(1, 5)]
     assert score.still == pytest.approx(np.mean(views), abs=1e-3)
 
