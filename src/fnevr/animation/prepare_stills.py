@@ -4,7 +4,7 @@ A still is stored as a clip is: first the photographs of one person, then the vi
 a photograph as the driving picture and mostly a view as its source (see `fnevr.data.pairs`).
 
 Besides the manifest and the clips, the folder holds ``stills/NAME.json`` for every finished person,
-and ``settings.json``.
+and ``settings.json``. People whose pictures could not be used are tried again by the next run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from fnevr.animation.still_views import Motion, draw_views
@@ -27,7 +28,7 @@ from fnevr.data.prepare import open_folder
 from fnevr.data.settings import SIZE
 from fnevr.data.still_table import Sitter, read_sitters
 from fnevr.data.store import encode_frame, write_clip
-from fnevr.errors import FnevrError, MediaError
+from fnevr.errors import FaceError, FnevrError, MediaError
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
 from fnevr.faces.landmarks import FaceMesh
@@ -61,14 +62,11 @@ class StillRecord(FrozenConfig):
     pictures: dict[str, int]
     """Size of each picture's file in bytes; with others the person is done anew."""
 
-    row: ClipRow | None = None
-    """The still; None where there is none."""
+    row: ClipRow
+    """The still."""
 
-    dropped: dict[str, int] = Field(default_factory=dict)
+    dropped: dict[str, int]
     """Why views were left out, and how often."""
-
-    problem: str = ""
-    """Why there is none."""
 
 
 class StillReport(BaseModel):
@@ -114,6 +112,14 @@ class StillReport(BaseModel):
         return texts
 
 
+class _Frames(NamedTuple):
+    """One still on its way: photographs, then views; what was left out of these."""
+
+    pictures: list[Picture]
+    landmarks: list[Float[np.ndarray, "478 2"]]
+    dropped: Counter[str]
+
+
 class _Tools(NamedTuple):
     """What all stills are made with."""
 
@@ -153,12 +159,16 @@ def prepare_stills(
     try:
         todo = [sitter for sitter in sitters if sitter.row.name not in records]
         for number, sitter in enumerate(todo, start=len(records) + 1):
-            records[sitter.row.name] = _prepare_still(sitter, out, settings.views, tools)
+            try:
+                frames = _draw_still(sitter, settings.views, tools)
+            except FnevrError as error:
+                report.skipped[sitter.row.source] = str(error)
+            else:
+                records[sitter.row.name] = _write_still(sitter, out, frames)
             progress(RECORDS, number, len(sitters))
     finally:
         names = [sitter.row.name for sitter in sitters]
-        rows = [records[name].row for name in names if name in records]
-        write_manifest(out, [row for row in rows if row is not None])
+        write_manifest(out, [records[name].row for name in names if name in records])
     return _count(report, records)
 
 
@@ -187,30 +197,36 @@ def _load(settings: StillSettings) -> _Tools:
     return _Tools(engine, motions, FaceDetector(1), FaceMesh(1))
 
 
-def _prepare_still(sitter: Sitter, out: Path, count: int, tools: _Tools) -> StillRecord:
-    """Do one person, and write down that it is done."""
-    try:
-        photographs = [_read(path) for path in sitter.pictures]
-        faces = [find_face(rgb, None, tools.detector, tools.mesh) for rgb in photographs]
-    except FnevrError as error:
-        return _write_record(out, sitter, StillRecord(pictures=_sizes(sitter), problem=str(error)))
+def _draw_still(sitter: Sitter, count: int, tools: _Tools) -> _Frames:
+    """Read a person's photographs and draw views of them.
+
+    Raises:
+        FnevrError: if one of them cannot be used, or no pair would come of them.
+    """
+    photographs = [_read(path) for path in sitter.pictures]
+    faces = [find_face(rgb, None, tools.detector, tools.mesh) for rgb in photographs]
     digest = hashlib.sha256(sitter.row.name.encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    pictures = list(photographs)
-    landmarks = [to_signed(face, SIZE, SIZE) for face in faces]
-    dropped: Counter[str] = Counter()
-    for photograph, face in zip(photographs, faces, strict=True):
+    frames = _Frames(photographs, [to_signed(face, SIZE, SIZE) for face in faces], Counter())
+    for photograph, face in zip(tuple(photographs), faces, strict=True):
         views = draw_views(tools.engine, photograph, face, tools.motions, count, rng, tools.mesh)
-        pictures += views.pictures
-        landmarks += views.landmarks
-        dropped += views.dropped
-    record = StillRecord(pictures=_sizes(sitter), dropped=dict(dropped))
-    if len(pictures) < 2:
-        return _write_record(out, sitter, record.model_copy(update={"problem": NO_VIEWS}))
-    jpegs = [encode_frame(rgb) for rgb in pictures]
-    write_clip(clip_path(out, sitter.row.name), jpegs, np.stack(landmarks))
-    row = sitter.row.model_copy(update={"frames": len(pictures)})
-    return _write_record(out, sitter, record.model_copy(update={"row": row}))
+        frames.pictures.extend(views.pictures)
+        frames.landmarks.extend(views.landmarks)
+        frames.dropped.update(views.dropped)
+    if len(frames.pictures) < 2:
+        raise FaceError(NO_VIEWS)
+    return frames
+
+
+def _write_still(sitter: Sitter, out: Path, frames: _Frames) -> StillRecord:
+    """Store a still, and write down that it is done."""
+    jpegs = [encode_frame(rgb) for rgb in frames.pictures]
+    write_clip(clip_path(out, sitter.row.name), jpegs, np.stack(frames.landmarks))
+    row = sitter.row.model_copy(update={"frames": len(jpegs)})
+    record = StillRecord(pictures=_sizes(sitter), row=row, dropped=dict(frames.dropped))
+    with atomic_path(_record_path(out, sitter)) as temporary:
+        temporary.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return record
 
 
 def _read(path: Path) -> Picture:
@@ -228,12 +244,6 @@ def _read(path: Path) -> Picture:
     return resize(rgb, SIZE, SIZE)
 
 
-def _write_record(out: Path, sitter: Sitter, record: StillRecord) -> StillRecord:
-    with atomic_path(_record_path(out, sitter)) as temporary:
-        temporary.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return record
-
-
 def _finished(out: Path, sitter: Sitter) -> StillRecord | None:
     """Return the record of a person who is done, with what the table says now.
 
@@ -245,8 +255,6 @@ def _finished(out: Path, sitter: Sitter) -> StillRecord | None:
         return None
     if record.pictures != _sizes(sitter):
         return None
-    if record.row is None:
-        return record
     row = sitter.row.model_copy(update={"frames": record.row.frames})
     is_whole = clip_path(out, row.name).is_file()
     return record.model_copy(update={"row": row}) if is_whole else None
@@ -262,19 +270,10 @@ def _record_path(out: Path, sitter: Sitter) -> Path:
 
 def _count(report: StillReport, records: Mapping[str, StillRecord]) -> StillReport:
     """Add up what is in the folder now."""
-    rows = [record.row for record in records.values() if record.row is not None]
-    photographs = sum(row.real_frames or 0 for row in rows)
+    rows = [record.row for record in records.values()]
     reasons = sum((Counter(record.dropped) for record in records.values()), Counter[str]())
-    return report.model_copy(
-        update={
-            "stills": dict(Counter(str(row.split) for row in rows)),
-            "photographs": photographs,
-            "views": sum(row.frames for row in rows) - photographs,
-            "dropped": dict(reasons.most_common()),
-            "skipped": {
-                ", ".join(record.pictures): record.problem
-                for record in records.values()
-                if record.problem
-            },
-        }
-    )
+    report.stills = dict(Counter(str(row.split) for row in rows))
+    report.photographs = sum(row.real_frames or 0 for row in rows)
+    report.views = sum(row.frames for row in rows) - report.photographs
+    report.dropped = dict(reasons.most_common())
+    return report
