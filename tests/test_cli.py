@@ -48,8 +48,9 @@ OPTIONS = {
         *("--max-seconds", "--min-face", "--voxceleb", "--cropped", "--workers", "--shards"),
         "--json",
     ],
+    "prepare-stills": ["stills", "out_dir", "--motion", "--views", "--model", "--json"],
     "train": [
-        *("data", "run_dir", "--recipe", "--set", "--init", "--model", "--minutes"),
+        *("data", "run_dir", "--stills", "--recipe", "--set", "--init", "--model", "--minutes"),
         *("--steps", "--batch-size", "--device", "--dry-run"),
     ],
     "train-editor": ["data", "model", "--stride", "--steps", "--seed", "--device"],

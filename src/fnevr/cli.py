@@ -16,7 +16,15 @@ import typer
 
 from fnevr.commands.evaluation import bench, complexity, evaluate
 from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d, record
-from fnevr.commands.models import convert, export, models, prepare, train, train_editor
+from fnevr.commands.models import (
+    convert,
+    export,
+    models,
+    prepare,
+    prepare_stills,
+    train,
+    train_editor,
+)
 
 app = typer.Typer(
     help="Animate a portrait with the motion of a talking head.",
@@ -27,7 +35,7 @@ app = typer.Typer(
 )
 for command in (
     *(animate, record, reconstruct, edit, reconstruct3d),
-    *(prepare, train, train_editor, convert, export, models),
+    *(prepare, prepare_stills, train, train_editor, convert, export, models),
     *(evaluate, complexity, bench),
 ):
     app.command()(command)

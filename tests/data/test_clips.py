@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.data_rows import make_row
 
-from fnevr.data.clips import Clip, Frames, load_clips, to_signed
+from fnevr.data.clips import Clip, Frames, load_clips, load_stills, to_signed
 from fnevr.data.manifest import clip_path, write_manifest
 from fnevr.errors import MediaError
 
@@ -35,6 +35,18 @@ def test_split_without_clips_says_so(tmp_path):
     write_manifest(tmp_path, [make_row(split="train")])
     with pytest.raises(MediaError, match="no clips of the split 'val'"):
         load_clips(tmp_path, "val")
+
+
+def test_clips_and_stills_of_one_folder_are_told_apart(small, tmp_path):
+    (tmp_path / "clips").mkdir()
+    for name in ("clip", "still"):
+        clip_path(tmp_path, name).write_bytes(clip_path(small, "clip0").read_bytes())
+    still = make_row("still", split="train", real_frames=2, weight=0.5)
+    write_manifest(tmp_path, [make_row("clip", split="train"), still])
+    (clip,), (still,) = load_clips(tmp_path, "train"), load_stills(tmp_path, "train")
+    assert (clip.name, clip.real_frames, clip.weight) == ("clip", None, 1.0)
+    assert (still.name, still.real_frames, still.weight) == ("still", 2, 0.5)
+    assert load_stills(tmp_path, "val") == []
 
 
 def test_clip_unlike_its_row_says_so(small, tmp_path):

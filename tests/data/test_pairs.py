@@ -14,14 +14,16 @@ def patches():
     return FacePatches.packaged()
 
 
-def make_clip(name="clip", identity="someone", motion=0.1, lost=(), num_frames=6, size=32):
+def make_clip(
+    name="clip", identity="someone", motion=0.1, lost=(), num_frames=6, size=32, **values
+):
     """Frames of one gray level each, 10 times their index, and landmarks that say it too."""
     frames = np.empty((num_frames, size, size, 3), np.uint8)
     frames[:] = 10 * np.arange(num_frames)[:, None, None, None]
     landmarks = np.empty((num_frames, 478, 2), np.float32)
     landmarks[:] = 0.1 * np.arange(num_frames)[:, None, None]
     landmarks[list(lost)] = np.nan
-    return Clip(name, identity, motion, frames, landmarks)
+    return Clip(name, identity, motion, frames, landmarks, **values)
 
 
 def test_batch_has_the_promised_shapes_and_ranges(patches):
@@ -149,3 +151,65 @@ def test_raw_batch_is_the_finished_one_in_bytes(patches):
 def test_no_face_anywhere_says_so(patches):
     with pytest.raises(ValueError, match="no clip has a face in two frames or more"):
         PairSampler([make_clip(lost=range(1, 6))], patches, seed=0)
+
+
+def test_photograph_is_the_target_and_never_the_source_of_itself(frames_of):
+    source, driving = frames_of(make_clip(real_frames=1, lost=(3,)), near_share=0.5)
+    assert set(driving.tolist()) == {0}
+    assert set(source.tolist()) == {1, 2, 4, 5}
+
+
+def test_half_of_the_sources_are_photographs_where_there_are_several(frames_of):
+    source, driving = frames_of(make_clip(real_frames=2), near_share=0.5)
+    assert set(driving.tolist()) == {0, 1}
+    assert (source != driving).all()
+    assert 20 < (source < 2).sum() < 44
+    assert set(source.tolist()) == {0, 1, 2, 3, 4, 5}
+
+
+def test_photographs_without_views_are_sources_of_one_another(frames_of):
+    source, driving = frames_of(make_clip(real_frames=2, num_frames=2), near_share=0.5)
+    assert (source + driving == 1).all()
+
+
+def test_stills_have_a_share_between_them(patches):
+    clips = [
+        make_clip("still", "a", motion=0.0),
+        make_clip("moving", "b", motion=0.1),
+        make_clip("one", "c", motion=0.0, real_frames=1),
+        make_clip("two", "d", motion=0.0, real_frames=2, weight=3.0),
+        make_clip("photograph without a face", "e", real_frames=1, lost=(0,)),
+    ]
+    expected = np.array([0.25, 0.75, 0.25, 0.75])
+    for share, stills in ((None, 0.25), (0.4, 0.4), (1.0, 1.0)):
+        sampler = PairSampler(clips, patches, seed=0, stills_share=share)
+        shares = np.array([1 - stills, 1 - stills, stills, stills])
+        np.testing.assert_allclose(sampler.probabilities, expected * shares)
+
+
+def test_a_weight_counts_for_clips_too(patches):
+    clips = [make_clip("one", "a"), make_clip("two", "b", weight=3.0)]
+    np.testing.assert_allclose(PairSampler(clips, patches, seed=0).probabilities, [0.25, 0.75])
+
+
+def test_share_for_stills_needs_some(patches):
+    with pytest.raises(ValueError, match="no still has"):
+        PairSampler([make_clip()], patches, seed=0, stills_share=0.5)
+
+
+def test_without_stills_the_pairs_are_those_of_before(patches, monkeypatch):
+    """Frames that were drawn when there were no stills yet."""
+    monkeypatch.setattr(
+        "fnevr.data.pairs.augment", lambda images, points, *_: (images.to(torch.uint8), points)
+    )
+    clips = [
+        make_clip("one", num_frames=20),
+        make_clip("two", "other", motion=0.02, num_frames=9),
+    ]
+    pairs = PairSampler(clips, patches, seed=5).sample(12, step=3)
+    source, driving = (
+        (images[:, 0, 0, 0] * 25.5).round().long().tolist()
+        for images in (pairs.source_01, pairs.driving_01)
+    )
+    assert source == [7, 0, 1, 17, 10, 5, 8, 7, 8, 11, 14, 4]
+    assert driving == [6, 1, 9, 5, 11, 12, 4, 1, 5, 2, 1, 1]

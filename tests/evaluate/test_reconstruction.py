@@ -9,7 +9,7 @@ import torch
 from fnevr.config.models import LiteConfig
 from fnevr.data.clips import Clip
 from fnevr.evaluate.metrics.psnr import psnr
-from fnevr.evaluate.reconstruction import ClipScore, score_clip, summarize
+from fnevr.evaluate.reconstruction import ClipScore, score_clip, score_still, summarize
 from fnevr.geometry.patches import FacePatches
 from fnevr.train.start import new_model
 
@@ -107,3 +107,21 @@ def test_summary_without_moving_clips_has_no_number_for_them():
 def test_summary_of_nothing_says_so():
     with pytest.raises(ValueError, match="no clips to average"):
         summarize([])
+
+
+def test_still_is_scored_by_its_photograph(model, clip):
+    """Each other frame is the source once; the target is the first."""
+    frames = torch.from_numpy(clip.frames[:]).permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        images = [model(frames[i : i + 1], frames[:1]).image.clamp(0, 1) for i in range(1, 5)]
+    score = score_still(model, clip)
+    assert score.frames == 4
+    made = [psnr(image, frames[:1]).item() for image in images]
+    assert score.model == pytest.approx(np.mean(made), abs=1e-3)
+    views = [psnr(frames[i : i + 1], frames[:1]).item() for i in range(1, 5)]
+    assert score.still == pytest.approx(np.mean(views), abs=1e-3)
+
+
+def test_photograph_alone_cannot_be_scored(model, clip):
+    with pytest.raises(ValueError, match="no frame beside the photograph"):
+        score_still(model, Clip("one", "a", 0.0, clip.frames[:1], clip.landmarks[:1]))

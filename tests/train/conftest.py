@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 from fnevr.config.models import LiteConfig
 from fnevr.data.clips import Clip
-from fnevr.data.manifest import ClipRow, Split, clip_path, write_manifest
+from fnevr.data.manifest import ClipRow, Split, clip_path, read_manifest, write_manifest
 from fnevr.data.pairs import PairSampler
 from fnevr.data.store import encode_frame, write_clip
 from fnevr.geometry.patches import FacePatches
@@ -97,3 +99,13 @@ def tiny_folders(tmp_path, tiny_model, sampler):
     write_manifest(data, rows)
     tiny_model.save_pretrained(init)
     return data, init
+
+
+@pytest.fixture
+def tiny_stills(tmp_path, tiny_folders):
+    """A folder of stills beside the prepared one: the wandering square, as if one were real."""
+    data, stills = tiny_folders[0], tmp_path / "stills"
+    shutil.copytree(data, stills)
+    rows = [row.model_copy(update={"real_frames": 1}) for row in read_manifest(data)]
+    write_manifest(stills, rows)
+    return stills

@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pytest
 from support.media_clips import make_video
+from support.prepared import prepared_clips
 from typer.testing import CliRunner
 
 from fnevr.cli import app
 from fnevr.config.presets import asset
+from fnevr.data.manifest import read_manifest, write_manifest
 from fnevr.media.image import read_image
 from fnevr.models import load_model
 from fnevr.train.recipe import FullRecipe
@@ -123,3 +125,39 @@ def test_folder_that_is_not_prepared_says_so(tmp_path):
     result = call("train", tmp_path, tmp_path / "run", "--steps", 1, *SMALL)
     assert result.exit_code == 2
     assert "run `fnevr prepare" in result.output
+
+
+def test_clips_and_stills_are_trained_on_together(tiny_folders, tiny_stills, tmp_path):
+    data, init = tiny_folders
+    knobs = ("--set", "stills_share=0.5", "--set", "validations=1")
+    options = ("--steps", 2, "--init", init, "--stills", tiny_stills, *knobs, *SMALL)
+    result = call("train", data, tmp_path / "run", *options)
+    assert result.exit_code == 0, result.output
+    log = (tmp_path / "run" / "log.jsonl").read_text()
+    assert "stills_psnr" in json.loads(log.splitlines()[0])
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["stills_share"] == 0.5
+
+
+def test_stills_that_cannot_be_used_say_so(tiny_folders, tiny_stills, tmp_path):
+    data, init = tiny_folders
+    options = (data, tmp_path / "run", "--steps", 1, "--init", init, *SMALL)
+    result = call("train", *options, "--set", "stills_share=0.5")
+    assert result.exit_code == 2
+    assert "stills_share does nothing without stills\nadd --stills FOLDER" in result.output
+    result = call("train", *options, "--stills", data)
+    assert result.exit_code == 2
+    assert f"'{data}' has no stills to train on" in result.output
+    large = prepared_clips(tmp_path / "large", 96)
+    rows = [row.model_copy(update={"real_frames": 1}) for row in read_manifest(large)]
+    write_manifest(large, rows)
+    result = call("train", *options, "--stills", large)
+    assert result.exit_code == 2
+    assert "are 64 pixels wide, the stills of" in result.output
+
+
+@pytest.mark.parametrize("share", ["0", "1.1", "much"])
+def test_share_that_makes_no_sense_is_refused(share, tiny_folders, tmp_path):
+    data, _ = tiny_folders
+    result = call("train", data, tmp_path / "run", "--set", f"stills_share={share}", *SMALL)
+    assert result.exit_code == 2
+    assert "stills_share: Input should be" in result.output

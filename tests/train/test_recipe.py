@@ -18,7 +18,7 @@ STAGES = pytest.mark.parametrize("stage", ["motion", "full", "reference"])
 OF_EVERY_RUN = {
     *("minutes", "steps", "batch_size", "motion_rate", "seed", "checkpoint_every", "accumulate"),
     *("workers", "precision", "average_decay", "max_gradient_norm", "validations"),
-    "validation_stride",
+    *("validation_stride", "stills_share"),
 }
 OF_LITE = {
     *("prior_rate", "target_keypoints", "motion_dropout", "equivariance_every"),

@@ -1,4 +1,4 @@
-"""Commands on clips and weights: prepare, train, train-editor, convert, export, models.
+"""Commands on clips and weights: prepare them, train, convert, export, list the models.
 
 Parse, call one function, print. Nothing slow is imported before a command.
 """
@@ -16,6 +16,7 @@ from fnevr.commands.options import (
     TAKEN_UP,
     DeviceOption,
     Json,
+    Model,
     answering_for_errors,
     write_json,
 )
@@ -108,11 +109,53 @@ def prepare(
             typer.echo(line, err=True)
 
 
+def prepare_stills(
+    stills: Annotated[
+        Path, typer.Argument(metavar="IN", help="A folder with stills.tsv and stills/.")
+    ],
+    out_dir: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="The prepared folder; taken up if it exists."),
+    ],
+    motion: Annotated[
+        Path,
+        typer.Option(
+            "--motion", metavar="CLIPS", help="A prepared folder; its training clips drive."
+        ),
+    ],
+    views: Annotated[
+        int, typer.Option("--views", min=1, help="Views to draw of each photograph.")
+    ] = 4,
+    model: Model = "lite",
+    json_file: Json = None,
+) -> None:
+    """Draw portraits with other faces and poses: more people for `train --stills`."""
+    flags = {"IN": stills, "OUT": out_dir, "--motion": motion, "--model": model}
+    with answering_for_errors(flags, TAKEN_UP):
+        from fnevr.animation.prepare_stills import StillSettings
+        from fnevr.animation.prepare_stills import prepare_stills as prepare_pictures
+        from fnevr.progress import progress_bar
+
+        settings = StillSettings(motion=str(motion), views=views, model=model)
+        with progress_bar("stills") as progress:
+            report = prepare_pictures(stills, out_dir, settings, progress=progress)
+        if json_file is not None:
+            write_json(json_file, report.model_dump_json(indent=2))
+        for line in report.lines():
+            typer.echo(line, err=True)
+
+
 def train(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="A prepared folder of clips.")],
     run_dir: Annotated[
         Path, typer.Argument(metavar="RUN", help="Checkpoints and logs; taken up if it exists.")
     ],
+    stills: Annotated[
+        Path | None,
+        typer.Option(
+            "--stills", metavar="FOLDER", help="Train on stills too, from `fnevr prepare-stills`."
+        ),
+    ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="A recipe's name, or a JSON file.")] = (
         "full"
     ),
@@ -152,7 +195,7 @@ def train(
 
     Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
     """
-    flags = {"DATA": data, "RUN": run_dir, "--init": init, "--model": model}
+    flags = {"DATA": data, "RUN": run_dir, "--stills": stills, "--init": init, "--model": model}
     with answering_for_errors(flags, TAKEN_UP, "train"):
         from fnevr.train.recipe import recipe_json
         from fnevr.train.recipe_choice import choose_recipe
@@ -168,7 +211,9 @@ def train(
         from fnevr.train.launch import make_trainer, show_run
 
         with stop_on_signals() as should_stop:
-            trainer = make_trainer(data, run_dir, run_recipe, init=init, model=model, device=device)
+            trainer = make_trainer(
+                data, run_dir, run_recipe, stills=stills, init=init, model=model, device=device
+            )
             is_done = show_run(trainer, should_stop)
         if trainer.is_main:
             outcome = f"stopped at step {trainer.step}; the same command goes on"

@@ -43,6 +43,9 @@ class Clip:
         motion: how far the face moves, in face heights.
         frames: decoded when they are asked for.
         landmarks: in [-1, 1], the picture's edges at -1 and 1; NaN where no face was found.
+        real_frames: for a still: how many frames, the first ones, are photographs; the others were
+            drawn from them. None where all are frames of a video.
+        weight: how much more often than others it is drawn in training.
     """
 
     name: str
@@ -50,26 +53,53 @@ class Clip:
     motion: float
     frames: Frames
     landmarks: Float[np.ndarray, "T N 2"]
+    real_frames: int | None = None
+    weight: float = 1.0
 
     @property
     def tracked(self) -> Int[np.ndarray, " F"]:
         """Indices of the frames in which a face was found."""
         return np.flatnonzero(~np.isnan(self.landmarks[:, 0, 0]))
 
+    @property
+    def has_pair(self) -> bool:
+        """Whether two frames show a face, of a still one of them a photograph."""
+        tracked = self.tracked
+        has_target = self.real_frames is None or bool((tracked < self.real_frames).any())
+        return len(tracked) >= 2 and has_target
+
 
 def load_clips(folder: Path, split: Split) -> list[Clip]:
-    """Open the clips of one split of a prepared folder.
+    """Open the clips of one split of a prepared folder; stills are left out.
 
     Raises:
         MediaError: if the folder is not prepared, the split has no clips, or one is damaged.
     """
-    rows = [row for row in read_manifest(folder) if row.split == split]
+    rows = _rows(folder, split, stills=False)
     if not rows:
         raise MediaError(
             f"'{folder}' has no clips of the split {split!r}\n"
             "prepare videos of more people: each is in one split only"
         )
     return [make_clip(row, clip_path(folder, row.name)) for row in rows]
+
+
+def load_stills(folder: Path, split: Split) -> list[Clip]:
+    """Open the stills of one split, of which there may be none; clips are left out.
+
+    Raises:
+        MediaError: if the folder is not prepared, or a still is damaged.
+    """
+    rows = _rows(folder, split, stills=True)
+    return [make_clip(row, clip_path(folder, row.name)) for row in rows]
+
+
+def _rows(folder: Path, split: Split, *, stills: bool) -> list[ClipRow]:
+    return [
+        row
+        for row in read_manifest(folder)
+        if row.split == split and (row.real_frames is not None) == stills
+    ]
 
 
 def make_clip(row: ClipRow, source: Path | bytes) -> Clip:
@@ -88,7 +118,7 @@ def make_clip(row: ClipRow, source: Path | bytes) -> Clip:
             f"the clip {row.name} has {len(frames)} frames, its manifest says {row.frames}\n"
             "the folder was changed: run `fnevr prepare` again"
         )
-    return Clip(row.name, row.identity, row.motion, frames, landmarks)
+    return Clip(row.name, row.identity, row.motion, frames, landmarks, row.real_frames, row.weight)
 
 
 def to_signed(

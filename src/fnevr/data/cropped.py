@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,21 +29,28 @@ TABLE = "clips.tsv"
 NEEDED = ("name", "split", "identity", "motion")
 
 
-def read_table(folder: Path) -> list[dict[str, str]]:
-    """Read the rows of a folder's table of clips.
+def read_table(
+    folder: Path, name: str = TABLE, needed: Sequence[str] = NEEDED
+) -> list[dict[str, str]]:
+    """Read the rows of a folder's table of clips, or of stills.
+
+    Args:
+        folder: holds the table, and what it names in a folder of the table's name.
+        name: of the table.
+        needed: columns that it must have.
 
     Raises:
         MediaError: if the table is missing or lacks a column.
     """
-    path = folder / TABLE
+    path = folder / name
     if not path.is_file():
-        raise MediaError(f"{path} not found: a data folder holds {TABLE} and a folder clips/")
+        raise MediaError(f"{path} not found: a data folder holds {name} and a folder {path.stem}/")
     try:
         with path.open(newline="", encoding="utf-8") as table:
             rows = list(csv.DictReader(table, delimiter="\t"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MediaError(f"cannot read '{path}': {error}") from error
-    absent_columns = set(NEEDED) - set(rows[0] if rows else {})
+    absent_columns = set(needed) - set(rows[0] if rows else {})
     if absent_columns:
         raise MediaError(f"{path} lacks the columns {sorted(absent_columns)} (or has no rows)")
     return rows

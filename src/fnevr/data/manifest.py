@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from fnevr.config.stages import FrozenConfig
 from fnevr.errors import MediaError
@@ -55,6 +55,13 @@ class ClipRow(FrozenConfig):
 
     motion: NonNegativeFloat
     """How far the face moves: the deviation of its centre, in face heights."""
+
+    real_frames: PositiveInt | None = None
+    """How many frames, the first ones, are photographs; the others were drawn from them. None: all
+    are frames of a video."""
+
+    weight: PositiveFloat = 1.0
+    """How much more often than others it is drawn in training."""
 
     licence: str = ""
     """Under what terms the footage may be used, in the words of whoever prepared it."""

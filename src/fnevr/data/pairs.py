@@ -1,5 +1,8 @@
 """Pairs of frames of one clip, augmented: source, driving picture and the landmarks of both.
 
+Of a still the driving picture is a photograph, and the source mostly a view that a model drew of
+it: what is learned is to make a real picture of an imperfect one.
+
 Shapes: B pairs, N landmarks, H and W pixels.
 """
 
@@ -16,13 +19,13 @@ from torch import Tensor
 
 from fnevr.data.augment import Augmentation, augment
 from fnevr.data.clips import Clip
+from fnevr.faces.expression import expressions
 from fnevr.geometry.patches import FacePatches
 
 NEAR_SHARE, NEAR_FRAMES = 0.15, 8
 EXPRESSIVE_SHARE, NUM_CANDIDATES = 0.45, 12
-# Points of MediaPipe's mesh: forehead and chin; inner lips, corners of the mouth, lids of each eye.
-FOREHEAD, CHIN = 10, 152
-OPENINGS = ((13, 14), (78, 308), (159, 145), (386, 374))
+STILLS_SHARE = 0.25
+PHOTOGRAPH_SHARE = 0.5
 
 Balance = Literal["motion", "identity"]
 
@@ -87,7 +90,8 @@ class PairSampler:
     With the balance "motion" a clip is drawn in proportion to (0.4 + 8 min(motion, 0.2)) /
     sqrt(clips of its identity), motion in face heights: moving clips more often, identities with
     many clips less often. With "identity" every person is as likely, and so is every clip of a
-    person: the id sampling of the released configuration.
+    person: the id sampling of the released configuration. Either is multiplied by the clip's own
+    weight. Stills, where there are some, have a fixed share of the pairs between them.
 
     Every pair has its own generator, made from the seed, the step and its row, so that a resumed
     run sees the pairs that the uninterrupted one would have seen, and a process that trains on
@@ -101,19 +105,21 @@ class PairSampler:
         *,
         seed: int,
         balance: Balance = "motion",
+        stills_share: float | None = None,
     ) -> None:
         """Keep the clips in which a face was found in at least two frames.
 
         Args:
-            clips: to draw from.
+            clips: to draw from, stills among them.
             patches: know the landmarks' mirror images.
             seed: decides over everything that is drawn.
             balance: which clips are drawn more often.
+            stills_share: of the pairs, in (0, 1]; None is a quarter, where there are stills.
 
         Raises:
-            ValueError: if there is none.
+            ValueError: if there is none, or a share for stills and no still.
         """
-        self.clips = [clip for clip in clips if len(clip.tracked) >= 2]
+        self.clips = [clip for clip in clips if clip.has_pair]
         if not self.clips:
             raise ValueError("no clip has a face in two frames or more: check the data folder")
         self.patches = patches
@@ -126,7 +132,15 @@ class PairSampler:
         else:
             motion = np.array([min(clip.motion, 0.2) for clip in self.clips])
             weights = (0.4 + 8 * motion) / np.sqrt(counts[inverse])
+        weights = weights * [clip.weight for clip in self.clips]
         self.probabilities = weights / weights.sum()
+        is_still = np.array([clip.real_frames is not None for clip in self.clips])
+        if stills_share is not None and not is_still.any():
+            raise ValueError("stills_share is of no use: no still has a view with a face")
+        if is_still.any() and not is_still.all():
+            share = STILLS_SHARE if stills_share is None else stills_share
+            for group, part in ((is_still, share), (~is_still, 1 - share)):
+                self.probabilities[group] *= part / self.probabilities[group].sum()
         self.tracked = [clip.tracked for clip in self.clips]
 
     @property
@@ -174,7 +188,10 @@ def draw_pair(
         patches: know the landmarks' mirror images.
         rng: decides.
     """
-    indices = two_frames(tracked, clip.landmarks, rng)
+    if clip.real_frames is None:
+        indices = two_frames(tracked, clip.landmarks, rng)
+    else:
+        indices = towards_photograph(tracked, clip.real_frames, rng)
     augmentation = Augmentation.draw(rng)
     source, driving = (torch.from_numpy(clip.frames[int(index)]) for index in indices)
     # Channels stay last in memory until the matrix product in `recolour` sorts them.
@@ -206,8 +223,18 @@ def two_frames(
     return candidates[rng.permutation(pair)]
 
 
-def expressions(landmarks: Float[np.ndarray, "T N 2"]) -> Float[np.ndarray, "T 4"]:
-    """Return gap and width of the mouth and the gap of each eye, in face heights."""
-    height = np.linalg.norm(landmarks[:, FOREHEAD] - landmarks[:, CHIN], axis=-1)
-    lengths = [np.linalg.norm(landmarks[:, a] - landmarks[:, b], axis=-1) for a, b in OPENINGS]
-    return np.stack(lengths, axis=-1) / np.maximum(height, 1e-6)[:, None]
+def towards_photograph(
+    tracked: np.ndarray, real_frames: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw a photograph of a still as the driving frame, and another frame as its source.
+
+    Where there are several photographs, the source of half of the pairs is one too; otherwise it
+    is a view. Views are never driving frames: nothing is to be learned from their faults.
+    """
+    photographs = tracked[tracked < real_frames]
+    driving = rng.choice(photographs)
+    others = photographs[photographs != driving]
+    views = tracked[tracked >= real_frames]
+    if len(others) and (not len(views) or rng.random() < PHOTOGRAPH_SHARE):
+        views = others
+    return np.array([rng.choice(views), driving])

@@ -90,7 +90,7 @@ def prepare(
     if workers < 1:
         raise FnevrError(f"workers must be 1 or more, got {workers}", argument="workers")
     jobs, missing, unreadable = _plan(videos, settings, voxceleb, cropped)
-    _open_folder(out, settings)
+    open_folder(out, settings)
     records = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
     report = PrepareReport(
         output=out,
@@ -229,10 +229,19 @@ def _try(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord | str:
         return str(error)
 
 
-def _open_folder(out: Path, settings: PrepareSettings) -> None:
-    """Make the folder, or check that it was begun with the same settings; sweep up after a kill."""
+def open_folder(out: Path, settings: FrozenConfig, records: str = VIDEOS) -> None:
+    """Make the folder, or check that it was begun with the same settings; sweep up after a kill.
+
+    Args:
+        out: the prepared folder.
+        settings: how it is prepared; kept in the folder.
+        records: name of the folder in it that says what is finished.
+
+    Raises:
+        FnevrError: if it cannot be written, or was prepared otherwise.
+    """
     try:
-        for folder in (out / CLIPS, out / VIDEOS):
+        for folder in (out / CLIPS, out / records):
             folder.mkdir(parents=True, exist_ok=True)
             for leftover in folder.glob(".fnevr-*"):
                 leftover.unlink(missing_ok=True)
@@ -241,12 +250,14 @@ def _open_folder(out: Path, settings: PrepareSettings) -> None:
     path = out / SETTINGS
     if path.is_file():
         try:
-            before = PrepareSettings.model_validate_json(path.read_bytes())
+            before = type(settings).model_validate_json(path.read_bytes())
         except ValidationError as error:
-            raise MediaError(f"'{path}' is damaged\ndelete it, or take another folder") from error
+            raise MediaError(
+                f"'{path}' is damaged, or of another command\ndelete it, or take another folder"
+            ) from error
         differences = [
             f"{name} was {getattr(before, name)!r} and is {getattr(settings, name)!r}"
-            for name in PrepareSettings.model_fields
+            for name in type(settings).model_fields
             if getattr(before, name) != getattr(settings, name)
         ]
         if differences:

@@ -177,7 +177,7 @@ def _endless(urls: list[str], rng: np.random.Generator) -> Iterator[Clip]:
     while True:
         has_pairs = False
         for clip in read_shard_clips([urls[index] for index in rng.permutation(len(urls))]):
-            if len(clip.tracked) >= 2:
+            if clip.has_pair:
                 has_pairs = True
                 yield clip
         if not has_pairs:

@@ -51,7 +51,7 @@ def find_clips(folder: Path, split: Split | None) -> list[EvaluationClip]:
         clips = [
             EvaluationClip(row.name, partial(_prepared, clip_path(folder, row.name)), row.identity)
             for row in read_manifest(folder)
-            if split in (None, row.split)
+            if split in (None, row.split) and row.real_frames is None
         ]
     elif (folder / TABLE).is_file():
         clips = [

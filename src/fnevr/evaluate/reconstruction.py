@@ -73,6 +73,23 @@ def score_clip(
     return ClipScore(clip.name, len(indices), *means)
 
 
+@torch.inference_mode()
+def score_still(model: PortraitModel, still: Clip) -> ClipScore:
+    """Score how the first photograph of a still is made of each of its other frames.
+
+    Raises:
+        ValueError: if it has no other frame.
+    """
+    if len(still.frames) < 2:
+        raise ValueError(f"{still.name} has no frame beside the photograph")
+    device = next(model.parameters()).device
+    sources_01 = _pictures(still, np.arange(1, len(still.frames)), device)
+    target_01 = _pictures(still, np.zeros(1, int), device).expand_as(sources_01)
+    predictions = (sources_01, model(sources_01, target_01).image)
+    means = [float(psnr(image.clamp(0, 1), target_01).mean()) for image in predictions]
+    return ClipScore(still.name, len(sources_01), *means)
+
+
 def summarize(scores: list[ClipScore]) -> Summary:
     """Average over clips.
 

@@ -14,7 +14,7 @@ import torch
 from fnevr.config.folder import parse_config
 from fnevr.config.models import AnyConfig
 from fnevr.config.presets import PRESETS, find_preset, resolve_model
-from fnevr.data.clips import load_clips
+from fnevr.data.clips import Clip, load_clips, load_stills
 from fnevr.data.pairs import PairSampler
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
@@ -37,6 +37,7 @@ def make_trainer(
     run_dir: Path,
     recipe: AnyRecipe,
     *,
+    stills: Path | None = None,
     init: str | None = None,
     model: str | None = None,
     device: str | None = None,
@@ -50,6 +51,8 @@ def make_trainer(
         data: a prepared folder, with the splits "train" and "val".
         run_dir: made if it does not exist.
         recipe: what to do.
+        stills: a prepared folder of stills, to train on its split "train" too; its split "val", if
+            it has one, is validated on.
         init: a preset or a model folder to start from; None starts from new weights.
         model: what to start anew: a trainable preset or a config.json; None is "lite".
         device: "cpu" or "cuda"; None takes cuda if there is some.
@@ -61,13 +64,16 @@ def make_trainer(
     torch.set_flush_denormal(True)
     accelerator = make_accelerator(device)
     patches = FacePatches.packaged()
-    sampler = PairSampler(load_clips(data, "train"), patches, seed=recipe.seed)
+    clips = training_clips(data, stills, recipe)
+    sampler = PairSampler(clips, patches, seed=recipe.seed, stills_share=recipe.stills_share)
     if isinstance(recipe, FullRecipe) and recipe.window > sampler.side_px:
         raise FnevrError(
             f"the recipe's window of {recipe.window} pixels does not fit the clips' "
             f"{sampler.side_px}\nset a smaller one, such as window={sampler.side_px}"
         )
     held_out = load_clips(data, "val") if recipe.validations else []
+    if held_out and stills is not None:
+        held_out += load_stills(stills, "val")
     trainer = Trainer(
         starting_model(init, model, recipe),
         sampler,
@@ -81,6 +87,35 @@ def make_trainer(
         with atomic_path(run_dir / RECIPE_NAME) as temporary:
             temporary.write_text(recipe_json(recipe) + "\n", encoding="utf-8")
     return trainer
+
+
+def training_clips(data: Path, stills: Path | None, recipe: Recipe) -> list[Clip]:
+    """Open what is trained on: clips, and stills after them.
+
+    Raises:
+        FnevrError: if there are none, their pictures differ in size, or the recipe's share for
+            stills has none to count.
+    """
+    clips = load_clips(data, "train")
+    if stills is None:
+        if recipe.stills_share is not None:
+            raise FnevrError(
+                "stills_share does nothing without stills\n"
+                "add `stills=FOLDER`, from `fnevr prepare-stills`, or leave it out"
+            )
+        return clips
+    more = load_stills(stills, "train")
+    if not more:
+        raise FnevrError(
+            f"'{stills}' has no stills to train on: `fnevr prepare-stills` makes such a folder"
+        )
+    sides = [group[0].frames[0].shape[0] for group in (clips, more)]
+    if sides[0] != sides[1]:
+        raise FnevrError(
+            f"the clips of '{data}' are {sides[0]} pixels wide, the stills of '{stills}' "
+            f"{sides[1]}: prepare both at one size"
+        )
+    return clips + more
 
 
 def make_accelerator(device: str | None) -> Accelerator:

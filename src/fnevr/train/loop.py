@@ -72,7 +72,7 @@ class Trainer:
             recipe: what to do.
             run_dir: made if it does not exist; all processes must see the same one.
             accelerator: device and processes; None is one process on the CPU.
-            held_out: clips to validate on.
+            held_out: clips to validate on, and perhaps stills after them.
             clock_s: a clock, for a budget in minutes: returns the seconds since some fixed moment.
 
         Raises:
@@ -304,6 +304,8 @@ class Trainer:
         result = validate(self.average.model, self.held_out, stride=self.recipe.validation_stride)
         record: Record = {"psnr": result.psnr, "still_psnr": result.still}
         record |= {"gain_moving": result.gain_moving, "worst_gain": result.worst_gain}
+        if result.stills_psnr is not None:
+            record["stills_psnr"] = result.stills_psnr
         self._write(record, log, on_record)
         log.show(picture_sheet(self.average.model, self.held_out), self.step)
         if self.progress.best_psnr is None or result.psnr > self.progress.best_psnr:

@@ -130,6 +130,9 @@ class Recipe(FrozenConfig):
     batch_size: PositiveInt = 12
     """Pairs per step, over all processes; a multiple of their number times `accumulate`."""
 
+    stills_share: float | None = Field(default=None, gt=0, le=1)
+    """Share of the pairs that are of stills, where the run has some; None is a quarter."""
+
     motion_rate: PositiveFloat = 3e-4
     """Adam's learning rate of detector and dense motion."""
 

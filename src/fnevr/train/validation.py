@@ -1,4 +1,7 @@
-"""Validation while training: PSNR on held-out clips beside the still frame, and pictures."""
+"""Validation while training: PSNR on held-out clips beside the still frame, and pictures.
+
+Held-out stills have a number of their own: how well photographs are made of views.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from jaxtyping import UInt8
 
 from fnevr.data.clips import Clip
-from fnevr.evaluate.reconstruction import ClipScore, score_clip, summarize
+from fnevr.evaluate.reconstruction import ClipScore, score_clip, score_still, summarize
 from fnevr.media.arrays import to_images_01, to_pictures
 from fnevr.models.lite import LiteGenerated
 from fnevr.models.portrait import PortraitModel
@@ -20,23 +23,35 @@ SHEET_ROWS = 4
 
 @dataclass(frozen=True)
 class Validation:
-    """Mean PSNR over the clips, in dB; `still` repeats the first frame."""
+    """Mean PSNR over the clips, in dB; `still` repeats the first frame.
+
+    Attributes:
+        stills_psnr: that of the photographs of stills, made of their views; None without stills.
+    """
 
     psnr: float
     still: float
     gain_moving: float
     worst_gain: float
     clips: tuple[ClipScore, ...]
+    stills_psnr: float | None = None
 
 
 def validate(model: PortraitModel, clips: Sequence[Clip], *, stride: int) -> Validation:
     """Score a model on clips, every `stride` frames; shorter clips on their last frame.
 
+    Stills among them count for `stills_psnr` alone.
+
     Raises:
         ValueError: if there is no clip, or one has a single frame.
     """
     model.eval()
-    scores = [score_clip(model, clip, stride=min(stride, len(clip.frames) - 1)) for clip in clips]
+    stills = [score_still(model, clip) for clip in clips if clip.real_frames is not None]
+    scores = [
+        score_clip(model, clip, stride=min(stride, len(clip.frames) - 1))
+        for clip in clips
+        if clip.real_frames is None
+    ]
     summary = summarize(scores)
     return Validation(
         psnr=summary.still + summary.model_gain,
@@ -44,6 +59,7 @@ def validate(model: PortraitModel, clips: Sequence[Clip], *, stride: int) -> Val
         gain_moving=summary.model_gain_moving,
         worst_gain=summary.worst_gain,
         clips=tuple(scores),
+        stills_psnr=float(np.mean([each.model for each in stills])) if stills else None,
     )
 
 
