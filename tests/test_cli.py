@@ -25,12 +25,13 @@ OPTIONS = {
     "animate": [
         *("--source", "--driving", "--output", "--model", "--device", "--engine", "--precision"),
         *("--relative", "--crop"),
-        *("--paste-back", "--face", "--best-frame", "--yaw", "--pitch", "--roll", "--json"),
+        *("--paste-back", "--face", "--detail", "--still-background"),
+        *("--best-frame", "--yaw", "--pitch", "--roll", "--json"),
     ],
     "edit": [
         *("image", "--output", "--yaw", "--pitch", "--roll", "--sweep", "--model", "--device"),
         *("--engine", "--precision"),
-        *("--crop", "--paste-back", "--face", "--json"),
+        *("--crop", "--paste-back", "--face", "--detail", "--still-background", "--json"),
     ],
     "record": [
         *("driver", "--output", "--model", "--device", "--engine", "--precision", "--crop"),

@@ -21,7 +21,13 @@ TORCH_PACKAGES = ("compat", "cost", "evaluate", "losses", "models", "train", "ru
 TORCH_MODULES = {
     *("data.augment", "data.loader", "data.pairs", "data.shards"),
     *("face3d.deca", "face3d.mesh_feature"),
-    *("geometry.flow", "geometry.grids", "geometry.thin_plate", "geometry.warps"),
+    *(
+        "geometry.flow",
+        "geometry.grids",
+        "geometry.resampling",
+        "geometry.thin_plate",
+        "geometry.warps",
+    ),
     *("runtime.export", "runtime.precision", "runtime.quantize", "runtime.torch_engine"),
 }
 CORE_MODULES = {"models", "models.encoded_source"}  # of those packages

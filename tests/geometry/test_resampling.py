@@ -20,7 +20,8 @@ def test_it_is_what_pillow_does(kernel, size):
     image = torch.rand(12, 7)
     filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
     expected = Image.fromarray(image.numpy()).resize(size[::-1], filters[kernel])
-    found = enlarge(image[None, None], *size, kernel)[0, 0]
+    height, width = size
+    found = enlarge(image[None, None], height, width, kernel)[0, 0]
     np.testing.assert_allclose(found, np.asarray(expected), atol=1e-5)
 
 

@@ -36,7 +36,7 @@ EXPECTED = {
     "full": OF_EVERY_RUN
     | OF_LITE
     | OF_PICTURES
-    | {"window", "weights.decoded", "weights.decoded_regions"},
+    | {"window", "weights.decoded", "weights.decoded_regions", "weights.hedging"},
     "reference": OF_EVERY_RUN
     | OF_PICTURES
     | {"weights.equivariance_position", "weights.equivariance_jacobian"},

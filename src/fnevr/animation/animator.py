@@ -118,6 +118,7 @@ class Animator:
         paste_back: bool = True,
         face: int | None = None,
         detail: int = MAX_DETAIL,
+        still_background: bool = True,
         best_frame: BestFrame = "auto",
         yaw_deg: float = 0.0,
         pitch_deg: float = 0.0,
@@ -137,6 +138,8 @@ class Animator:
             face: which of the source's faces, the largest being 0; None means the largest.
             detail: the square around the face keeps the source picture's own resolution up to this
                 side, in pixels; a smaller one is quicker. Models without a composite do not use it.
+            still_background: move the person alone; False moves the background with it, as all
+                models without a composite do, and pictures that are not cropped.
             best_frame: where the driver looks most like the source: "auto", "first", or its
                 number. Relative motion is measured from there; absolute motion does not use it.
             yaw_deg: turns the head further, by the pose editor; positive: to the viewer's right.
@@ -157,7 +160,9 @@ class Animator:
         adjust = self._adjustment(turn)
         picture = read_image(source)
         with self.drivers.open(driving, crop) as driver:
-            prepared = prepare(self.engine, picture, Framing(crop, paste_back, face, detail))
+            prepared = prepare(
+                self.engine, picture, Framing(crop, paste_back, face, detail, still_background)
+            )
             choice = best_frame if relative else None
             index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
             num_frames = write_frames(output, prepared, driver, frames)
@@ -204,6 +209,7 @@ class Animator:
         paste_back: bool = True,
         face: int | None = None,
         detail: int = MAX_DETAIL,
+        still_background: bool = True,
         best_frame: BestFrame = "first",
         yaw_deg: float = 0.0,
         pitch_deg: float = 0.0,
@@ -219,7 +225,9 @@ class Animator:
             ValueError: if an array is not a uint8 RGB picture.
         """
         check_rgb(source_rgb)
-        source = prepare(self.engine, source_rgb, Framing(crop, paste_back, face, detail))
+        source = prepare(
+            self.engine, source_rgb, Framing(crop, paste_back, face, detail, still_background)
+        )
         driver = self.drivers.of_arrays(driving_rgb_frames, crop)
         adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
         return self._lazy_frames(source, driver, best_frame if relative else None, adjust)
@@ -239,7 +247,7 @@ class Animator:
         check_rgb(picture)
         return PoseEditor(self.engine, self.turn, picture, framing)
 
-    def edit_pose(
+    def edit_pose(  # noqa: PLR0913 - the public face; all but the picture are optional
         self,
         source: PathLike | Picture,
         yaw_deg: float = 0.0,
@@ -250,6 +258,7 @@ class Animator:
         paste_back: bool = True,
         face: int | None = None,
         detail: int = MAX_DETAIL,
+        still_background: bool = True,
     ) -> Output:
         """Turn the head of a picture, a file or an array.
 
@@ -260,7 +269,9 @@ class Animator:
         """
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         picture = source if isinstance(source, np.ndarray) else read_image(source)
-        return self.pose_editor(picture, Framing(crop, paste_back, face, detail)).turned(turn)
+        return self.pose_editor(
+            picture, Framing(crop, paste_back, face, detail, still_background)
+        ).turned(turn)
 
     def edit(  # noqa: PLR0913 - the public face; all but the files are optional
         self,
@@ -275,6 +286,7 @@ class Animator:
         paste_back: bool = True,
         face: int | None = None,
         detail: int = MAX_DETAIL,
+        still_background: bool = True,
         progress: Progress | None = None,
     ) -> EditReport:
         """Turn the head of a picture file, into a picture file, or a video of a sweep.
@@ -290,6 +302,7 @@ class Animator:
             paste_back: the picture's size; False gives the square around the face.
             face: which face, the largest being 0; None means the largest.
             detail: as in `animate`.
+            still_background: as in `animate`.
             progress: is called after every frame of a sweep.
 
         Raises:
@@ -301,7 +314,9 @@ class Animator:
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         if sweep is not None:
             sweep.turns(turn)
-        editor = self.pose_editor(read_image(image), Framing(crop, paste_back, face, detail))
+        editor = self.pose_editor(
+            read_image(image), Framing(crop, paste_back, face, detail, still_background)
+        )
         return write_edit(editor, image, output, turn, sweep, self.name, start_s, progress)
 
     def record(

@@ -5,6 +5,8 @@ Shapes: H and W of the picture; S the side of what is drawn, in pixels.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
@@ -60,6 +62,20 @@ def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> De
         _with_alpha(colours, alpha[None, None]),
         np.ascontiguousarray(plate_01[:, :, middle, middle]),
     )
+
+
+def _inside(
+    picture: Picture, box: CropBox, alpha: Float[np.ndarray, "H W"]
+) -> Float[np.ndarray, "H W"]:
+    """Repeat alpha beyond the picture's border, as a crop repeats the picture there."""
+    scale = len(alpha) / box.size
+    rows, columns = (
+        np.arange(len(alpha)).clip(
+            math.ceil(-start * scale), max(math.floor((length - start) * scale) - 1, 0)
+        )
+        for start, length in zip((box.top, box.left), picture.shape[:2], strict=True)
+    )
+    return alpha[rows[:, None].clip(0), columns]
 
 
 def _with_alpha(

@@ -61,6 +61,13 @@ Detail = Annotated[
         help="The face keeps the portrait's resolution up to this many pixels; fewer are quicker.",
     ),
 ]
+StillBackground = Annotated[
+    bool,
+    typer.Option(
+        "--still-background/--moving-background",
+        help="Only the person moves, or the picture around the head moves along.",
+    ),
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov, .mkv or .gif.")
 ]
@@ -100,6 +107,7 @@ def animate(
     paste_back: PasteBack = True,
     face: Face = None,
     detail: Detail = 1024,
+    still_background: StillBackground = True,
     best_frame: Annotated[
         str | None,
         typer.Option(
@@ -140,6 +148,7 @@ def animate(
                 paste_back=paste_back,
                 face=face,
                 detail=detail,
+                still_background=still_background,
                 best_frame=reference,
                 yaw_deg=yaw,
                 pitch_deg=pitch,
@@ -237,6 +246,7 @@ def edit(
     paste_back: PasteBack = True,
     face: Face = None,
     detail: Detail = 1024,
+    still_background: StillBackground = True,
     json_file: Json = None,
 ) -> None:
     """Turn the head of a portrait by angles."""
@@ -264,6 +274,7 @@ def edit(
                 paste_back=paste_back,
                 face=face,
                 detail=detail,
+                still_background=still_background,
                 progress=progress,
             )
         for warning in report.warnings:

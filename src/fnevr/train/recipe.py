@@ -93,6 +93,10 @@ class FullWeights(MotionWeights, PictureWeights):
     decoded_regions: float = 2.5
     """L1 of the same, with more weight on eyes and mouth."""
 
+    hedging: NonNegativeFloat = 0.0
+    """Mean of 4 m (1 - m) over the composite's mask m, which half of each side makes soft; 0 leaves
+    it out."""
+
 
 class ReferenceWeights(PictureWeights):
     """The weights of the released configuration.

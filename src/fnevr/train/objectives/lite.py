@@ -69,6 +69,9 @@ def _picture_terms(
     }
     if generated.rendered is not None:
         terms["auxiliary"] = pyramid_l1(generated.rendered, expected, levels=2)
+    mask = generated.composite_mask
+    if recipe.weights.hedging and mask is not None:
+        terms["hedging"] = (4 * mask * (1 - mask)).mean()
     if recipe.weights.sigma and generated.density_features is not None:
         terms["sigma"] = density_distance(
             generated.density_features, pairs.driving_landmarks, window, size // CELL
