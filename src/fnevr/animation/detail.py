@@ -1,6 +1,6 @@
 """A portrait at its own resolution, in two layers: the person, and what stands still behind.
 
-Shapes: H and W of the picture; S the side of what is drawn, in pixels.
+Shapes: H and W of the picture; S the side of what is drawn, S2 with its surroundings, in pixels.
 """
 
 from __future__ import annotations
@@ -41,19 +41,14 @@ def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> De
         parts: finds the person.
     """
     margin = round(MARGIN * side)
-    scale = box.size / side
-    around = CropBox(
-        box.left - margin * scale, box.top - margin * scale, box.size + 2 * margin * scale
-    )
+    reach = margin * box.size / side
+    around = CropBox(box.left - reach, box.top - reach, box.size + 2 * reach)
     view = crop(picture, around, side + 2 * margin)
-    alpha = parts.parts(view).person
+    alpha = _inside(picture, around, parts.parts(view).person)
     middle = slice(margin, margin + side)
-    face = slice(
-        margin + round((0.5 - FACE_SHARE / 2) * side), margin + round((0.5 + FACE_SHARE / 2) * side)
-    )
-    if alpha[face, face].mean() < LEAST_FACE:
-        plate = view
-        alpha = np.ones_like(alpha)
+    inset = margin + round((1 - FACE_SHARE) / 2 * side)
+    if alpha[inset:-inset, inset:-inset].mean() < LEAST_FACE:
+        alpha, plate = np.ones_like(alpha), view
     else:
         plate = background_plate(view, alpha)
     view_01, plate_01 = to_images_01([view]), to_images_01([plate])
@@ -65,8 +60,8 @@ def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> De
 
 
 def _inside(
-    picture: Picture, box: CropBox, alpha: Float[np.ndarray, "H W"]
-) -> Float[np.ndarray, "H W"]:
+    picture: Picture, box: CropBox, alpha: Float[np.ndarray, "S2 S2"]
+) -> Float[np.ndarray, "S2 S2"]:
     """Repeat alpha beyond the picture's border, as a crop repeats the picture there."""
     scale = len(alpha) / box.size
     rows, columns = (
@@ -79,6 +74,6 @@ def _inside(
 
 
 def _with_alpha(
-    colours: Float[np.ndarray, "1 3 H W"], alpha: Float[np.ndarray, "1 1 H W"]
-) -> Float[np.ndarray, "1 4 H W"]:
+    colours: Float[np.ndarray, "1 3 S2 S2"], alpha: Float[np.ndarray, "1 1 S2 S2"]
+) -> Float[np.ndarray, "1 4 S2 S2"]:
     return np.concatenate([colours, alpha], axis=1, dtype=np.float32)

@@ -119,6 +119,14 @@ COLUMNS = (
         is_distance_of_sets=True,
     ),
     Column(
+        "sharpness",
+        "sharpness",
+        "nearer to 1",
+        3,
+        "Energy of the Laplacian over the face, brought to 200 x 240 pixels, over that of the real "
+        "frame (cross-identity: of the source).",
+    ),
+    Column(
         "pose_error",
         "head pose, deg",
         "lower",

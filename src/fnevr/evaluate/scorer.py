@@ -8,6 +8,7 @@ Shapes: T frames, B at a time, H and W pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from fnevr.evaluate.metrics.head_pose import head_turn, pose_error_deg
 from fnevr.evaluate.metrics.jitter import jitter
 from fnevr.evaluate.metrics.landmark_distance import landmark_distance, mesh_distance
 from fnevr.evaluate.metrics.openness import eye_opening, mouth_opening
+from fnevr.evaluate.metrics.sharpness import face_sharpness
 from fnevr.evaluate.networks.available import QUICK, Networks
 from fnevr.evaluate.networks.fan import FacePoints
 from fnevr.faces.landmarks import NUM_LANDMARKS, Landmarks
@@ -54,10 +56,12 @@ class MeasuredFace:
     Attributes:
         landmarks: in pixels; None where there is no face.
         embeddings: by the names of the embedders; empty in frames that are not looked at.
+        sharpness: see `metrics.sharpness`; NaN without a face.
     """
 
     landmarks: Landmarks | None
     embeddings: dict[str, np.ndarray]
+    sharpness: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class FaceMeter:
                     name: embedder.embed(rgb, track.landmarks)
                     for name, embedder in self.networks.embedders.items()
                 }
-            faces.append(MeasuredFace(track.landmarks, embeddings))
+            sharpness = face_sharpness(rgb, track.landmarks)
+            faces.append(MeasuredFace(track.landmarks, embeddings, sharpness))
         return faces
 
     def points(self, detector: FacePoints, video: Video) -> list[Float[np.ndarray, "68 2"] | None]:
@@ -201,6 +206,7 @@ class ClipScorer:
         scores["mouth"], scores["eyes"] = mouth_opening(face.landmarks), eye_opening(face.landmarks)
         person = real if self.is_target else self.start
         scores |= identity_scores(face, person)
+        scores["sharpness"] = face.sharpness / person.sharpness if person.sharpness else math.nan
         if real.landmarks is None:
             return scores
         if self.is_target:
@@ -215,7 +221,16 @@ class ClipScorer:
     def _columns(self) -> list[str]:
         target = ["akd-mediapipe"] if self.is_target else []
         identity = identity_columns(self.networks)
-        return [*target, *identity, "pose_error", "mouth", "eyes", "driver_mouth", "driver_eyes"]
+        return [
+            *target,
+            *identity,
+            "sharpness",
+            "pose_error",
+            "mouth",
+            "eyes",
+            "driver_mouth",
+            "driver_eyes",
+        ]
 
 
 def identity_columns(networks: Networks) -> list[str]:

@@ -1,0 +1,76 @@
+"""The portrait's own resolution, and its two layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fnevr.animation.detail import layered, whole
+from fnevr.config.presets import asset
+from fnevr.faces.crop import CropBox, crop, crop_box
+from fnevr.faces.find import find_face
+from fnevr.faces.parts import PersonParts
+from fnevr.media.arrays import to_images_01
+from fnevr.media.image import read_image
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return read_image(asset("portrait.jpg"))
+
+
+@pytest.fixture(scope="module")
+def box(portrait):
+    return crop_box(find_face(portrait)).on_pixels(186)
+
+
+@pytest.fixture(scope="module")
+def layers(portrait, box):
+    return layered(portrait, box, 186, PersonParts())
+
+
+def middle(foreground, side):
+    margin = (foreground.shape[-1] - side) // 2
+    return foreground[0, :, margin : margin + side, margin : margin + side]
+
+
+def test_a_whole_square_moves_as_it_is(portrait):
+    detail = whole(portrait)
+    np.testing.assert_array_equal(detail.foreground[:, :3], to_images_01([portrait]))
+    assert (detail.foreground[:, 3] == 1).all()
+
+
+def test_layers_together_are_the_portrait(portrait, box, layers):
+    """At rest nothing changes: colours times alpha, and the plate for the rest."""
+    colours = middle(layers.foreground, 186)
+    together = colours[:3] + (1 - colours[3]) * layers.plate_01[0]
+    square = portrait[int(box.top) : int(box.top) + 186, int(box.left) : int(box.left) + 186]
+    np.testing.assert_allclose(together, to_images_01([square])[0], atol=1e-6)
+
+
+def test_the_person_is_in_front_and_the_background_behind(portrait, box, layers):
+    alpha = middle(layers.foreground, 186)[3]
+    face = find_face(portrait)[:, :2] - (box.left, box.top)
+    columns, rows = face.astype(int).T
+    assert alpha[rows, columns].mean() > 0.98
+    assert alpha[5:25, 5:25].max() < 0.1
+    plate = (255 * layers.plate_01[0]).transpose(1, 2, 0)
+    corner = crop(portrait, box, 186)[5:25, 5:25]
+    assert np.abs(plate[5:25, 5:25] - corner).max() <= 1
+    # Where the face was, the plate shows the wall.
+    assert np.abs(plate[80:110, 80:110].mean(axis=(0, 1)) - corner.mean(axis=(0, 1))).max() < 30
+
+
+def test_alpha_goes_on_beyond_the_border_of_the_picture(portrait, box):
+    """Hair that the picture cuts off has no soft edge there."""
+    cut = portrait[int(box.top) + 30 :]
+    moved = CropBox(box.left, box.top - (int(box.top) + 30), 186.0)
+    alpha = layered(cut, moved, 186, PersonParts()).foreground[0, 3]
+    border = round(-moved.top) + (len(alpha) - 186) // 2
+    np.testing.assert_array_equal(alpha[:border], alpha[border][None].repeat(border, axis=0))
+
+
+def test_a_picture_without_a_person_has_one_layer():
+    picture = np.full((400, 400, 3), 90, np.uint8)
+    detail = layered(picture, CropBox(100.0, 100.0, 200.0), 200, PersonParts())
+    assert (detail.foreground[:, 3] == 1).all()
