@@ -36,7 +36,7 @@ def test_each_stage_has_its_terms_and_every_term_a_weight(
 def test_every_weight_is_of_a_term_that_some_objective_computes():
     critics = {"perceptual", "identity", "face_features", "generator", "feature_matching"}
     assert set(type(RECIPES["motion"].weights).model_fields) == MOTION_TERMS
-    full = MOTION_TERMS | PICTURE_TERMS | {"sigma"} | critics
+    full = MOTION_TERMS | PICTURE_TERMS | {"sigma", "hedging"} | critics
     assert set(type(RECIPES["full"].weights).model_fields) == full
 
 
