@@ -17,7 +17,9 @@ from fnevr.geometry.flow import centre_grid, flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.models import FOMM, load_model
+from fnevr.models.encoded_source import Detail
 from fnevr.models.lite import CELL, FNeVRLite, Window
+from fnevr.models.lite.model import sharpened
 from fnevr.models.lite.motion import suppress_noise
 from fnevr.train.start import new_model
 
@@ -92,39 +94,65 @@ def test_drawing_is_generating(model):
     torch.testing.assert_close(drawn, model(source, driving).image, atol=1e-5, rtol=0)
 
 
+def opaque(picture, margin=0):
+    """One layer, all of which moves, with a border of its own edge around it."""
+    around = torch.nn.functional.pad(picture, [margin] * 4, mode="replicate")
+    return Detail(torch.cat([around, torch.ones_like(around[:, :1])], dim=1), picture)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (100, 86), (256, 256)])
 def test_result_has_the_size_of_the_detail(model, size):
-    source, driving, detail = (
-        torch.rand(1, 3, 64, 64),
-        torch.rand(2, 3, 64, 64),
-        torch.rand(3, *size),
-    )
-    encoded = replace(shake(model).read_source(source), detail_01=detail[None])
+    source, driving = torch.rand(1, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    encoded = replace(shake(model).read_source(source), detail=opaque(torch.rand(1, 3, *size)))
     assert model.draw(encoded, model.keypoints(driving)).shape == (2, 3, *size)
 
 
-def test_detail_that_does_not_move_stays_as_it_is(model):
+def test_detail_of_the_networks_size_changes_nothing(model):
+    source, driving = torch.rand(1, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    encoded, keypoints = shake(model).read_source(source), model.keypoints(driving)
+    drawn = model.draw(replace(encoded, detail=opaque(source)), keypoints)
+    torch.testing.assert_close(drawn, model.draw(encoded, keypoints), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("margin", [0, 40])
+def test_detail_that_does_not_move_stays_as_it_is(model, margin):
     """Where the mask is 1 and nothing moves, every pixel is the portrait's own."""
-    source, detail = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 150, 150)
-    still = torch.zeros(1, 2, 16, 16)
-    decoded, mask = torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
-    blended = model.blend_layers(detail, decoded, mask, still)
-    torch.testing.assert_close(blended, detail, atol=1e-4, rtol=0)
-    blended = model.blend_layers(detail, decoded, 0 * mask, still)
-    expected = torch.nn.functional.interpolate(source, size=(150, 150), mode="bicubic")
-    assert blended.shape == expected.shape
-    assert not torch.allclose(blended, detail, atol=0.1)
+    picture, still = torch.rand(1, 3, 150, 150), torch.zeros(1, 2, 16, 16)
+    layers = torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), still
+    blended = model.blend_layers(opaque(picture, margin), *layers)
+    torch.testing.assert_close(blended, picture, atol=1e-3, rtol=0)
+
+
+def test_where_the_mask_is_0_the_decoded_picture_shows(model):
+    picture, decoded = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    layers = decoded, torch.zeros(1, 1, 64, 64), torch.zeros(1, 2, 16, 16)
+    torch.testing.assert_close(model.blend_layers(opaque(picture), *layers), decoded)
+
+
+def test_the_foreground_moves_and_the_plate_does_not(model):
+    """A bar of the person moves by 10 pixels; where it was, the plate shows."""
+    plate = torch.full((1, 3, 64, 64), 0.25)
+    alpha = torch.zeros(1, 1, 64, 64)
+    alpha[..., 20:30] = 1
+    flow = torch.zeros(1, 2, 16, 16)
+    flow[:, 0] = -2 * 10 / 64  # looks 10 pixels to the left
+    layers = torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), flow
+    foreground = torch.cat([0.75 * alpha.expand(-1, 3, -1, -1), alpha], dim=1)
+    expected = plate.clone()
+    expected[..., 30:40] = 0.75
+    blended = model.blend_layers(Detail(foreground, plate), *layers)
+    torch.testing.assert_close(blended, expected, atol=1e-4, rtol=0)
 
 
 def test_texture_survives_a_shift_of_half_a_pixel(model):
-    """Bilinear sampling would take a third of a fine pattern's contrast."""
-    x = torch.arange(256.0)
-    stripes = (0.5 + 0.4 * torch.sin(x * 2 * torch.pi / 5)).expand(1, 3, 256, 256)
+    """Bilinear sampling would take a fifth of this pattern's contrast."""
+    stripes = 0.5 + 0.4 * torch.sin(torch.arange(256.0) * 2 * torch.pi / 5)
     flow = torch.zeros(1, 2, 64, 64)
     flow[:, 0] = 2 * 0.5 / 256
     layers = torch.zeros(1, 3, 256, 256), torch.ones(1, 1, 256, 256), flow
-    blended = model.blend_layers(stripes, *layers)[..., 8:-8]
-    assert blended.std() > 0.9 * stripes.std()
+    detail = opaque(stripes.expand(1, 3, 256, 256))
+    blended = model.blend_layers(detail, *layers)[..., 8:-8]
+    assert blended.std() > 0.85 * stripes.std()
 
 
 def test_sizes_other_than_the_configs(model):
@@ -436,3 +464,19 @@ def test_without_a_code_the_decoder_gets_the_context_alone(config):
     assert bare.motion.context_width == config.context_width
     picture = torch.rand(1, 3, 64, 64)
     assert bare(picture, picture).image.shape == (1, 3, 64, 64)
+
+
+def test_a_sharpened_mask_is_the_sigmoid_of_its_logits():
+    logits = torch.linspace(-6, 6, 50, dtype=torch.float64)[None, None, None]
+    mask = torch.sigmoid(logits)
+    torch.testing.assert_close(sharpened(mask, 3.0, 3.6), torch.sigmoid(3 * logits + 3.6))
+    assert sharpened(mask, 1.0, 0.0) is mask
+
+
+def test_detail_is_blended_by_the_sharpened_mask(config):
+    """With a mask of a half and a shift of 9 nearly all is the portrait."""
+    model = FNeVRLite(config.model_copy(update={"detail_gain": 2.0, "detail_shift": 9.0})).eval()
+    picture = torch.rand(1, 3, 64, 64)
+    layers = torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), 0.5), torch.zeros(1, 2, 16, 16)
+    blended = model.blend_layers(opaque(picture), *layers)
+    torch.testing.assert_close(blended, picture, atol=2e-3, rtol=0)

@@ -86,12 +86,12 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
         view = crop(picture, box, size)
         if engine.config.uses_detail and framing.still_background:
             detail = layered(picture, box, side, PersonParts())
-        elif engine.config.uses_detail:
+        elif side > size:
             detail = whole(crop(picture, box, side))
     else:
         side = detail_side(engine, float(max(height, width)), framing.detail)
         view = resize(picture, size, size)
-        if engine.config.uses_detail:
+        if side > size:
             detail = whole(resize(picture, side, side))
     finish: Callable[[Picture], Picture] = _unchanged
     if not framing.paste_back:

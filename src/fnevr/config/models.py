@@ -265,6 +265,13 @@ class LiteConfig(PortraitConfig):
     composite: bool = True
     """The picture is a blend of the warped source and the decoded picture; without, the latter."""
 
+    detail_gain: float = Field(default=1.0, gt=0)
+    """What the logits of the composite's mask are multiplied by where the portrait has a resolution
+    of its own. Above 1 the result takes one side of the composite or the other, and hedges less."""
+
+    detail_shift: float = 0.0
+    """What is added to them afterwards; above 0 more comes from the warped portrait."""
+
     num_planes: PositiveInt = 8
     """Samples per ray: depth planes of the volume, front to back."""
 

@@ -6,6 +6,7 @@ K1 motions (background first); H1 and W1 pixels of what is drawn.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -165,7 +166,9 @@ class FNeVRLite(PortraitModel):
         """Composite at the resolution of the source's detail; see `PortraitModel`.
 
         With F the foreground, A its alpha and P the plate:
-        m warp(F) + (1 - m) warp(A) decoded + (1 - warp(A)) P. With A = 1 that is the composite.
+        m warp(F) + (1 - m) warp(A) decoded + (1 - warp(A)) P. With A = 1 that is the composite. The
+        mask m is sharpened by `config.detail_gain` and `detail_shift`: the decoded picture has no
+        detail of this resolution, and half of it would blur the whole.
 
         Args:
             detail: not smaller than the layers.
@@ -174,6 +177,7 @@ class FNeVRLite(PortraitModel):
         if not self.config.composite:
             return layers[0]
         decoded, mask, flow = layers
+        mask = sharpened(mask, self.config.detail_gain, self.config.detail_shift)
         foreground, plate = detail.foreground, detail.plate_01
         height, width = plate.shape[-2:]
         grid = enlarge(flow, height, width, "bilinear").permute(0, 2, 3, 1)
@@ -214,3 +218,13 @@ def blend(
 ) -> Float[Tensor, "B 3 H W"]:
     """Return m warped + (1 - m) decoded."""
     return decoded + mask * (warped - decoded)
+
+
+def sharpened(
+    mask: Float[Tensor, "B 1 H W"], gain: float, shift: float
+) -> Float[Tensor, "B 1 H W"]:
+    """Return sigmoid(gain x logit(mask) + shift), written without logarithms."""
+    if (gain, shift) == (1, 0):
+        return mask
+    inside, outside = math.exp(shift) * mask**gain, (1 - mask) ** gain
+    return inside / (inside + outside)
