@@ -64,7 +64,7 @@ Detail = Annotated[
 StillBackground = Annotated[
     bool,
     typer.Option(
-        "--still-background/--moving-background",
+        "--still-background/--no-still-background",
         help="Only the person moves, or the picture around the head moves along.",
     ),
 ]

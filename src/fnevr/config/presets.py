@@ -68,7 +68,7 @@ PRESETS = (
     Preset(
         name="lite",
         summary="small and quick on a CPU; the default",
-        config=LiteConfig,
+        config=partial(LiteConfig, detail_gain=3.0, detail_shift=3.6),
         sha256="d106a3d3cb1097ffa85c3bee73edd03e8b534ce52acdc5204186f133609ad095",
         how_to_get="its weights are not in this installation; install fnevr again",
         is_trainable=True,
