@@ -22,15 +22,16 @@ from fnevr.commands.options import (
 )
 from fnevr.config.engines import GraphPrecision
 
+PreparedFolder = Annotated[
+    Path, typer.Argument(metavar="OUT", help="The prepared folder; taken up if it exists.")
+]
+
 
 def prepare(
     videos: Annotated[
         Path, typer.Argument(metavar="IN", help="A folder of videos, with or without sub-folders.")
     ],
-    out_dir: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="The prepared folder; taken up if it exists."),
-    ],
+    out_dir: PreparedFolder,
     licence: Annotated[
         str, typer.Option("--licence", help="Terms of the footage, kept with every clip.")
     ] = "",
@@ -113,10 +114,7 @@ def prepare_stills(
     stills: Annotated[
         Path, typer.Argument(metavar="IN", help="A folder with stills.tsv and stills/.")
     ],
-    out_dir: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="The prepared folder; taken up if it exists."),
-    ],
+    out_dir: PreparedFolder,
     motion: Annotated[
         Path,
         typer.Option(
