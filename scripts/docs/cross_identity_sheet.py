@@ -17,6 +17,7 @@ from fnevr.animation.face_crops import face_crops
 from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.find import find_face
 from fnevr.media.image import read_image, write_image
+from fnevr.media.resize import resize
 from fnevr.media.video import open_video
 
 
@@ -38,7 +39,7 @@ def main(
                 picture, (frame.rgb for frame in video), paste_back=False, best_frame="auto"
             )
             results = dict(enumerate(frames))
-        rows.append([face, *(results[index] for index in chosen)])
+        rows.append([face, *(resize(results[index], size, size) for index in chosen)])
         typer.echo(f"{path.name}: {len(results)} frames")
     write_image(out, np.concatenate([np.concatenate(row, axis=1) for row in rows]))
 

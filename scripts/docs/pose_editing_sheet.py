@@ -15,8 +15,10 @@ import typer
 from fnevr import Animator
 from fnevr.animation.source import Framing
 from fnevr.media.image import read_image, write_image
+from fnevr.media.resize import resize
 
 YAWS, PITCHES = (-30, -20, -10, 0, 10, 20, 30), (15, 0, -15)
+SIDE = 256
 
 
 def main(out: Path, portraits: list[Path], model: str = "lite") -> None:
@@ -26,7 +28,8 @@ def main(out: Path, portraits: list[Path], model: str = "lite") -> None:
     for path in portraits:
         editor = animator.pose_editor(read_image(path), Framing(paste_back=False))
         for pitch in PITCHES:
-            rows.append(np.concatenate([editor(yaw, pitch) for yaw in map(float, YAWS)], axis=1))
+            turned = (editor(yaw, pitch) for yaw in map(float, YAWS))
+            rows.append(np.concatenate([resize(rgb, SIDE, SIDE) for rgb in turned], axis=1))
     write_image(out, np.concatenate(rows))
 
 

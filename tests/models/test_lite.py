@@ -144,6 +144,20 @@ def test_the_foreground_moves_and_the_plate_does_not(model):
     torch.testing.assert_close(blended, expected, atol=1e-4, rtol=0)
 
 
+def test_a_gap_in_the_person_shows_the_decoded_picture_where_the_mask_is_low(model):
+    """A slit of 4 pixels is filled, the open side is not; where the mask is 1 it stays a slit."""
+    alpha = torch.zeros(1, 1, 64, 64)
+    alpha[..., :40] = 1
+    alpha[..., 20:24] = 0
+    plate, decoded = torch.zeros(1, 3, 64, 64), torch.full((1, 3, 64, 64), 0.6)
+    detail = Detail(torch.cat([0.3 * alpha.expand(-1, 3, -1, -1), alpha], dim=1), plate)
+    still = torch.zeros(1, 2, 16, 16)
+    for level, slit in ((0.0, 0.6), (1.0, 0.0)):
+        blended = model.blend_layers(detail, decoded, torch.full((1, 1, 64, 64), level), still)
+        assert blended[..., 21:23].mean() == pytest.approx(slit, abs=0.01)
+        assert blended[..., 44:].max() < 0.01
+
+
 def test_texture_survives_a_shift_of_half_a_pixel(model):
     """Bilinear sampling would take a fifth of this pattern's contrast."""
     stripes = 0.5 + 0.4 * torch.sin(torch.arange(256.0) * 2 * torch.pi / 5)

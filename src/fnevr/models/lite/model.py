@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from fnevr.models.portrait import Generated, PortraitModel
 from fnevr.models.volume import Rendering
 
 CELL = 4
+CLOSING_SIDE, GAP = 128, 13  # cells of the closing, and how wide a gap may be, in these
 
 
 @dataclass(frozen=True)
@@ -166,9 +168,10 @@ class FNeVRLite(PortraitModel):
         """Composite at the resolution of the source's detail; see `PortraitModel`.
 
         With F the foreground, A its alpha and P the plate:
-        m warp(F) + (1 - m) warp(A) decoded + (1 - warp(A)) P. With A = 1 that is the composite. The
-        mask m is sharpened by `config.detail_gain` and `detail_shift`: the decoded picture has no
-        detail of this resolution, and half of it would blur the whole.
+        m warp(F) + (1 - m) G decoded + (1 - m warp(A) - (1 - m) G) P. G is warp(A), and 1 - m where
+        the person's outline has a gap. With A = 1 that is the composite. The mask m is sharpened by
+        `config.detail_gain` and `detail_shift`: the decoded picture has no detail of this
+        resolution, and half of it would blur the whole.
 
         Args:
             detail: not smaller than the layers.
@@ -180,14 +183,18 @@ class FNeVRLite(PortraitModel):
         mask = sharpened(mask, self.config.detail_gain, self.config.detail_shift)
         foreground, plate = detail.foreground, detail.plate_01
         height, width = plate.shape[-2:]
-        grid = enlarge(flow, height, width, "bilinear").permute(0, 2, 3, 1)
-        grid = grid + centre_grid(height, width, like=grid)
-        grid = grid * (width / foreground.shape[-1])
-        warped = sample(foreground.expand(flow.shape[0], -1, -1, -1), grid, "bicubic")
+        zoom = width / foreground.shape[-1]
+        foreground = foreground.expand(flow.shape[0], -1, -1, -1)
+        warped = sample(foreground, zoom * looks_at(flow, height, width), "bicubic")
         colours, alpha = warped[:, :3], warped[:, 3:].clamp(0, 1)
-        decoded = alpha * enlarge(decoded, height, width, "bicubic")
-        person = blend(colours, decoded, enlarge(mask, height, width, "bilinear"))
-        return (person + (1 - alpha) * plate).clamp(0, 1)
+        mask = enlarge(mask, height, width, "bilinear")
+        coarse = sample(foreground[:, 3:], zoom * looks_at(flow, CLOSING_SIDE, CLOSING_SIDE))
+        closed = enlarge(close_gaps(coarse), height, width, "bilinear")
+        # In gaps of the outline that the warp tore, the decoded picture shows.
+        drawn = torch.maximum(alpha, closed * (1 - mask))
+        decoded = drawn * enlarge(decoded, height, width, "bicubic")
+        person = blend(colours, decoded, mask)
+        return (person + (1 - blend(alpha, drawn, mask)) * plate).clamp(0, 1)
 
     def _decode(
         self,
@@ -211,11 +218,26 @@ class FNeVRLite(PortraitModel):
         return decoded, mask, rendering, occlusion
 
 
+def looks_at(flow: Float[Tensor, "B 2 h w"], height: int, width: int) -> Float[Tensor, "B H W 2"]:
+    """Return where each pixel of an enlarged flow looks in the source."""
+    grid = enlarge(flow, height, width, "bilinear").permute(0, 2, 3, 1)
+    return grid + centre_grid(height, width, like=grid)
+
+
+def close_gaps(alpha: Float[Tensor, "B 1 h w"]) -> Float[Tensor, "B 1 h w"]:
+    """Fill what is narrower than `GAP` cells and has the person on both sides: a closing."""
+    for sign in (1, -1):
+        for kernel in ((GAP, 1), (1, GAP)):
+            padding = (kernel[0] // 2, kernel[1] // 2)
+            alpha = sign * F.max_pool2d(sign * alpha, kernel, stride=1, padding=padding)
+    return alpha
+
+
 def blend(
-    warped: Float[Tensor, "B 3 H W"],
-    decoded: Float[Tensor, "B 3 H W"],
+    warped: Float[Tensor, "B C H W"],
+    decoded: Float[Tensor, "B C H W"],
     mask: Float[Tensor, "B 1 H W"],
-) -> Float[Tensor, "B 3 H W"]:
+) -> Float[Tensor, "B C H W"]:
     """Return m warped + (1 - m) decoded."""
     return decoded + mask * (warped - decoded)
 
