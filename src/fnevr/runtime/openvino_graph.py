@@ -22,24 +22,23 @@ from fnevr.media.files import atomic_path, home
 Shapes = tuple[tuple[int, ...], ...]
 
 CACHE_VARIABLE = "FNEVR_CACHE"
-MOST_FILES = 12  # of the cache; a model has three
+MOST_FILES = 16  # of the cache, the last ones used; a model has three, and one for each size
 DIGEST_BYTES = 32
 
 
 class OpenVINOGraph:
-    """A graph compiled for one frame now, for other numbers of frames when they come.
-
-    A graph whose pictures have any size is compiled for each size when it comes.
+    """A graph compiled for one frame now, for other numbers and sizes of frames when they come.
 
     Args:
         graph: content of the file.
         num_threads: that it may use; 0 for OpenVINO's own choice.
+        any_size: its pictures have any size, so that nothing can be compiled before they come.
 
     Raises:
         FnevrError: if OpenVINO is not installed.
     """
 
-    def __init__(self, graph: bytes, num_threads: int = 0) -> None:
+    def __init__(self, graph: bytes, num_threads: int = 0, *, any_size: bool = False) -> None:
         openvino = import_openvino()
         self.graph, self.core = graph, openvino.Core()
         self.settings: dict[str, Any] = {
@@ -50,9 +49,9 @@ class OpenVINOGraph:
         if num_threads:
             self.settings["INFERENCE_NUM_THREADS"] = num_threads
         self.requests: dict[Shapes, Any] = {}
-        inputs = self.core.read_model(graph).inputs
-        if all(side.is_static for entry in inputs for side in list(entry.partial_shape)[1:]):
-            compiled = self._cached(openvino.__version__)
+        self.version, self.any_size = openvino.__version__, any_size
+        if not any_size:
+            compiled = self._cached(None)
             shapes = tuple(tuple(graph_input.shape) for graph_input in compiled.inputs)
             self.requests[shapes] = compiled.create_infer_request()
 
@@ -60,7 +59,8 @@ class OpenVINOGraph:
         """Run it: inputs in their order in, outputs in their order out."""
         shapes = tuple(array.shape for array in arrays)
         if shapes not in self.requests:
-            self.requests[shapes] = self._compiled(shapes).create_infer_request()
+            compiled = self._cached(shapes) if self.any_size else self._compiled(shapes)
+            self.requests[shapes] = compiled.create_infer_request()
         outputs = self.requests[shapes].infer(arrays, share_inputs=True)
         return [np.array(output) for output in outputs.values()]
 
@@ -75,16 +75,16 @@ class OpenVINOGraph:
         network.reshape(dict(enumerate(list(shape) for shape in shapes)))
         return self.core.compile_model(network, "CPU", self.settings)
 
-    def _cached(self, version: str) -> Any:
-        """Return the graph for one frame, from the cache if it is there."""
+    def _cached(self, shapes: Shapes | None) -> Any:
+        """Return the graph for these shapes, or for one frame, from the cache if it is there."""
         processor = self.core.get_property("CPU", "FULL_DEVICE_NAME")
-        facts = f"{version} {processor} {sorted(self.settings.items())} ".encode()
+        facts = f"{self.version} {processor} {sorted(self.settings.items())} {shapes} ".encode()
         path = cache_path(hashlib.sha256(facts + self.graph).hexdigest())
         blob = None if path is None else read_blob(path)
         if blob is not None:
             with suppress(RuntimeError):  # OpenVINO's word for what it cannot use
                 return self.core.import_model(io.BytesIO(blob), "CPU", self.settings)
-        compiled = self._compiled(None)
+        compiled = self._compiled(shapes)
         if path is not None:
             write_blob(path, compiled.export_model().getvalue())
         return compiled
@@ -128,6 +128,8 @@ def read_blob(path: Path) -> bytes | None:
     except OSError:
         return None
     blob = content[DIGEST_BYTES:]
+    with suppress(OSError):
+        os.utime(path)  # the files that are used longest ago go first
     return blob if hashlib.sha256(blob).digest() == content[:DIGEST_BYTES] else None
 
 

@@ -143,7 +143,7 @@ def open_graphs(
 
 def _load(content: bytes, graph: GraphName, engine: EngineName, device: str) -> Run:
     if engine == "openvino":
-        return OpenVINOGraph(content, _num_threads())
+        return OpenVINOGraph(content, _num_threads(), any_size=graph == "blend")
     if engine not in ("onnx", "tensorrt"):
         raise ValueError(f"the engine {engine!r} runs no graphs")
     return onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
