@@ -41,12 +41,22 @@ def check(graph):
 def test_what_was_compiled_is_taken_up(doubled, cache, monkeypatch):
     check(OpenVINOGraph(doubled))
     (blob,) = cache.iterdir()
-    written = blob.stat().st_mtime_ns
+    written = blob.stat()
     with monkeypatch.context() as patched:
         patched.setattr(OpenVINOGraph, "_compiled", None)  # nothing is compiled
         again = OpenVINOGraph(doubled)
     check(again)
-    assert blob.stat().st_mtime_ns == written
+    assert blob.stat().st_ino == written.st_ino  # not written anew
+    assert blob.stat().st_mtime_ns > written.st_mtime_ns  # what was used last is kept longest
+
+
+def test_a_graph_of_any_size_is_kept_for_each_size(doubled, cache, monkeypatch):
+    graph = OpenVINOGraph(doubled, any_size=True)
+    assert not cache.exists() or not list(cache.iterdir())
+    check(graph)
+    assert list(cache.iterdir())
+    monkeypatch.setattr(OpenVINOGraph, "_compiled", None)  # nothing is compiled
+    check(OpenVINOGraph(doubled, any_size=True))
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"x" * len(b)])
