@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fnevr.animation.detail import layered, whole
+from fnevr.animation.detail import layered
 from fnevr.config.presets import asset
 from fnevr.faces.crop import CropBox, crop, crop_box
 from fnevr.faces.find import find_face
 from fnevr.faces.parts import PersonParts
 from fnevr.media.arrays import to_images_01
 from fnevr.media.image import read_image
+from fnevr.models.encoded_source import Detail
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def middle(foreground, side):
 
 
 def test_a_whole_square_moves_as_it_is(portrait):
-    detail = whole(portrait)
+    detail = Detail.opaque(to_images_01([portrait]))
     np.testing.assert_array_equal(detail.foreground[:, :3], to_images_01([portrait]))
     assert (detail.foreground[:, 3] == 1).all()
 

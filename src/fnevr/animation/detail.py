@@ -22,12 +22,6 @@ LEAST_FACE = 0.9  # share of the person in the face's box, below which the parts
 FACE_SHARE = 0.3  # of the square's side: a box in its middle that lies on the face
 
 
-def whole(view: Picture) -> Detail:
-    """Take a square as one layer, all of which moves."""
-    image_01 = to_images_01([view])
-    return Detail(_with_alpha(image_01, np.ones_like(image_01[:, :1])), image_01)
-
-
 def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> Detail:
     """Cut a square and its surroundings out of a picture, the person apart from the background.
 
@@ -53,10 +47,8 @@ def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> De
         plate = background_plate(view, alpha)
     view_01, plate_01 = to_images_01([view]), to_images_01([plate])
     colours = view_01 - (1 - alpha) * plate_01
-    return Detail(
-        _with_alpha(colours, alpha[None, None]),
-        np.ascontiguousarray(plate_01[:, :, middle, middle]),
-    )
+    foreground = np.concatenate([colours, alpha[None, None]], axis=1, dtype=np.float32)
+    return Detail(foreground, np.ascontiguousarray(plate_01[:, :, middle, middle]))
 
 
 def _inside(
@@ -70,10 +62,4 @@ def _inside(
         )
         for start, length in zip((box.top, box.left), picture.shape[:2], strict=True)
     )
-    return alpha[rows[:, None].clip(0), columns]
-
-
-def _with_alpha(
-    colours: Float[np.ndarray, "1 3 S2 S2"], alpha: Float[np.ndarray, "1 1 S2 S2"]
-) -> Float[np.ndarray, "1 4 S2 S2"]:
-    return np.concatenate([colours, alpha], axis=1, dtype=np.float32)
+    return alpha[rows[:, None], columns]

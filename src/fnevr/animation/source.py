@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.detail import layered, whole
+from fnevr.animation.detail import layered
 from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
@@ -87,12 +87,12 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
         if engine.config.uses_detail and framing.still_background:
             detail = layered(picture, box, side, PersonParts())
         elif side > size:
-            detail = whole(crop(picture, box, side))
+            detail = Detail.opaque(to_images_01([crop(picture, box, side)]))
     else:
         side = detail_side(engine, float(max(height, width)), framing.detail)
         view = resize(picture, size, size)
         if side > size:
-            detail = whole(resize(picture, side, side))
+            detail = Detail.opaque(to_images_01([resize(picture, side, side)]))
     finish: Callable[[Picture], Picture] = _unchanged
     if not framing.paste_back:
         width = height = side

@@ -49,11 +49,10 @@ class PasteBack:
         self.target = (columns.stop - columns.start, rows.stop - rows.start)
         starts = np.array([columns.start - box.left, rows.start - box.top])
         # A box of whole pixels, at the picture's own resolution, is put back as it is.
-        self.part = tuple(
-            slice(int(start), int(start) + n)
-            for start, n in zip(starts[::-1], self.target[::-1], strict=True)
-        )
-        self.is_exact = box.size == size and bool((starts == np.rint(starts)).all())
+        self.part: tuple[slice, slice] | None = None
+        if box.size == size and (starts == np.rint(starts)).all():
+            x, y = (int(start) for start in starts)
+            self.part = (slice(y, y + self.target[1]), slice(x, x + self.target[0]))
         window = np.stack([starts, starts + self.target]) * size / box.size + self.pad
         left, top, right, bottom = (float(value) for value in window.reshape(-1))
         self.window = (left, top, right, bottom)
@@ -83,7 +82,7 @@ class PasteBack:
         result = self.picture.copy()
         if min(self.target) > 0:
             inside = result[self.rows, self.columns]
-            foreground = face[self.part] if self.is_exact else self._resample(face)
+            foreground = self._resample(face) if self.part is None else face[self.part]
             inside[...] = foreground
             for block, share, background in self.blends:
                 inside[block] = foreground[block] * share + background

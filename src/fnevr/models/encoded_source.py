@@ -11,6 +11,7 @@ from typing import Any
 
 from jaxtyping import Float
 
+from fnevr.geometry.arrays import namespace
 from fnevr.geometry.keypoints import Keypoints
 
 
@@ -30,6 +31,12 @@ class Detail:
 
     foreground: Float[Any, "S 4 H2 W2"]
     plate_01: Float[Any, "S 3 H1 W1"]
+
+    @classmethod
+    def opaque(cls, image_01: Float[Any, "S 3 H1 W1"]) -> Detail:
+        """Take an image as one layer, all of which moves."""
+        xp = namespace(image_01)
+        return cls(xp.concat([image_01, xp.ones_like(image_01[:, :1])], axis=1), image_01)
 
 
 @dataclass(frozen=True)

@@ -73,14 +73,18 @@ class GraphEngine:
             ValueError: if it does not have the model's size.
         """
         (features,) = self._run("encode", self._checked(source_01))
+        if "blend" not in self.runs:
+            detail = None
+        elif detail is None:
+            detail = Detail.opaque(source_01)
         return EncodedSource(source_01, self.keypoints(source_01), features, detail)
 
     def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
         """Draw the source as the driving keypoints have it; see `Engine`."""
         layers = self._run("draw", *draw_inputs(source, driving))
-        if "blend" not in self.runs:
+        if source.detail is None:
             return layers[0]
-        (image_01,) = self._run("blend", *blend_inputs(source), *layers)
+        (image_01,) = self._run("blend", source.detail.foreground, source.detail.plate_01, *layers)
         return image_01
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:
@@ -109,12 +113,3 @@ def draw_inputs(source: EncodedSource, driving: Keypoints) -> tuple[Any, ...]:
         driving.positions,
         driving.jacobians,
     )
-
-
-def blend_inputs(source: EncodedSource) -> tuple[np.ndarray, np.ndarray]:
-    """Return foreground and plate of a source; without detail its image is all foreground."""
-    detail = source.detail
-    if detail is None:
-        image_01 = np.asarray(source.image_01)
-        return np.concatenate([image_01, np.ones_like(image_01[:, :1])], axis=1), image_01
-    return detail.foreground, detail.plate_01

@@ -139,8 +139,7 @@ def quantized_psnr(model: PortraitModel, draw_graph: Path, clips: list[Clip]) ->
     for feed in calibration_inputs(model, clips):
         source_01, features, *keypoints = (torch.from_numpy(array) for array in feed.values())
         source = EncodedSource(source_01, Keypoints(*keypoints[:2]), features)
-        opaque = torch.cat([source_01, torch.ones_like(source_01[:, :1])], dim=1)
-        detail = Detail(opaque, source_01)
+        detail = Detail.opaque(source_01)
         exact = model.draw_layers(source, Keypoints(*keypoints[2:]))
         rough = (torch.from_numpy(layer) for layer in run(list(feed.values())))
         exact_01, rough_01 = (model.blend_layers(detail, *layers) for layers in (exact, rough))
