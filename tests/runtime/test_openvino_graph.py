@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -110,3 +111,35 @@ load_engine(resolve_model("lite"), "cpu", "openvino", "int8")
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
     )
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
+
+
+SIGNAL_AFTER_USE = """
+import gc, signal
+from fnevr import Animator
+from fnevr.config.presets import asset
+from fnevr.media.image import read_image
+
+animator = Animator.from_pretrained("lite", engine="openvino")
+animator.edit_pose(read_image(asset("portrait.jpg")), yaw_deg=5.0)
+del animator
+gc.collect()
+received = []
+signal.signal(signal.SIGALRM, lambda *_: received.append(0))
+for _ in range(20):
+    signal.setitimer(signal.ITIMER_REAL, 0.005)
+    signal.pause()
+print(len(received))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there are no alarms on Windows")
+def test_signals_are_handled_when_no_graph_is_left():
+    """Processors with AMX: the stack for signals that OpenVINO set must not be freed."""
+    result = subprocess.run(
+        [sys.executable, "-c", SIGNAL_AFTER_USE],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (result.returncode, result.stdout.strip()) == (0, "20")

@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,7 @@ class OpenVINOGraph:
     """
 
     def __init__(self, graph: bytes, num_threads: int = 0, *, any_size: bool = False) -> None:
-        openvino = import_openvino()
-        self.graph, self.core = graph, openvino.Core()
+        self.graph, self.core = graph, openvino_core()
         self.settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             # Otherwise processors with bfloat16 units take it unasked.
@@ -49,7 +49,7 @@ class OpenVINOGraph:
         if num_threads:
             self.settings["INFERENCE_NUM_THREADS"] = num_threads
         self.requests: dict[Shapes, Any] = {}
-        self.version, self.any_size = openvino.__version__, any_size
+        self.any_size = any_size
         if not any_size:
             compiled = self._cached(None)
             shapes = tuple(tuple(graph_input.shape) for graph_input in compiled.inputs)
@@ -78,7 +78,8 @@ class OpenVINOGraph:
     def _cached(self, shapes: Shapes | None) -> Any:
         """Return the graph for these shapes, or for one frame, from the cache if it is there."""
         processor = self.core.get_property("CPU", "FULL_DEVICE_NAME")
-        facts = f"{self.version} {processor} {sorted(self.settings.items())} {shapes} ".encode()
+        version = import_openvino().__version__
+        facts = f"{version} {processor} {sorted(self.settings.items())} {shapes} ".encode()
         path = cache_path(hashlib.sha256(facts + self.graph).hexdigest())
         blob = None if path is None else read_blob(path)
         if blob is not None:
@@ -88,6 +89,20 @@ class OpenVINOGraph:
         if path is not None:
             write_blob(path, compiled.export_model().getvalue())
         return compiled
+
+
+@cache
+def openvino_core() -> Any:
+    """Return OpenVINO's core: one, which lives as long as the process.
+
+    On processors with AMX, OpenVINO gives the thread that loads it a stack for signals, and does
+    not take that back when its last object goes and frees it: the next signal would end the
+    process.
+
+    Raises:
+        FnevrError: if OpenVINO is not installed.
+    """
+    return import_openvino().Core()
 
 
 def import_openvino() -> Any:
