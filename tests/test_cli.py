@@ -24,7 +24,7 @@ from fnevr.models import FNeVR
 OPTIONS = {
     "animate": [
         *("--source", "--driving", "--output", "--model", "--device", "--engine", "--precision"),
-        *("--relative", "--crop"),
+        *("--transfer", "--smooth", "--crop"),
         *("--paste-back", "--face", "--detail", "--still-background"),
         *("--best-frame", "--yaw", "--pitch", "--roll", "--json"),
     ],
@@ -35,6 +35,7 @@ OPTIONS = {
     ],
     "record": [
         *("driver", "--output", "--model", "--device", "--engine", "--precision", "--crop"),
+        "--smooth",
     ],
     "reconstruct": [
         *("clip", "--output", "--model", "--device", "--engine", "--precision", "--json"),
@@ -143,7 +144,7 @@ def test_options_change_the_result(here):
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
 
-    assert report_of("--absolute")["reference_frame"] is None
+    assert report_of("--transfer", "absolute")["reference_frame"] is None
     assert report_of("--best-frame", "first")["reference_frame"] == 0
     assert report_of("--best-frame", "3")["reference_frame"] == 3
     assert report_of("--no-paste-back")["width"] == 32
@@ -224,7 +225,10 @@ def test_models_lists_the_presets(here):
         (("--output", "no/out.mp4"), r"does not exist.*\(--output\)"),
         (("--best-frame", "best"), "--best-frame must be auto, first or"),
         (("--best-frame", "5"), r"there is no frame 5: the driver has 5 frame.*\(--best-frame\)"),
-        (("--best-frame", "1", "--absolute"), "--best-frame has no meaning with --absolute"),
+        (
+            ("--best-frame", "1", "--transfer", "absolute"),
+            "a reference frame has no meaning with --transfer absolute",
+        ),
         (("--face", "1"), "--face has no meaning with --no-crop"),
         (("--face", "-1"), "'--face'"),
         (("--face", "1.5"), "'--face'"),
@@ -292,7 +296,16 @@ def test_a_signal_while_writing_leaves_nothing_half_written(here, sent, code):
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     make_video(here / "long.mp4", [picture] * 3000)
     before = sorted(here.rglob("*"))
-    command = [sys.executable, "-m", "fnevr", *WHOLE, "--driving", "long.mp4", "--absolute"]
+    command = [
+        sys.executable,
+        "-m",
+        "fnevr",
+        *WHOLE,
+        "--driving",
+        "long.mp4",
+        "--transfer",
+        "absolute",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
         while sorted(here.rglob("*")) == before and time.monotonic() < deadline:

@@ -35,9 +35,7 @@ def main(
         picture = read_image(path)
         face = crop(picture, crop_box(find_face(picture)), size)
         with open_video(driving) as video:
-            frames = animator.frames(
-                picture, (frame.rgb for frame in video), paste_back=False, best_frame="auto"
-            )
+            frames = animator.frames(picture, (frame.rgb for frame in video), paste_back=False)
             results = dict(enumerate(frames))
         rows.append([face, *(resize(results[index], size, size) for index in chosen)])
         typer.echo(f"{path.name}: {len(results)} frames")

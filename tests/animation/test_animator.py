@@ -54,7 +54,7 @@ def close(levels, tolerance=3):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"relative": False}, [50, 60, 90, 40, 50]),
+        ({"transfer": "absolute"}, [50, 60, 90, 40, 50]),
         ({"best_frame": "first"}, [100, 110, 140, 90, 100]),
         ({"best_frame": 2}, [60, 70, 100, 50, 60]),
         ({"best_frame": 4}, [100, 110, 140, 90, 100]),
@@ -259,7 +259,7 @@ def test_no_driving_frames(animator):
     for best_frame in ("first", "auto"):
         with pytest.raises(MediaError, match="the driver has 0 frame"):
             list(animator.frames(gray(100), [], **WHOLE, best_frame=best_frame))
-    assert list(animator.frames(gray(100), [], **WHOLE, relative=False)) == []
+    assert list(animator.frames(gray(100), [], **WHOLE, transfer="absolute")) == []
 
 
 def test_devices_that_are_not_there():

@@ -51,8 +51,8 @@ def test_the_source_is_prepared_once(animator):
 
 def test_angles_come_on_top_of_the_drivers_motion(animator):
     drivers = [gray(level) for level in (50, 60, 90)]
-    for relative, expected in ((True, [115, 125, 155]), (False, [65, 75, 105])):
-        frames = animator.frames(gray(100), drivers, relative=relative, yaw_deg=15.0, **WHOLE)
+    for transfer, expected in (("relative", [115, 125, 155]), ("absolute", [65, 75, 105])):
+        frames = animator.frames(gray(100), drivers, transfer=transfer, yaw_deg=15.0, **WHOLE)
         assert [int(np.rint(frame.mean())) for frame in frames] == expected
 
 

@@ -22,7 +22,7 @@ def test_what_went_in_comes_out_over_the_borders_of_blocks(size):
     assert len(log) == num_frames
 
     batches = list(log.batches())
-    back = Keypoints.concatenate([batch.keypoints for batch in batches])
+    back = Keypoints.concatenate([batch.motion for batch in batches])
     np.testing.assert_array_equal(back.positions, whole.positions)
     np.testing.assert_array_equal(back.jacobians, whole.jacobians)
     times = [time for batch in batches for time in batch.times]

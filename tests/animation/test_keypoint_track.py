@@ -12,6 +12,7 @@ from fnevr.animation.keypoint_track import (
     save_track,
 )
 from fnevr.errors import MediaError
+from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 
 GOOD = {"format": "fnevr-motion-1", "frame_rate": "25", "model": "tiny"}
@@ -35,11 +36,53 @@ def test_a_track_is_read_as_it_was_written(tmp_path):
 
 
 def test_recording_joins_frames():
-    track = record_track(iter([some_keypoints(2), some_keypoints(3)]), Fraction(25), "tiny")
+    frames = [(some_keypoints(2), None), (some_keypoints(3), None)]
+    track = record_track(iter(frames), Fraction(25), "tiny")
     assert len(track) == 5
+    assert track.performance is None
     np.testing.assert_array_equal(track.keypoints.positions[2:], some_keypoints(3).positions)
     with pytest.raises(MediaError, match="no frame"):
         record_track(iter([]), Fraction(25), "tiny")
+
+
+def some_performance(frames):
+    rng = np.random.default_rng(frames)
+    widths = {**Performance.WIDTHS, "expressions": 51}
+    return Performance(
+        **{
+            name: rng.standard_normal((frames, width)).astype(np.float32)
+            for name, width in widths.items()
+        }
+    )
+
+
+def test_what_the_face_does_comes_back(tmp_path):
+    frames = [(some_keypoints(2), some_performance(2)), (some_keypoints(3), some_performance(3))]
+    track = record_track(iter(frames), Fraction(25), "tiny")
+    save_track(tmp_path / "a.safetensors", track)
+    back = load_track(tmp_path / "a.safetensors").performance
+    assert len(back) == 5
+    for name, values in back.arrays().items():
+        np.testing.assert_array_equal(values[2:], some_performance(3).arrays()[name])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"lips": None}, "lacks lips"),
+        ({"expressions": torch.zeros(4, 50)}, r"holds expressions \(4, 50\)"),
+        ({"rotations": torch.zeros(5, 3)}, r"wanted floats \(4, 3\)"),
+        ({"eyes": torch.zeros(4, 2, dtype=torch.int32)}, "eyes .* of int32"),
+        ({"zooms": torch.full((4, 1), float("nan"))}, "zooms that no face has"),
+        ({"shifts": torch.full((4, 2), 1e300, dtype=torch.float64)}, "shifts that no face has"),
+    ],
+)
+def test_damaged_performances_are_refused(tmp_path, changed, message):
+    values = {name: torch.from_numpy(a) for name, a in some_performance(4).arrays().items()}
+    path = tmp_path / "bad.safetensors"
+    write(path, {**GOOD, "format": "fnevr-motion-2"}, **{**values, **changed})
+    with pytest.raises(MediaError, match=message):
+        load_track(path)
 
 
 def write(path, metadata=GOOD, **changed):

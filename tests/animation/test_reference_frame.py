@@ -51,7 +51,7 @@ def test_the_reference_is_chosen_and_no_frame_is_lost(size, choice, index, num_r
     np.testing.assert_allclose(reference.keypoints.positions[0], SHAPES[index])
     rest = list(reference.batches)
     np.testing.assert_allclose(
-        np.concatenate([batch.keypoints.positions for batch in rest]), np.stack(SHAPES)
+        np.concatenate([batch.motion.positions for batch in rest]), np.stack(SHAPES)
     )
     assert [time for batch in rest for time in batch.times] == list(range(5))
 
@@ -74,7 +74,7 @@ def test_batches_keep_order_times_and_the_rest():
     found = list(video_batches(frames, find, 2))
     assert [len(batch.times) for batch in found] == [2, 2, 1]
     assert found[2].times == (Fraction(4, 25),)
-    np.testing.assert_allclose(found[2].keypoints.positions[0], SQUARE + 4)
+    np.testing.assert_allclose(found[2].motion.positions[0], SQUARE + 4)
 
 
 def test_resize_leaves_the_right_size_alone():

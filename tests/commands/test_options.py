@@ -69,7 +69,7 @@ def test_every_argument_that_an_error_is_about_has_an_option():
     ("message", "said"),
     [
         ("or `crop=False` if it is cropped", "or --no-crop if it is cropped"),
-        ("use `relative=False`", "use --absolute"),
+        ("use `transfer='relative'`", "use --transfer relative"),
         ("use `paste_back=True`", "use --paste-back"),
         ("`engine='tensorrt'` needs `device=\"cuda\"`", "--engine tensorrt needs --device cuda"),
         ("name it by `depth=FOLDER`", "name it by --depth FOLDER"),

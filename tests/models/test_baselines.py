@@ -79,8 +79,8 @@ def test_saved_and_converted_models_are_the_same(model, tmp_path):
 def test_animates_files_of_arrays(model):
     animator = Animator(TorchEngine(model))
     seen = np.random.default_rng(0).integers(0, 255, (3, 40, 40, 3), dtype=np.uint8)
-    for relative in (True, False):
-        frames = list(animator.frames(seen[0], seen, crop=False, relative=relative))
+    for transfer in ("relative", "absolute"):
+        frames = list(animator.frames(seen[0], seen, crop=False, transfer=transfer))
         assert [frame.shape for frame in frames] == [(40, 40, 3)] * 3
 
 
@@ -118,7 +118,7 @@ def test_motion_without_a_source_is_refused(vid2vid, tmp_path):
     save_track(tmp_path / "track.safetensors", KeypointTrack(keypoints, Fraction(25), "lite"))
     with (
         pytest.raises(MediaError, match="depend on the source: drive it with a video"),
-        animator.drivers.open(tmp_path / "track.safetensors", crop=False),
+        animator.drivers.keypoints(tmp_path / "track.safetensors", crop=False),
     ):
         pass
 

@@ -8,16 +8,23 @@ Shapes: H and W of the source picture, h1 and w1 of driving pictures, h and w of
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.driver import Driver, Drivers
+from fnevr.animation.driver import Drivers
 from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, write_edit
-from fnevr.animation.frames import READING, Move, render, watched
+from fnevr.animation.frames import (
+    READING,
+    Adjust,
+    Frames,
+    render,
+    render_performance,
+    watched,
+)
 from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,
@@ -29,6 +36,7 @@ from fnevr.animation.output import Output, check_inputs, write_frames
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
 from fnevr.animation.source import MAX_DETAIL, Framing, Source, prepare
+from fnevr.animation.transfers import Transfer, TransferChoice, choose_transfer
 from fnevr.config.engines import EngineChoice, PrecisionChoice
 from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import DEFAULT, resolve_model
@@ -113,13 +121,14 @@ class Animator:
         driving: PathLike,
         output: PathLike,
         *,
-        relative: bool = True,
+        transfer: TransferChoice = "auto",
+        smooth: bool = True,
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
         detail: int = MAX_DETAIL,
         still_background: bool = True,
-        best_frame: BestFrame = "auto",
+        best_frame: BestFrame | None = None,
         yaw_deg: float = 0.0,
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
@@ -131,8 +140,11 @@ class Animator:
             source: a picture with a face.
             driving: a video, a folder of pictures, or a keypoint track (.safetensors).
             output: the video; it appears when it is complete.
-            relative: move the source by the driver's changes; False puts its keypoints where the
-                driver's are.
+            transfer: "retarget" gives the source the expression and the turns of the driver's
+                face, whatever the two look like; "relative" moves its keypoints as the driver's
+                move from a reference frame; "absolute" puts them where the driver's are. "auto"
+                retargets where the model can.
+            smooth: take trembling out of what is retargeted.
             crop: look for the faces; False takes whole pictures, stretched to a square.
             paste_back: frames of the source picture's size; False gives the square around the face.
             face: which of the source's faces, the largest being 0; None means the largest.
@@ -140,8 +152,8 @@ class Animator:
                 side, in pixels; a smaller one is quicker. Models without a composite do not use it.
             still_background: move the person alone; False moves the background with it, as all
                 models without a composite do, and pictures that are not cropped.
-            best_frame: where the driver looks most like the source: "auto", "first", or its
-                number. Relative motion is measured from there; absolute motion does not use it.
+            best_frame: the reference frame of relative motion, in which the driver looks most like
+                the source: "auto", which reads all of the driver first, "first", or its number.
             yaw_deg: turns the head further, by the pose editor; positive: to the viewer's right.
             pitch_deg: positive: up.
             roll_deg: positive: clockwise as seen.
@@ -158,17 +170,26 @@ class Animator:
         check_inputs(output, source, driving)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
+        chosen = choose_transfer(self.engine, self.name, transfer, best_frame)
         picture = read_image(source)
-        with self.drivers.open(driving, crop) as driver:
-            prepared = prepare(
-                self.engine, picture, Framing(crop, paste_back, face, detail, still_background)
-            )
-            choice = best_frame if relative else None
-            index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
-            num_frames = write_frames(output, prepared, driver, frames)
-        driver.warnings.extend(turn.warnings())
+        framing = Framing(crop, paste_back, face, detail, still_background)
+        index: int | None = None
+        if chosen == "retarget":
+            with self.drivers.performance(driving, smooth) as performer:
+                prepared = prepare(self.engine, picture, framing)
+                frames = render_performance(self.engine, prepared, performer, progress, adjust)
+                num_frames = write_frames(output, prepared, performer, frames)
+            warnings = performer.warnings
+        else:
+            with self.drivers.keypoints(driving, crop) as driver:
+                prepared = prepare(self.engine, picture, framing)
+                choice = "auto" if best_frame is None and chosen == "relative" else best_frame
+                index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
+                num_frames = write_frames(output, prepared, driver, frames)
+            warnings = driver.warnings
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
-        return self._report(paths, start, num_frames, prepared, driver, index)
+        warnings = [*warnings, *turn.warnings()]
+        return self._report(paths, start, num_frames, prepared, chosen, index, warnings)
 
     def reconstruct(
         self, clip: PathLike, output: PathLike, *, progress: Progress | None = None
@@ -193,44 +214,54 @@ class Animator:
         with open_video(clip) as reader:
             first = next(iter(reader)).rgb
         prepared = prepare(self.engine, first, Framing(False, False))
-        with self.drivers.open(clip, False) as driver:
-            index, frames = render(self.engine, prepared, driver, None, progress)
+        with self.drivers.keypoints(clip, False) as driver:
+            _, frames = render(self.engine, prepared, driver, None, progress)
             num_frames = write_frames(output, prepared, driver, frames)
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
-        return self._report(paths, start, num_frames, prepared, driver, index)
+        return self._report(paths, start, num_frames, prepared, "absolute", None, driver.warnings)
 
     def frames(  # noqa: PLR0913 - as `animate`
         self,
         source_rgb: Picture,
         driving_rgb_frames: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
         *,
-        relative: bool = True,
+        transfer: TransferChoice = "auto",
+        smooth: bool = True,
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
         detail: int = MAX_DETAIL,
         still_background: bool = True,
-        best_frame: BestFrame = "first",
+        best_frame: BestFrame | None = None,
         yaw_deg: float = 0.0,
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
     ) -> Iterator[Output]:
         """Animate arrays lazily: read a batch of driving frames, yield its results, and so on.
 
-        The options are those of `animate`. Only ``best_frame="auto"`` reads all driving frames
-        before the first result; it keeps nothing but their keypoints.
+        The options are those of `animate`; relative motion is measured from the first frame where
+        nothing else is said. Only ``best_frame="auto"`` reads all driving frames before the first
+        result; it keeps nothing but their keypoints.
 
         Raises:
             FaceError: if there is no usable face.
             ValueError: if an array is not a uint8 RGB picture.
         """
         check_rgb(source_rgb)
+        chosen = choose_transfer(self.engine, self.name, transfer, best_frame)
         source = prepare(
             self.engine, source_rgb, Framing(crop, paste_back, face, detail, still_background)
         )
-        driver = self.drivers.of_arrays(driving_rgb_frames, crop)
         adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
-        return self._lazy_frames(source, driver, best_frame if relative else None, adjust)
+        if chosen == "retarget":
+            performer = self.drivers.performance_of_arrays(driving_rgb_frames, smooth)
+            return _pictures(
+                lambda: render_performance(self.engine, source, performer, None, adjust)
+            )
+        driver = self.drivers.keypoints_of_arrays(driving_rgb_frames, crop)
+        choice = "first" if best_frame is None else best_frame
+        reference = choice if chosen == "relative" else None
+        return _pictures(lambda: render(self.engine, source, driver, reference, None, adjust)[1])
 
     def pose_editor(self, picture: Picture, framing: Framing | None = None) -> PoseEditor:
         """Make a picture ready to be turned, so that each angle then costs one frame.
@@ -325,6 +356,7 @@ class Animator:
         output: PathLike,
         *,
         crop: bool = True,
+        smooth: bool = True,
         model_name: str = "",
         progress: Progress | None = None,
     ) -> KeypointTrack:
@@ -333,7 +365,8 @@ class Animator:
         Args:
             driving: a video or a folder of pictures. A varying frame rate becomes its average.
             output: ends in .safetensors.
-            crop: look for the face; False takes whole pictures.
+            crop: look for the face; False takes whole pictures, and records their keypoints alone.
+            smooth: as in `animate`.
             model_name: the model's name to store in the track; this animator's own if empty.
             progress: is called after every step.
 
@@ -347,26 +380,17 @@ class Animator:
                 f"the keypoints of '{self.name}' depend on the source: its motion cannot be "
                 "recorded without one"
             )
-        with self.drivers.open(driving, crop) as driver:
-            batches = watched(driver.read(None), READING, driver.num_frames, progress)
-            keypoints = (batch.keypoints for batch in batches)
-            track = record_track(keypoints, driver.frame_rate, model_name or self.name)
+        with self.drivers.recording(driving, crop, smooth) as (driver, frames):
+            read = watched(
+                frames, READING, driver.num_frames, progress, lambda batch: len(batch[0])
+            )
+            track = record_track(read, driver.frame_rate, model_name or self.name)
         save_track(output, track)
         return track
 
-    def _adjustment(self, turn: HeadTurn) -> Move | None:
+    def _adjustment(self, turn: HeadTurn) -> Adjust | None:
         """Return what turns the driving keypoints further; None where nothing does."""
         return None if turn.is_none else partial(turn.apply, self.turn)
-
-    def _lazy_frames(
-        self,
-        source: Source,
-        driver: Driver,
-        best_frame: BestFrame | None,
-        adjust: Move | None,
-    ) -> Iterator[Output]:
-        for rgb, _ in render(self.engine, source, driver, best_frame, None, adjust)[1]:
-            yield rgb
 
     def _report(
         self,
@@ -374,8 +398,9 @@ class Animator:
         start: float,
         num_frames: int,
         source: Source,
-        driver: Driver,
+        transfer: Transfer,
         reference_frame: int | None,
+        warnings: list[str],
     ) -> Report:
         seconds = time.perf_counter() - start
         return Report(
@@ -389,7 +414,14 @@ class Animator:
             height=source.height,
             seconds=round(seconds, 3),
             frames_per_second=round(num_frames / seconds, 3),
+            transfer=transfer,
             reference_frame=reference_frame,
-            warnings=driver.warnings,
+            warnings=warnings,
             versions=versions(),
         )
+
+
+def _pictures(frames: Callable[[], Frames]) -> Iterator[Output]:
+    """Start at the first picture that is asked for."""
+    for rgb, _ in frames():
+        yield rgb

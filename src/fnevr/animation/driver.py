@@ -1,7 +1,8 @@
-"""Drivers: where the motion comes from, as keypoints frame by frame.
+"""Drivers: where the motion comes from, frame by frame, as keypoints or as a performance.
 
-A driver is a video, a folder of pictures, a keypoint track or arrays. It is read once, cropped
-around the face it shows, and forgotten frame by frame.
+A driver is a video, a folder of pictures, a keypoint track or arrays. It is read once and forgotten
+frame by frame. Keypoints are those of its frames, cropped around the face; a performance is what
+the face does (`face3d.performance`).
 
 Shapes: h1 and w1 of driving pictures.
 """
@@ -15,15 +16,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.face_crops import face_crops, resized
-from fnevr.animation.keypoint_log import DrivingBatch
+from fnevr.animation.face_crops import SeenFace, face_crops, performances, resized
+from fnevr.animation.keypoint_log import DrivingBatch, M
 from fnevr.animation.keypoint_track import KeypointTrack, is_track, load_track
+from fnevr.animation.retargeting import can_retarget
 from fnevr.animation.source import driving_keypoints
 from fnevr.errors import MediaError
+from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, check_rgb
@@ -34,23 +38,27 @@ from fnevr.runtime.ahead import Ahead
 from fnevr.runtime.engine import Engine
 
 READ_AHEAD = 4  # squares that wait to be used
+T = TypeVar("T")
+Read = Callable[[EncodedSource | None], Iterator[DrivingBatch[M]]]
+"""Gives a driver's motion for a source."""
+
 ARRAY_RATE = Fraction(25)  # frames per second that arrays without time-stamps are taken to have
 
 
 @dataclass
-class Driver:
-    """An opened driver, whose keypoints are not read yet.
+class Driver(Generic[M]):
+    """An opened driver, which is not read yet.
 
     Attributes:
-        read: gives its keypoints, once; takes the source to be animated, or None where there is
-            none, as in recording.
+        read: gives its motion, once; takes the source to be animated, or None where there is none,
+            as in recording.
         frame_rate: frames per second, nominal where times vary.
         num_frames: if known; files are sometimes wrong.
         audio_from: the file whose sound belongs to it, if any.
         warnings: what the report should say about it.
     """
 
-    read: Callable[[EncodedSource | None], Iterator[DrivingBatch]]
+    read: Callable[[EncodedSource | None], Iterator[DrivingBatch[M]]]
     frame_rate: Fraction
     num_frames: int | None
     audio_from: Path | None = None
@@ -60,6 +68,8 @@ class Driver:
 @dataclass(frozen=True)
 class Drivers:
     """Opens what drives a model.
+
+    Videos are decoded and followed from when they are opened, in a thread of their own.
 
     Attributes:
         engine: finds the keypoints.
@@ -72,10 +82,8 @@ class Drivers:
     batch_size: int
 
     @contextmanager
-    def open(self, path: PathLike, crop: bool) -> Iterator[Driver]:
-        """Open a keypoint track, a video or a folder of pictures.
-
-        Videos are decoded and followed from now on, in a thread of their own.
+    def keypoints(self, path: PathLike, crop: bool) -> Iterator[Driver[Keypoints]]:
+        """Open a keypoint track, a video or a folder of pictures, to be read as keypoints.
 
         Args:
             path: of the driver.
@@ -86,43 +94,120 @@ class Drivers:
         """
         if is_track(path):
             track = load_track(path)
-            driver = Driver(self._reads_track(path, track), track.frame_rate, len(track))
+            self._check_keypoints(path, track)
+            driver: Driver[Keypoints] = self._of_track(track, track.keypoints)
             if track.model != self.name:
                 driver.warnings.append(
                     f"'{path}' was recorded with the model '{track.model}', not '{self.name}'"
                 )
             yield driver
             return
-        with open_video(path) as reader:
-            info = reader.info
-            audio_from = Path(path) if info.has_audio else None
-            with closing(Ahead(self._squares(reader, crop), READ_AHEAD)) as squares:
-                driver = Driver(self._reads(squares), info.frame_rate, info.num_frames, audio_from)
-                yield driver
-            if reader.damage:
-                driver.warnings.append(reader.damage)
+        with self._opened(path, partial(self._squares, crop=crop)) as (squares, driver_of):
+            driver = driver_of(self._finds(squares))
+            yield driver
 
-    def of_arrays(self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool) -> Driver:
+    @contextmanager
+    def performance(self, path: PathLike, smooth: bool) -> Iterator[Driver[Performance]]:
+        """Open a keypoint track, a video or a folder of pictures, to be read as a performance.
+
+        Args:
+            path: of the driver.
+            smooth: see `PerformanceReader`; a track is as it was recorded.
+
+        Raises:
+            MediaError: if it cannot be read, or is a track without a performance.
+        """
+        if is_track(path):
+            track = load_track(path)
+            if track.performance is None:
+                raise MediaError(
+                    f"'{path}' has keypoints only, which older versions recorded: record it again, "
+                    "or use `transfer='relative'`"
+                )
+            yield self._of_track(track, track.performance)
+            return
+        with self._opened(path, partial(performances, smooth=smooth)) as (faces, driver_of):
+            yield driver_of(lambda _source: performance_batches(faces, self.batch_size))
+
+    @contextmanager
+    def recording(
+        self, path: PathLike, crop: bool, smooth: bool
+    ) -> Iterator[tuple[Driver[Keypoints], Iterator[tuple[Keypoints, Performance | None]]]]:
+        """Open a video or a folder of pictures, to be read as keypoints and as a performance.
+
+        Args:
+            path: of the driver.
+            crop: look for the face; False takes whole pictures for the keypoints.
+            smooth: see `PerformanceReader`. There is a performance where the model can be driven by
+                one.
+
+        Raises:
+            MediaError: if it cannot be read.
+        """
+        if not can_retarget(self.engine):
+            with self.keypoints(path, crop) as driver:
+                yield driver, ((batch.motion, None) for batch in driver.read(None))
+            return
+        size = self.engine.config.image_size
+        reads = partial(performances, smooth=smooth, size=size, crops=crop)
+        with self._opened(path, reads) as (faces, driver_of):
+            yield driver_of(lambda _source: iter(())), self._recorded(faces)
+
+    def _recorded(
+        self, faces: Iterable[SeenFace]
+    ) -> Iterator[tuple[Keypoints, Performance | None]]:
+        remaining = iter(faces)
+        while batch := list(itertools.islice(remaining, self.batch_size)):
+            pictures = [face.rgb for face in batch if face.rgb is not None]
+            performance = Performance.concatenate([face.performance for face in batch])
+            yield driving_keypoints(self.engine, pictures), performance
+
+    def keypoints_of_arrays(
+        self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool
+    ) -> Driver[Keypoints]:
         """Take arrays as a driver; they are read as they are asked for."""
-        timed = (_timed(index, rgb) for index, rgb in enumerate(pictures))
-        return Driver(self._reads(self._squares(timed, crop)), ARRAY_RATE, None)
+        return Driver(self._finds(self._squares(_timed(pictures), crop)), ARRAY_RATE, None)
+
+    def performance_of_arrays(
+        self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], smooth: bool
+    ) -> Driver[Performance]:
+        """Take arrays as a driver whose performance is read as it is asked for."""
+        faces = performances(_timed(pictures), smooth)
+        return Driver(lambda _source: performance_batches(faces, self.batch_size), ARRAY_RATE, None)
+
+    @contextmanager
+    def _opened(
+        self, path: PathLike, follow: Callable[[Iterable[VideoFrame]], Iterator[T]]
+    ) -> Iterator[tuple[Iterable[T], Callable[[Read[M]], Driver[M]]]]:
+        """Open a video; give what is followed in it, and what makes a driver of that."""
+        with open_video(path) as reader:
+            info, warnings = reader.info, list[str]()
+            audio_from = Path(path) if info.has_audio else None
+
+            def driver_of(read: Read[M]) -> Driver[M]:
+                return Driver(read, info.frame_rate, info.num_frames, audio_from, warnings)
+
+            with closing(Ahead(follow(reader), READ_AHEAD)) as ahead:
+                yield ahead, driver_of
+            if reader.damage:
+                warnings.append(reader.damage)
 
     def _squares(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[VideoFrame]:
         size = self.engine.config.image_size
         return face_crops(frames, size) if crop else resized(frames, size)
 
-    def _reads(
-        self, squares: Iterable[VideoFrame]
-    ) -> Callable[[EncodedSource | None], Iterator[DrivingBatch]]:
-        def read(source: EncodedSource | None) -> Iterator[DrivingBatch]:
+    def _finds(self, squares: Iterable[VideoFrame]) -> Read[Keypoints]:
+        def read(source: EncodedSource | None) -> Iterator[DrivingBatch[Keypoints]]:
             find_keypoints = partial(driving_keypoints, self.engine, source=source)
             return video_batches(squares, find_keypoints, self.batch_size)
 
         return read
 
-    def _reads_track(
-        self, path: PathLike, track: KeypointTrack
-    ) -> Callable[[EncodedSource | None], Iterator[DrivingBatch]]:
+    def _of_track(self, track: KeypointTrack, motion: M) -> Driver[M]:
+        batches = partial(track_batches, motion, track.frame_rate, self.batch_size)
+        return Driver(lambda _source: batches(), track.frame_rate, len(track))
+
+    def _check_keypoints(self, path: PathLike, track: KeypointTrack) -> None:
         if self.engine.config.uses_source_keypoints:
             raise MediaError(
                 f"'{path}' is a keypoint track, but the keypoints of '{self.name}' depend on the "
@@ -134,19 +219,19 @@ class Drivers:
                 f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
                 f"'{self.name}' has {num_keypoints}: record the motion with this model"
             )
-        return lambda _source: track_batches(track, self.batch_size)
 
 
-def _timed(index: int, rgb: Picture) -> VideoFrame:
-    check_rgb(rgb)
-    return VideoFrame(rgb, index / ARRAY_RATE)
+def _timed(pictures: Iterable[Picture]) -> Iterator[VideoFrame]:
+    for index, rgb in enumerate(pictures):
+        check_rgb(rgb)
+        yield VideoFrame(rgb, index / ARRAY_RATE)
 
 
 def video_batches(
     frames: Iterable[VideoFrame],
     find_keypoints: Callable[[list[Picture]], Keypoints],
     batch_size: int,
-) -> Iterator[DrivingBatch]:
+) -> Iterator[DrivingBatch[Keypoints]]:
     """Find the keypoints of frames that have the model's size, a batch at a time."""
     remaining = iter(frames)
     while batch := list(itertools.islice(remaining, batch_size)):
@@ -154,9 +239,19 @@ def video_batches(
         yield DrivingBatch(keypoints, tuple(frame.time for frame in batch))
 
 
-def track_batches(track: KeypointTrack, batch_size: int) -> Iterator[DrivingBatch]:
-    """Cut a keypoint track into batches."""
-    for start in range(0, len(track), batch_size):
-        keypoints = track.keypoints[start : start + batch_size]
-        times = (Fraction(start + i) / track.frame_rate for i in range(len(keypoints)))
-        yield DrivingBatch(keypoints, tuple(times))
+def performance_batches(
+    faces: Iterable[SeenFace], batch_size: int
+) -> Iterator[DrivingBatch[Performance]]:
+    """Join what a face does, a batch at a time."""
+    remaining = iter(faces)
+    while batch := list(itertools.islice(remaining, batch_size)):
+        performance = Performance.concatenate([face.performance for face in batch])
+        yield DrivingBatch(performance, tuple(face.time for face in batch))
+
+
+def track_batches(motion: M, frame_rate: Fraction, batch_size: int) -> Iterator[DrivingBatch[M]]:
+    """Cut a recorded motion into batches."""
+    for start in range(0, len(motion), batch_size):
+        frames = motion[start : start + batch_size]
+        times = (Fraction(start + index) / frame_rate for index in range(len(frames)))
+        yield DrivingBatch(frames, tuple(times))

@@ -1,4 +1,4 @@
-"""Frames of a driving video brought to the model's view: cropped around the face, or whole.
+"""Frames of a driving video brought to the model's view, and what the face does in them.
 
 Shapes: S the side of the model's image.
 """
@@ -6,13 +6,34 @@ Shapes: S the side of the model's image.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 from fnevr.errors import FaceError
+from fnevr.face3d.performance import Performance, PerformanceReader
 from fnevr.faces.crop import CropSmoother, crop, crop_box
-from fnevr.faces.tracker import FaceTracker
+from fnevr.faces.tracker import FaceTracker, Track
+from fnevr.media.image import Picture
 from fnevr.media.reader import VideoFrame
 from fnevr.media.resize import resize
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SeenFace:
+    """What the face does in a frame.
+
+    Attributes:
+        performance: one frame.
+        time: when it is shown.
+        rgb: the frame in the model's view; None where nobody asked.
+    """
+
+    performance: Performance
+    time: Fraction
+    rgb: Picture | None = None
 
 
 def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
@@ -29,25 +50,97 @@ def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
     Raises:
         FaceError: at the end, if no frame shows a face.
     """
+    view = FaceView(size)
+    crops = (
+        (view.update(frame, track, seconds), frame.time)
+        for frame, track, seconds in followed(frames)
+    )
+    return (VideoFrame(rgb, time) for rgb, time in from_first(crops))
+
+
+def performances(
+    frames: Iterable[VideoFrame], smooth: bool, size: int | None = None, *, crops: bool = True
+) -> Iterator[SeenFace]:
+    """Read what the largest face of a video does.
+
+    While no face is seen, its expression fades and its pose is held. Frames before its first
+    appearance show that first appearance.
+
+    Args:
+        frames: the video.
+        smooth: see `PerformanceReader`.
+        size: also bring the frames to the model's view, of this side in pixels; None leaves that.
+        crops: the view is cropped around the face, as `face_crops` does; False takes whole frames.
+
+    Raises:
+        FaceError: at the end, if no frame shows a face.
+    """
+    reader = PerformanceReader(smooth=smooth)
+    view = FaceView(size) if size is not None and crops else None
+
+    def seen() -> Iterator[tuple[tuple[Performance, Picture | None] | None, Fraction]]:
+        for frame, track, seconds in followed(frames):
+            is_there = track is not None and track.status != "held"
+            landmarks = track.landmarks if track is not None and is_there else None
+            performance = reader.update(landmarks, seconds)
+            rgb = None if view is None else view.update(frame, track, seconds)
+            if size is not None and view is None:
+                rgb = resize(frame.rgb, size, size)
+            yield None if performance is None else (performance, rgb), frame.time
+
+    for (performance, rgb), time in from_first(seen()):
+        yield SeenFace(performance, time, rgb)
+
+
+class FaceView:
+    """The square around the face of a video, which is smoothed over time.
+
+    Args:
+        size: side of what is cut out, in pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.smoother = size, CropSmoother()
+        self.last: Picture | None = None
+
+    def update(self, frame: VideoFrame, track: Track | None, seconds: float) -> Picture | None:
+        """Cut the face out of the next frame; where it is lost, its last picture is returned."""
+        if track is not None:
+            box = self.smoother.update(crop_box(track.landmarks), seconds)
+            if track.status != "held":
+                self.last = crop(frame.rgb, box, self.size)
+        return self.last
+
+
+def followed(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Track | None, float]]:
+    """Follow the largest face; with each frame come the seconds since the last one with a track."""
     # One thread: this runs beside the drawing, which takes the others.
-    tracker, smoother = FaceTracker(num_threads=1), CropSmoother()
-    waiting: list[Fraction] = []
-    last_time, rgb = Fraction(0), None
+    tracker, last_time = FaceTracker(num_threads=1), Fraction(0)
     for frame in frames:
         track = tracker.update(frame.rgb)
+        yield frame, track, float(frame.time - last_time)
         if track is not None:
-            smoother.update(crop_box(track.landmarks), float(frame.time - last_time))
             last_time = frame.time
-        if track is not None and track.status != "held" and smoother.box is not None:
-            rgb = crop(frame.rgb, smoother.box, size)
-        if rgb is None:
-            waiting.append(frame.time)
+
+
+def from_first(values: Iterable[tuple[T | None, Fraction]]) -> Iterator[tuple[T, Fraction]]:
+    """Give frames before the first one with a value that value.
+
+    Raises:
+        FaceError: at the end, if no frame has one.
+    """
+    waiting: list[Fraction] = []
+    has_value = False
+    for value, time in values:
+        if value is None:
+            waiting.append(time)
             continue
-        for time in waiting:
-            yield VideoFrame(rgb, time)
+        has_value = True
+        for earlier in waiting:
+            yield value, earlier
         waiting.clear()
-        yield VideoFrame(rgb, frame.time)
-    if waiting:
+        yield value, time
+    if waiting and not has_value:
         raise FaceError(
             f"no face found in any of the {len(waiting)} frames of the driving video; use one that "
             "shows a face from the front, or `crop=False` if it is cropped already"

@@ -7,18 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import TypeVar
 
 from fnevr.animation.driver import Driver
-from fnevr.animation.keypoint_log import DrivingBatch
+from fnevr.animation.keypoint_log import DrivingBatch, M
 from fnevr.animation.reference_frame import BestFrame, choose_reference, face_positions
+from fnevr.animation.retargeting import Retargeting
 from fnevr.animation.source import Source, draw
+from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
 from fnevr.media.image import Picture
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 
-Move = Callable[[Keypoints], Keypoints]
+T = TypeVar("T")
+
+Adjust = Callable[[Keypoints], Keypoints]
+Frames = Iterator[tuple[Picture, Fraction]]
+"""Pictures of the output, and when each is shown."""
 
 READING, ANIMATING = "reading the motion", "animating"
 
@@ -26,12 +33,12 @@ READING, ANIMATING = "reading the motion", "animating"
 def render(
     engine: Engine,
     source: Source,
-    driver: Driver,
+    driver: Driver[Keypoints],
     best_frame: BestFrame | None,
     progress: Progress | None = None,
-    adjust: Move | None = None,
-) -> tuple[int | None, Iterator[tuple[Picture, Fraction]]]:
-    """Animate the source; the driver is read as frames are asked for.
+    adjust: Adjust | None = None,
+) -> tuple[int | None, Frames]:
+    """Animate the source by keypoints; the driver is read as frames are asked for.
 
     Args:
         engine: the one that the source was prepared with.
@@ -52,7 +59,7 @@ def render(
     if best_frame is None:
         return None, _frames(engine, source, driver, batches, adjust or _as_driven, progress)
     if best_frame == "auto":
-        batches = watched(batches, READING, driver.num_frames, progress)
+        batches = watched(batches, READING, driver.num_frames, progress, num_frames_of)
     num_face = engine.config.num_face_keypoints
     reference = choose_reference(batches, source.keypoints, best_frame, num_face)
     scale = movement_scale(
@@ -66,6 +73,27 @@ def render(
     return reference.index, _frames(engine, source, driver, reference.batches, move, progress)
 
 
+def render_performance(
+    engine: Engine,
+    source: Source,
+    driver: Driver[Performance],
+    progress: Progress | None = None,
+    adjust: Adjust | None = None,
+) -> Frames:
+    """Animate the source by what the driver's face does; see `render`.
+
+    Raises:
+        FaceError: if the source shows no face.
+    """
+    retarget = Retargeting.of_source(engine, source)
+
+    def move(driving: Performance) -> Keypoints:
+        moved = retarget(driving)
+        return moved if adjust is None else adjust(moved)
+
+    return _frames(engine, source, driver, driver.read(source.encoded), move, progress)
+
+
 def _as_driven(driving: Keypoints) -> Keypoints:
     return driving
 
@@ -73,26 +101,43 @@ def _as_driven(driving: Keypoints) -> Keypoints:
 def _frames(
     engine: Engine,
     source: Source,
-    driver: Driver,
-    batches: Iterator[DrivingBatch],
-    move: Move,
+    driver: Driver[M],
+    batches: Iterator[DrivingBatch[M]],
+    move: Callable[[M], Keypoints],
     progress: Progress | None,
-) -> Iterator[tuple[Picture, Fraction]]:
-    for batch in watched(batches, ANIMATING, driver.num_frames, progress):
-        images = draw(engine, source, move(batch.keypoints))
+) -> Frames:
+    for batch in watched(batches, ANIMATING, driver.num_frames, progress, num_frames_of):
+        images = draw(engine, source, move(batch.motion))
         for image, shown_at in zip(images, batch.times, strict=True):
             yield source.finish(image), shown_at
 
 
+def num_frames_of(batch: DrivingBatch[M]) -> int:
+    """Return how many frames a batch has."""
+    return len(batch.times)
+
+
 def watched(
-    batches: Iterator[DrivingBatch], stage: str, num_frames: int | None, progress: Progress | None
-) -> Iterator[DrivingBatch]:
-    """Tell about each batch when it is done, which is when the next one is asked for."""
+    batches: Iterator[T],
+    stage: str,
+    num_frames: int | None,
+    progress: Progress | None,
+    count: Callable[[T], int],
+) -> Iterator[T]:
+    """Tell about each batch when it is done, which is when the next one is asked for.
+
+    Args:
+        batches: of frames.
+        stage: what is being done.
+        num_frames: of all batches, if known.
+        progress: is told; None tells nobody.
+        count: says how many frames a batch has.
+    """
     num_done = 0
     for batch in batches:
         if progress is not None:
             progress(stage, num_done, num_frames)
         yield batch
-        num_done += len(batch.times)
+        num_done += count(batch)
     if progress is not None:
         progress(stage, num_done, num_done)

@@ -11,25 +11,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
+from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 
 FRAMES_PER_BLOCK = 1024
 
 
+M = TypeVar("M", Keypoints, Performance)
+
+
 @dataclass(frozen=True)
-class DrivingBatch:
-    """The driver's keypoints in consecutive frames.
+class DrivingBatch(Generic[M]):
+    """What the driver does in consecutive frames: its keypoints, or its performance.
 
     Attributes:
-        keypoints: one batch entry per frame.
+        motion: one entry per frame.
         times: when each frame is shown, in seconds after the first.
     """
 
-    keypoints: Keypoints
+    motion: M
     times: tuple[Fraction, ...]
 
 
@@ -45,11 +50,11 @@ class KeypointLog:
     def __len__(self) -> int:
         return len(self._times)
 
-    def append(self, batch: DrivingBatch) -> None:
+    def append(self, batch: DrivingBatch[Keypoints]) -> None:
         """Copy a batch to the end."""
-        self._num_dims = batch.keypoints.positions.shape[-1]
-        jacobians = batch.keypoints.jacobians.reshape(*batch.keypoints.positions.shape[:2], -1)
-        values = np.concatenate([batch.keypoints.positions, jacobians], axis=-1)
+        self._num_dims = batch.motion.positions.shape[-1]
+        jacobians = batch.motion.jacobians.reshape(*batch.motion.positions.shape[:2], -1)
+        values = np.concatenate([batch.motion.positions, jacobians], axis=-1)
         self._batch_size = max(self._batch_size, len(values))
         for frame, time in zip(values, batch.times, strict=True):
             block, row = divmod(len(self), FRAMES_PER_BLOCK)
@@ -67,7 +72,7 @@ class KeypointLog:
         for index in range(len(self)):
             yield self._values(index)[:, :2]
 
-    def batches(self) -> Iterator[DrivingBatch]:
+    def batches(self) -> Iterator[DrivingBatch[Keypoints]]:
         """Yield all frames again, as many at a time as they came in."""
         for start in range(0, len(self), self._batch_size):
             stop = min(start + self._batch_size, len(self))

@@ -2,7 +2,8 @@
 
 The file holds ``positions`` (T, K, 2), ``jacobians`` (T, K, 2, 2) and, as metadata, the frame
 rate as an exact fraction and the model whose keypoints these are: another model's mean something
-else.
+else. What the face does (`face3d.performance`) is there too, where the model can be driven by it;
+that means the same to every such model.
 
 Shapes: T frames, K keypoints. Coordinates span [-1, 1], x first.
 """
@@ -10,20 +11,24 @@ Shapes: T frames, K keypoints. Coordinates span [-1, 1], x first.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from fnevr.errors import MediaError
+from fnevr.face3d.face_fit import FaceBasis
+from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike, atomic_path, readable_file
 
 SUFFIX = ".safetensors"
-FORMAT = "fnevr-motion-1"
+FORMATS = ("fnevr-motion-1", "fnevr-motion-2")  # without a performance, with one
 MAX_FRAME_RATE = 1000
+LARGEST = 100.0  # of a performance's numbers; real ones are below 10
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,13 @@ class KeypointTrack:
         keypoints: one batch entry per frame.
         frame_rate: frames per second.
         model: name of the model that found the keypoints.
+        performance: what the face does, in the same frames; None where nobody asked.
     """
 
     keypoints: Keypoints
     frame_rate: Fraction
     model: str
+    performance: Performance | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -55,7 +62,11 @@ def save_track(path: PathLike, track: KeypointTrack) -> None:
         "positions": np.ascontiguousarray(track.keypoints.positions, np.float32),
         "jacobians": np.ascontiguousarray(track.keypoints.jacobians, np.float32),
     }
-    metadata = {"format": FORMAT, "frame_rate": str(track.frame_rate), "model": track.model}
+    if track.performance is not None:
+        for name, values in track.performance.arrays().items():
+            tensors[name] = np.ascontiguousarray(values, np.float32)
+    mark = FORMATS[track.performance is not None]
+    metadata = {"format": mark, "frame_rate": str(track.frame_rate), "model": track.model}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -71,13 +82,16 @@ def load_track(path: PathLike) -> KeypointTrack:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             missing = {"positions", "jacobians"} - set(file.keys())
-            if missing or metadata.get("format") != FORMAT:
+            if missing or metadata.get("format") not in FORMATS:
                 raise MediaError(
                     f"'{path}' is not a keypoint track (missing: "
-                    f"{', '.join(sorted(missing)) or f'the mark {FORMAT!r}'}); "
+                    f"{', '.join(sorted(missing)) or f'the mark {FORMATS[0]!r}'}); "
                     "was it made by fnevr, or is it a weights file?"
                 )
             positions, jacobians = file.get_tensor("positions"), file.get_tensor("jacobians")
+            performance = None
+            if metadata["format"] == FORMATS[1]:
+                performance = _performance(path, file, len(positions))
     except (SafetensorError, OSError) as error:
         raise MediaError(f"'{path}' is damaged or no safetensors file: {error}") from error
     _check_tensors(path, positions, jacobians)
@@ -85,11 +99,14 @@ def load_track(path: PathLike) -> KeypointTrack:
         Keypoints(positions.astype(np.float32), jacobians.astype(np.float32)),
         _frame_rate(path, metadata.get("frame_rate", "")),
         metadata.get("model", ""),
+        performance,
     )
 
 
-def record_track(frames: Iterable[Keypoints], frame_rate: Fraction, model: str) -> KeypointTrack:
-    """Join the keypoints of consecutive frames to a track.
+def record_track(
+    frames: Iterable[tuple[Keypoints, Performance | None]], frame_rate: Fraction, model: str
+) -> KeypointTrack:
+    """Join what was read of consecutive frames to a track.
 
     Raises:
         MediaError: if there is no frame.
@@ -97,7 +114,10 @@ def record_track(frames: Iterable[Keypoints], frame_rate: Fraction, model: str) 
     parts = list(frames)
     if not parts:
         raise MediaError("there is no frame to record")
-    return KeypointTrack(Keypoints.concatenate(parts), frame_rate, model)
+    keypoints = Keypoints.concatenate([keypoints for keypoints, _ in parts])
+    seen = [performance for _, performance in parts if performance is not None]
+    performance = Performance.concatenate(seen) if len(seen) == len(parts) else None
+    return KeypointTrack(keypoints, frame_rate, model, performance)
 
 
 def is_track(path: PathLike) -> bool:
@@ -124,6 +144,25 @@ def _check_tensors(path: PathLike, positions: np.ndarray, jacobians: np.ndarray)
         raise MediaError(f"'{path}' holds {frames} frames of {keypoints} keypoints; nothing moves")
     if not (np.isfinite(positions).all() and np.isfinite(jacobians).all()):
         raise MediaError(f"'{path}' holds values that are not finite numbers; record it again")
+
+
+def _performance(path: PathLike, file: Any, frames: int) -> Performance:
+    names = [field.name for field in fields(Performance)]
+    missing = set(names) - set(file.keys())
+    if missing:
+        raise MediaError(f"'{path}' is damaged: it lacks {', '.join(sorted(missing))}")
+    arrays = {name: file.get_tensor(name) for name in names}
+    widths = {**Performance.WIDTHS, "expressions": FaceBasis.packaged().num_expression}
+    for name, values in arrays.items():
+        numbers = values.astype(np.float64)
+        if values.shape != (frames, widths[name]) or values.dtype.kind != "f":
+            raise MediaError(
+                f"'{path}' holds {name} {values.shape} of {values.dtype}; wanted floats "
+                f"({frames}, {widths[name]}): record it again"
+            )
+        if not np.abs(numbers).max() <= LARGEST:  # also false for not-a-number
+            raise MediaError(f"'{path}' holds {name} that no face has; record it again")
+    return Performance(**{name: values.astype(np.float32) for name, values in arrays.items()})
 
 
 def _frame_rate(path: PathLike, text: str) -> Fraction:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.animation.driver import Driver
+from fnevr.animation.keypoint_log import M
 from fnevr.animation.source import Source
 from fnevr.errors import MediaError
 from fnevr.media.files import PathLike
@@ -33,7 +34,7 @@ def check_inputs(output: PathLike, *inputs: PathLike) -> None:
 
 
 def write_frames(
-    output: PathLike, source: Source, driver: Driver, frames: Iterator[tuple[Output, Fraction]]
+    output: PathLike, source: Source, driver: Driver[M], frames: Iterator[tuple[Output, Fraction]]
 ) -> int:
     """Write all frames at their times, with the driver's sound; return how many there were.
 

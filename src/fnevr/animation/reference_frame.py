@@ -36,7 +36,7 @@ class Reference:
 
     index: int
     keypoints: Keypoints
-    batches: Iterator[DrivingBatch]
+    batches: Iterator[DrivingBatch[Keypoints]]
 
 
 def face_positions(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "N 2"]:
@@ -45,7 +45,7 @@ def face_positions(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarr
 
 
 def choose_reference(
-    batches: Iterator[DrivingBatch],
+    batches: Iterator[DrivingBatch[Keypoints]],
     source: Keypoints,
     choice: BestFrame,
     num_face: int | None = None,
@@ -82,7 +82,7 @@ def choose_reference(
     return Reference(index, log.frame(index), itertools.chain(log.batches(), batches))
 
 
-def _read(batches: Iterator[DrivingBatch], last: int | None) -> KeypointLog:
+def _read(batches: Iterator[DrivingBatch[Keypoints]], last: int | None) -> KeypointLog:
     """Read batches until this frame is among them, or until they end."""
     log = KeypointLog()
     while last is None or len(log) <= last:

@@ -46,8 +46,11 @@ class Report(BaseModel):
     frames_per_second: float
     """Frames written per second of that time."""
 
+    transfer: str
+    """How motion went from the driver to the source: retarget, relative or absolute."""
+
     reference_frame: int | None
-    """The driver's frame from which relative motion was measured; None for absolute motion."""
+    """The driver's frame from which relative motion was measured; None for other motion."""
 
     warnings: list[str] = []
     """What was not as it should be, but did not prevent the result."""

@@ -15,7 +15,7 @@ from fnevr.animation.detail import layered
 from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
-from fnevr.faces.landmarks import FaceMesh
+from fnevr.faces.landmarks import FaceMesh, Landmarks
 from fnevr.faces.parts import PersonParts
 from fnevr.faces.paste import PasteBack
 from fnevr.geometry.keypoints import Keypoints
@@ -55,6 +55,8 @@ class Source:
     Attributes:
         encoded: what the engine needs of it to draw.
         keypoints: where its keypoints are, batch 1.
+        view: the picture as the model sees it.
+        landmarks: of its face, in pixels of the view; None where the face was not looked for.
         finish: turns a drawn image into a frame of the output.
         width: of the output.
         height: of the output.
@@ -62,6 +64,8 @@ class Source:
 
     encoded: EncodedSource
     keypoints: Keypoints
+    view: Picture
+    landmarks: Landmarks | None
     finish: Callable[[Picture], Picture]
     width: int
     height: int
@@ -76,6 +80,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     size = engine.config.image_size
     height, width = picture.shape[:2]
     detail: Detail | None = None
+    landmarks: Landmarks | None = None
     if framing.crop:
         # One thread: graphs are loaded beside this. The driver's face is found by the same models.
         face = find_face(picture, framing.face, FaceDetector(1), FaceMesh(1))
@@ -84,6 +89,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
         if abs(side - box.size) <= 1:
             box = box.on_pixels(side)
         view = crop(picture, box, size)
+        landmarks = box.to_view(face, size)
         if engine.config.uses_detail and framing.still_background:
             detail = layered(picture, box, side, PersonParts())
         elif side > size:
@@ -102,7 +108,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
         finish = _Resize(width, height)
 
     encoded = engine.read_source(to_images_01([view]), detail)
-    return Source(encoded, encoded.keypoints.numpy(), finish, width, height)
+    return Source(encoded, encoded.keypoints.numpy(), view, landmarks, finish, width, height)
 
 
 def detail_side(engine: Engine, length: float, limit: int) -> int:

@@ -68,6 +68,13 @@ StillBackground = Annotated[
         help="Only the person moves, or the picture around the head moves along.",
     ),
 ]
+Smooth = Annotated[
+    bool,
+    typer.Option(
+        "--smooth/--no-smooth", help="Take trembling out of what is read of the driver's face."
+    ),
+]
+TransferName = Literal["auto", "retarget", "relative", "absolute"]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov, .mkv or .gif.")
 ]
@@ -95,14 +102,16 @@ def animate(
     device: DeviceOption = None,
     engine: Engine = "auto",
     precision: PrecisionOption = "auto",
-    relative: Annotated[
-        bool,
+    transfer: Annotated[
+        TransferName,
         typer.Option(
-            "--relative/--absolute",
-            help="Move the source by the driver's changes, or put its keypoints where the "
-            "driver's are.",
+            "--transfer",
+            help="retarget: the source takes on the driver's expression and turns of the head; "
+            "relative: its keypoints move as the driver's do from a reference frame; absolute: "
+            "they lie where the driver's are. auto retargets where the model can.",
         ),
-    ] = True,
+    ] = "auto",
+    smooth: Smooth = True,
     crop: Crop = True,
     paste_back: PasteBack = True,
     face: Face = None,
@@ -113,8 +122,8 @@ def animate(
         typer.Option(
             "--best-frame",
             metavar="auto|first|N",
-            help="The driver's frame from which motion is measured. Default: auto, the one that "
-            "looks most like the source.",
+            help="The driver's frame from which relative motion is measured. Default: auto, the "
+            "one that looks most like the source.",
         ),
     ] = None,
     yaw: Yaw = 0.0,
@@ -125,11 +134,9 @@ def animate(
     """Move a portrait as a driving video does; with no options, the bundled ones."""
     flags = {"--source": source, "--driving": driving, "--output": output, "--model": model}
     with answering_for_errors(flags):
-        if best_frame is not None and not relative:
-            raise FnevrError("--best-frame has no meaning with --absolute: leave one of them out")
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
-        reference = _best_frame("auto" if best_frame is None else best_frame)
+        reference = None if best_frame is None else _best_frame(best_frame)
         check_json(json_file, flags)
 
         from fnevr.config.presets import asset
@@ -143,7 +150,8 @@ def animate(
                 source,
                 driving,
                 output,
-                relative=relative,
+                transfer=transfer,
+                smooth=smooth,
                 crop=crop,
                 paste_back=paste_back,
                 face=face,
@@ -171,18 +179,19 @@ def record(
     engine: Engine = "auto",
     precision: PrecisionOption = "auto",
     crop: Crop = True,
+    smooth: Smooth = True,
 ) -> None:
     """Write the motion of a driving video to a file for `animate --driving`.
 
-    Nobody is seen in that file, a keypoint track. It drives the model that recorded it: another
-    model's keypoints mean something else.
+    Nobody is seen in that file, a keypoint track. What the face does in it drives every model that
+    retargets; its keypoints drive the model that recorded it.
     """
     with answering_for_errors({"DRIVER": driver, "--output": output, "--model": model}):
         from fnevr.progress import progress_bar
 
         animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
-            track = animator.record(driver, output, crop=crop, progress=progress)
+            track = animator.record(driver, output, crop=crop, smooth=smooth, progress=progress)
         typer.echo(
             f"{output}: {len(track)} frames at {float(track.frame_rate):g} per second, "
             f"{track.keypoints.num_keypoints} keypoints of {track.model}",

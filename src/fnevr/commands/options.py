@@ -38,7 +38,6 @@ IRREGULAR = {
     "yaw_deg": "--yaw",
     "pitch_deg": "--pitch",
     "roll_deg": "--roll",
-    "relative=False": "--absolute",
 }
 ARGUMENT = re.compile(r"`(\w+)=([^`]*)`")
 QUOTES = "'\""
@@ -134,8 +133,6 @@ def fail(code: int, message: str) -> NoReturn:
 
 def option_of(argument: str, value: str | None = None) -> str:
     """Return the option of the command line for an argument of the library, as in `crop=False`."""
-    if f"{argument}={value}" in IRREGULAR:
-        return IRREGULAR[f"{argument}={value}"]
     flag = IRREGULAR.get(argument, f"--{argument.replace('_', '-')}")
     if value == "False":
         return flag.replace("--", "--no-", 1)

@@ -12,6 +12,7 @@ from fnevr.errors import CheckpointError
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 EDITOR_NAME = "pose_editor.safetensors"  # of models that can turn heads
+RETARGET_NAME = "retarget.safetensors"  # of models whose faces can be retargeted
 
 
 def read_config(folder: Path, architecture: str | None = None) -> AnyConfig:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from fnevr.evaluate.metrics.openness import correlation
+from fnevr.evaluate.metrics.openness import (
+    blinks_followed,
+    closures_followed,
+    correlation,
+    slope,
+)
 from fnevr.evaluate.metrics.psnr import MAX_PSNR_DB
 from fnevr.evaluate.scorer import ClipScores
 
@@ -131,8 +137,9 @@ COLUMNS = (
         "head pose, deg",
         "lower",
         2,
-        "Angle between the turn of the head from source to output and the turn wanted: the "
-        f"driver's from its reference frame, or the edit's. By {MESH}.",
+        "Angle between the head's turn in the output and the one wanted: from the source, and "
+        "the driver's from its first frame, or the edit's; cross-identity: both from the first "
+        f"frame that is scored. By {MESH}.",
     ),
     *(
         Column(
@@ -168,6 +175,36 @@ COLUMNS = (
         "driver's.",
     ),
     Column(
+        "mouth_slope",
+        "mouth slope",
+        "nearer to 1",
+        3,
+        "By how much the mouth's opening changes in the output when the driver's changes by 1.",
+    ),
+    Column(
+        "eyes_slope",
+        "eyes slope",
+        "nearer to 1",
+        3,
+        "The same of the eyes' aspect ratio.",
+    ),
+    Column(
+        "blinks",
+        "blinks",
+        "higher",
+        3,
+        "Share of the frames in which the driver's eyes are shut (less open than a third of what "
+        "is usual in the clip), in which the output's are.",
+    ),
+    Column(
+        "lips_meet",
+        "lips meet",
+        "higher",
+        3,
+        "Share of the frames in which the driver's lips touch (gap under 0.04 of the mouth's "
+        "width), in which the output's do.",
+    ),
+    Column(
         "jitter",
         "jitter, px",
         "lower",
@@ -183,23 +220,35 @@ COLUMNS = (
         "Outputs without a face where there should be one; a sum, not a mean.",
     ),
 )
+Compare = Callable[[np.ndarray, np.ndarray], float]
+FOLLOWING: dict[str, tuple[str, Compare]] = {
+    "mouth": ("mouth", correlation),
+    "eyes": ("eyes", correlation),
+    "mouth_slope": ("mouth", slope),
+    "eyes_slope": ("eyes", slope),
+    "blinks": ("eyes", blinks_followed),
+    "lips_meet": ("mouth", closures_followed),
+}
+"""Columns that compare openings with the driver's: which opening, and how."""
+
 BY_NAME = {column.name: column for column in COLUMNS}
 
 
 def clip_value(scores: ClipScores, column: Column) -> float:
     """Return a clip's value of a column; NaN where nothing is known.
 
-    This is the mean over the frames in which it is known. For "mouth" and "eyes" it is the
-    correlation over the frames, for "lost" the number of frames.
+    This is the mean over the frames in which it is known. For those of `FOLLOWING` it compares the
+    openings of all frames with the driver's, for "lost" it is the number of frames.
     """
     if column.name == "lost" and "lost" in scores.values:
         return float(np.sum(scores.values["lost"]))
     if column.name == "lost":
         real, generated = (np.array(scores.values[key]) for key in ("driver_mouth", "mouth"))
         return float((np.isfinite(real) & ~np.isfinite(generated)).sum())
+    if column.name in FOLLOWING:
+        opening, compare = FOLLOWING[column.name]
+        return compare(*(np.array(scores.values[key]) for key in (opening, f"driver_{opening}")))
     values = np.array(scores.values.get(column.name, []), dtype=float)
-    if column.name in ("mouth", "eyes"):
-        return correlation(values, np.array(scores.values[f"driver_{column.name}"]))
     numbers = values[~np.isnan(values)]
     return float(numbers.mean()) if len(numbers) else float("nan")
 
@@ -209,5 +258,8 @@ def columns_of(scores: ClipScores) -> list[Column]:
     return [
         column
         for column in COLUMNS
-        if column.name in scores.values or column.name in scores.features or column.name == "lost"
+        if column.name in scores.values
+        or column.name in scores.features
+        or column.name == "lost"
+        or (column.name in FOLLOWING and FOLLOWING[column.name][0] in scores.values)
     ]

@@ -3,9 +3,10 @@
 same-identity: frame 0 of a clip is the source, its later frames are driven by absolute motion and
 are what should come out. Frame 0 itself is not scored: it is the source.
 
-cross-identity: frame 0 of one person's clip is driven by another's clip, by relative motion from
-the driver's frame 0 (FOMM, section 3.4), as the papers do. There is no truth to compare with:
-identity is compared with the source, features with the real frames of the source's clip.
+cross-identity: frame 0 of one person's clip is driven by another's clip, as `animate` does it:
+retargeted by models that can, by others with relative motion from the driver's frame 0 (FOMM,
+section 3.4), as in the papers. There is no truth to compare with: identity is compared with the
+source, features with the real frames of the source's clip, movements with the driver.
 
 pose-editing: frame 0 is turned by known angles (`fnevr.evaluate.pose_editing`).
 
@@ -24,9 +25,13 @@ import torch
 from jaxtyping import UInt8
 
 from fnevr.animation.reference_frame import face_positions
+from fnevr.animation.retargeting import Retargeting, can_retarget
+from fnevr.animation.source import Framing, prepare
 from fnevr.errors import FaceError, FnevrError
 from fnevr.evaluate.clips import EvaluationClip
 from fnevr.evaluate.scorer import Predictor, to_tensor
+from fnevr.face3d.performance import Performance, PerformanceReader
+from fnevr.faces.tracker import FaceTracker
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
 from fnevr.media.arrays import to_images_01
@@ -34,6 +39,7 @@ from fnevr.runtime.engine import Engine
 
 Protocol = Literal["same-identity", "cross-identity", "pose-editing"]
 Picture = UInt8[np.ndarray, "H W 3"]
+FRAME_S = 0.04  # between two frames; clips are evaluated without their times
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,14 @@ def model_predictor(
     Args:
         engine: runs what is evaluated.
         source: the picture.
-        reference: the driver's frame that corresponds to it.
-        protocol: absolute motion for same-identity, relative motion for cross-identity.
+        reference: the driver's first frame.
+        protocol: absolute motion for same-identity; for cross-identity see above.
 
     Raises:
-        FaceError: if relative motion finds no face to measure.
+        FaceError: if the source, or for relative motion the reference, shows no face.
     """
+    if protocol == "cross-identity" and can_retarget(engine):
+        return _retargeting(engine, source, reference)
     encoded = engine.read_source(to_images_01(source[None]))
     keypoints = encoded.keypoints.numpy()
     start = engine.driving_keypoints(to_images_01(reference[None]), encoded)
@@ -114,6 +122,29 @@ def model_predictor(
         if protocol == "cross-identity":
             driving_keypoints = transfer_relative(keypoints, driving_keypoints, start, scale)
         return torch.from_numpy(engine.draw(encoded, driving_keypoints))
+
+    return predict
+
+
+def _retargeting(engine: Engine, source: Picture, reference: Picture) -> Predictor:
+    prepared = prepare(engine, source, Framing(crop=False, paste_back=False, detail=len(source)))
+    retarget = Retargeting.of_source(engine, prepared)
+    tracker, reader = FaceTracker(num_threads=1), PerformanceReader()
+
+    def read(rgb: Picture) -> Performance | None:
+        track = tracker.update(rgb)
+        is_there = track is not None and track.status != "held"
+        return reader.update(track.landmarks if track and is_there else None, FRAME_S)
+
+    read(reference)
+
+    def predict(driving: UInt8[np.ndarray, "B H W 3"]) -> torch.Tensor:
+        seen = [read(rgb) for rgb in driving]
+        moved = [
+            prepared.keypoints if performance is None else retarget(performance)
+            for performance in seen
+        ]
+        return torch.from_numpy(engine.draw(prepared.encoded, Keypoints.concatenate(moved)))
 
     return predict
 

@@ -164,12 +164,18 @@ class ClipScorer:
             generated += list(to_frames(image_01))
         video = np.stack(generated)
         faces = self.meter.faces(video)
-        rows = [self._compare(*pair) for pair in zip(faces, self.real, strict=True)]
+        pairs = list(zip(faces, self.real, strict=True))
+        starts = (self.start.landmarks, self.reference.landmarks)
+        if not self.is_target:
+            seen = ((face.landmarks, real.landmarks) for face, real in pairs)
+            both = (turn for turn in seen if turn[0] is not None and turn[1] is not None)
+            starts = next(both, (None, None))
+        rows = [self._compare(face, real, *starts) for face, real in pairs]
         values |= {name: [row[name] for row in rows] for name in rows[0]}
         if self.detector is not None:
             points = self.meter.points(self.detector, video)
-            pairs = zip(points, self.real_points, strict=True)
-            values["akd"] = [self._akd(*pair) for pair in pairs]
+            both_points = zip(points, self.real_points, strict=True)
+            values["akd"] = [self._akd(*pair) for pair in both_points]
         values["jitter"] = jitter(_stacked(faces), _stacked(self.real), self.side).tolist()
         return ClipScores(values, self.meter.features(video))
 
@@ -196,7 +202,14 @@ class ClipScorer:
             return float("nan")
         return landmark_distance(points, real, self.side)
 
-    def _compare(self, face: MeasuredFace, real: MeasuredFace) -> dict[str, float]:
+    def _compare(
+        self,
+        face: MeasuredFace,
+        real: MeasuredFace,
+        start: Landmarks | None,
+        reference: Landmarks | None,
+    ) -> dict[str, float]:
+        """Score one frame; the turns of both heads are measured from `start` and `reference`."""
         scores = dict.fromkeys(self._columns(), float("nan"))
         if real.landmarks is not None:
             scores["driver_mouth"] = mouth_opening(real.landmarks)
@@ -211,10 +224,9 @@ class ClipScorer:
             return scores
         if self.is_target:
             scores["akd-mediapipe"] = mesh_distance(face.landmarks, real.landmarks, self.side)
-        if self.start.landmarks is not None and self.reference.landmarks is not None:
+        if start is not None and reference is not None:
             scores["pose_error"] = pose_error_deg(
-                head_turn(self.start.landmarks, face.landmarks),
-                head_turn(self.reference.landmarks, real.landmarks),
+                head_turn(start, face.landmarks), head_turn(reference, real.landmarks)
             )
         return scores
 

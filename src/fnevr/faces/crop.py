@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from fnevr.faces.landmarks import landmarks_box
+from fnevr.faces.landmarks import Landmarks, landmarks_box
 from fnevr.faces.region import padded_slice
 
 # Measured on the first frame of all 173 training and validation clips, as multiples of the longer
@@ -42,6 +42,10 @@ class CropBox:
     def around(cls, centre: Float[np.ndarray, " 2"], size: float) -> CropBox:
         """Make the square with this centre."""
         return cls(float(centre[0] - size / 2), float(centre[1] - size / 2), float(size))
+
+    def to_view(self, landmarks: Landmarks, side: int) -> Landmarks:
+        """Take landmarks of the picture to the square, brought to `side` pixels."""
+        return (landmarks - np.array([self.left, self.top, 0.0])) * (side / self.size)
 
     def on_pixels(self, side: int) -> CropBox:
         """Move the square onto whole pixels, so that cutting it out resamples nothing."""

@@ -21,6 +21,7 @@ from fnevr.config.engines import EngineName, Precision
 from fnevr.config.stages import PortraitConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import Detail, EncodedSource
+from fnevr.models.retarget_map import RetargetMap
 
 Turn = Callable[[Keypoints, Float[np.ndarray, "B 3"]], Keypoints]
 """Turns heads: takes their keypoints and yaw, pitch and roll to add, in degrees."""
@@ -36,6 +37,7 @@ class Engine(Protocol):
         device: what it runs on: "cpu", "cuda" or "mps".
         config: of the model.
         turn: the pose editor; None for models without one.
+        retarget_map: how its keypoints go with a head; None for models that cannot retarget.
     """
 
     name: EngineName
@@ -43,6 +45,7 @@ class Engine(Protocol):
     device: str
     config: PortraitConfig
     turn: Turn | None
+    retarget_map: RetargetMap | None
 
     def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image."""

@@ -15,6 +15,7 @@ from fnevr.config.engines import EngineName, Precision
 from fnevr.config.stages import PortraitConfig
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import Detail, EncodedSource
+from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Turn
 from fnevr.runtime.graphs import GraphName
 from fnevr.runtime.sessions import Run
@@ -29,6 +30,7 @@ class GraphEngine:
         name: what runs them.
         precision: of their convolutions.
         device: where they run.
+        retarget_map: how its keypoints go with a head; None where that is not known.
     """
 
     turn: Turn | None
@@ -40,8 +42,9 @@ class GraphEngine:
         name: EngineName = "onnx",
         precision: Precision = "float32",
         device: str = "cpu",
+        retarget_map: RetargetMap | None = None,
     ) -> None:
-        self.config, self.runs = config, runs
+        self.config, self.runs, self.retarget_map = config, runs, retarget_map
         self.name: EngineName = name
         self.precision: Precision = precision
         self.device = device

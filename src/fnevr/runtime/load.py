@@ -15,8 +15,10 @@ from fnevr.config.engines import (
     PrecisionChoice,
 )
 from fnevr.config.folder import EDITOR_NAME, read_config
+from fnevr.config.stages import PortraitConfig
 from fnevr.errors import FnevrError
 from fnevr.extras import has_torch, need_torch
+from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Engine
 from fnevr.runtime.graph_engine import GraphEngine
 from fnevr.runtime.sessions import choose, open_graphs
@@ -61,7 +63,7 @@ def load_engine(
     if config.uses_source_keypoints:
         raise FnevrError(f"'{config.architecture}' has no graphs: use `engine='torch'`")
     runs = open_graphs(folder, engine_name, device, exact, name or str(folder))
-    return GraphEngine(config, runs, engine_name, exact, device)
+    return GraphEngine(config, runs, engine_name, exact, device, _retarget_map(folder, config))
 
 
 def check_device(device: str | None) -> str:
@@ -103,10 +105,17 @@ def _torch_engine(folder: Path, device: str, engine: EngineName, precision: Prec
     from fnevr.runtime.torch_engine import TorchEngine  # noqa: PLC0415
 
     has_editor = (folder / EDITOR_NAME).is_file()
+    model = load_model(folder)
     return TorchEngine(
-        fold(load_model(folder)),
+        fold(model),
         device,
         precision,
         compiled=engine == "compile",
         editor=LightweightPoseEditor.from_pretrained(folder) if has_editor else None,
+        retarget_map=_retarget_map(folder, model.config),
     )
+
+
+def _retarget_map(folder: Path, config: PortraitConfig) -> RetargetMap | None:
+    num_keypoints = config.num_keypoints
+    return RetargetMap.from_folder(folder, config.num_face_keypoints, num_keypoints)

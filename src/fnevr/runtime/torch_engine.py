@@ -16,6 +16,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Turn
 from fnevr.runtime.precision import run_networks_in
 
@@ -41,6 +42,7 @@ class TorchEngine:
         *,
         compiled: bool = False,
         editor: LightweightPoseEditor | None = None,
+        retarget_map: RetargetMap | None = None,
     ) -> None:
         """Take over a model: it is moved to the device and cannot be trained any more.
 
@@ -50,6 +52,7 @@ class TorchEngine:
             precision: of the networks; keypoints and flows are float32 in any case.
             compiled: by `torch.compile`, at the first frame.
             editor: turns heads; None for models without one.
+            retarget_map: how its keypoints go with a head; None where that is not known.
 
         Raises:
             FnevrError: if the precision is none of PyTorch's, or nothing can be compiled here.
@@ -65,6 +68,7 @@ class TorchEngine:
         self.device = device
         self.model = model.to(device).eval()
         self.config = model.config
+        self.retarget_map = retarget_map
         self.editor = None if editor is None else editor.to(device).eval()
         self.turn = None if editor is None else self._turn
         if precision in HALF:

@@ -38,6 +38,7 @@ from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.progress import Progress
 from fnevr.runtime.load import check_device
 from fnevr.runtime.torch_engine import TorchEngine
+from fnevr.train.retarget_map import fit_retarget_map
 
 LAMBDA1, LAMBDA2 = 4.0, 1.0
 POSE_WEIGHT = 1.0
@@ -59,6 +60,8 @@ def train_editor(
     progress: Progress | None = None,
 ) -> LightweightPoseEditor:
     """Train the pose editor of a model on a prepared folder, and write it beside the weights.
+
+    Beside it comes what retargeting needs to know of the model's keypoints (`train.retarget_map`).
 
     Args:
         data: a prepared folder; its split "train" is used.
@@ -88,6 +91,8 @@ def train_editor(
     num_face = model.config.num_face_keypoints
     editor = train_pose_editor(frames, num_face, steps=steps, seed=seed, on_step=on_step)
     editor.response.copy_(measure_response(model, editor, clips, progress))
+    if num_face == FacePatches.packaged().num_keypoints:
+        fit_retarget_map(model, clips, progress).save(folder)
     editor.save(folder)
     return editor
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 # Points of MediaPipe's mesh: the inner lips, then corner, lids above, corner, lids below of an eye.
 UPPER_LIP, LOWER_LIP, MOUTH_CORNERS = 13, 14, (78, 308)
 EYES = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
 MIN_DEVIATION = 1e-6
+SHUT_EYE, USUAL, SHUT_SHARE = 0.08, 0.7, 1 / 3  # an aspect ratio, a quantile, a share
+TOUCH = 0.04  # gap over width of a mouth whose lips touch, as the landmarks have it
 
 
 def mouth_opening(landmarks: Float[np.ndarray, "478 D"]) -> float:
@@ -41,6 +43,54 @@ def correlation(output: Float[np.ndarray, " T"], driver: Float[np.ndarray, " T"]
     x, y = output[is_known] - output[is_known].mean(), driver[is_known] - driver[is_known].mean()
     deviation = np.sqrt((x**2).mean() * (y**2).mean())
     return float((x * y).mean() / deviation) if deviation > MIN_DEVIATION**2 else float("nan")
+
+
+def slope(output: Float[np.ndarray, " T"], driver: Float[np.ndarray, " T"]) -> float:
+    """Return by how much the output changes when the driver changes by 1: ``sum xy / sum yy``.
+
+    NaN as for `correlation`.
+    """
+    if not np.isfinite(correlation(output, driver)):
+        return float("nan")
+    return pooled_slope([output], [driver])
+
+
+def eye_shares(openings: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
+    """Return how far the eyes are open, in shares of what is usual in the clip.
+
+    0 is an aspect ratio of `SHUT_EYE`; 1 is the ratio that three frames of ten exceed.
+    """
+    known = openings[np.isfinite(openings)]
+    usual = np.quantile(known, USUAL) if len(known) else np.nan
+    return (openings - SHUT_EYE) / max(usual - SHUT_EYE, SHUT_EYE)
+
+
+def blinks_followed(output: Float[np.ndarray, " T"], driver: Float[np.ndarray, " T"]) -> float:
+    """Return in which share of the frames in which the driver's eyes are shut the output's are.
+
+    Shut: less open than a third of what is usual in each clip. NaN where the driver's never are.
+
+    Args:
+        output: mean aspect ratio of both eyes, frame by frame; NaN where there is no face.
+        driver: the same of the driver.
+    """
+    return _share_followed(eye_shares(output) < SHUT_SHARE, eye_shares(driver) < SHUT_SHARE)
+
+
+def closures_followed(output: Float[np.ndarray, " T"], driver: Float[np.ndarray, " T"]) -> float:
+    """Return in which share of the frames in which the driver's lips touch the output's do.
+
+    Touching: a gap of less than `TOUCH` of the mouth's width. NaN where the driver's never do.
+
+    Args:
+        output: gap over width of the mouth, frame by frame; NaN where there is no face.
+        driver: the same of the driver.
+    """
+    return _share_followed(output < TOUCH, driver < TOUCH)
+
+
+def _share_followed(output: Bool[np.ndarray, " T"], driver: Bool[np.ndarray, " T"]) -> float:
+    return float(output[driver].mean()) if driver.any() else float("nan")
 
 
 def pooled_correlation(

@@ -1,0 +1,216 @@
+"""Retargeting: the source's face takes on the driver's expression and turns as the driver's head.
+
+What goes over is what the driver does (`face3d.performance`), not where its keypoints are. The
+source's landmarks are posed and given the driver's expression in the head model; what the model
+cannot explain of the source stays. The patches of the landmarks give the keypoints of the face,
+those that lie beside it follow the head. A performance that is the source's own changes nothing.
+
+Shapes: B frames, K keypoints, F of the face, N = 478 landmarks, E coefficients of expression.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from fnevr.animation.source import Source
+from fnevr.face3d.face_fit import FaceFit, Similarity
+from fnevr.face3d.performance import (
+    NECK,
+    SHUT_EYE,
+    Performance,
+    eye_openings,
+    lip_gap,
+)
+from fnevr.faces.detector import FaceDetector
+from fnevr.faces.find import find_face
+from fnevr.faces.landmarks import FaceMesh, Landmarks
+from fnevr.geometry.inverse import invert
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.patches import FacePatches
+from fnevr.geometry.rotations import rotation_matrices
+from fnevr.models.retarget_map import RetargetMap
+from fnevr.runtime.engine import Engine
+
+CLOSED_SOURCE = 0.6  # of the usual opening: an eye less open than this may be wider than it shows
+EYE_GAIN, LIP_GAIN = 1.6, 1.25  # drawn lids and lips move by less than their keypoints
+PRESS, TOUCH = 0.012, 0.008  # lips that touch are pressed together; face heights
+STEPS = 3  # of Newton's method, for lids and lips
+
+
+def can_retarget(engine: Engine) -> bool:
+    """Return whether a model's faces can be driven by a performance."""
+    return engine.retarget_map is not None
+
+
+class Retargeting:
+    """Moves one source.
+
+    Args:
+        landmarks: of the source, in [-1, 1] of the model's view, with depth in the same unit.
+        keypoints: the detector's of the source, batch 1.
+        retarget_map: how the model's keypoints go with a head.
+    """
+
+    def __init__(
+        self, landmarks: Landmarks, keypoints: Keypoints, retarget_map: RetargetMap
+    ) -> None:
+        self.retarget_map = retarget_map
+        self.patches = FacePatches.packaged()
+        self.fit = FaceFit()
+        self.fit.update(landmarks)
+        self.still = self.fit.neutral + self.fit.residual  # the neutral face
+        usual, shown = eye_openings(self.still), eye_openings(self.fit.at_rest)
+        self.open_eyes = np.where(shown > CLOSED_SOURCE * usual, shown, usual)
+        self.slopes = _slopes(self.still, self.fit.basis.expression_basis)
+        num_face = self.patches.num_keypoints
+        face, self.beside = (
+            Keypoints(keypoints.positions[:, part], keypoints.jacobians[:, part])
+            for part in (slice(num_face), slice(num_face, None))
+        )
+        start = self._face(self.fit.similarity(self.fit.at_rest))
+        self.start_local, self.seen_local = in_head(start, start), in_head(face, start)
+
+    @classmethod
+    def of_source(cls, engine: Engine, source: Source) -> Retargeting:
+        """Take a prepared source.
+
+        Args:
+            engine: it can retarget (`can_retarget`).
+            source: the picture.
+
+        Raises:
+            FaceError: if no face is found in it.
+        """
+        assert engine.retarget_map is not None
+        landmarks = source.landmarks
+        if landmarks is None:
+            landmarks = find_face(source.view, None, FaceDetector(1), FaceMesh(1))
+        signed = landmarks / (len(source.view) / 2) - np.array([1.0, 1.0, 0.0])
+        return cls(signed, source.keypoints, engine.retarget_map)
+
+    def __call__(self, performance: Performance) -> Keypoints:
+        """Return the source's keypoints in each frame of the performance."""
+        frames = [performance[index : index + 1] for index in range(len(performance))]
+        return Keypoints.concatenate([self._moved(frame) for frame in frames])
+
+    def _moved(self, frame: Performance) -> Keypoints:
+        place = self._placed(frame)
+        shape = self.still + self.fit.basis.expression_basis @ self.expression(frame)
+        face = self._face(place(shape))
+        change = self.retarget_map.as_detected(in_head(face, face) - self.start_local)
+        face = in_picture(self.seen_local + change, face)
+        beside = self._carried(place)
+        return Keypoints(
+            np.concatenate((face.positions, beside.positions), axis=1, dtype=np.float32),
+            np.concatenate((face.jacobians, beside.jacobians), axis=1, dtype=np.float32),
+        )
+
+    def _face(self, landmarks: Float[np.ndarray, "N 3"]) -> Keypoints:
+        return self.patches(landmarks[None, :, :2])
+
+    def _carried(self, place: Similarity) -> Keypoints:
+        """Return the keypoints beside the face when the head goes to a place."""
+        ride, known = Ride.between(self.fit.similarity, place, self.beside), self.retarget_map
+        turned = ride.turned + known.depths[:, None] * ride.deepened
+        moved = known.shifts[:, None] * ride.shifted + known.turns[:, None] * turned
+        bent = known.bends[:, None, None] * ride.bent
+        return Keypoints(self.beside.positions + moved, self.beside.jacobians + bent)
+
+    def _placed(self, frame: Performance) -> Similarity:
+        """Return where the source's head goes: turned about the neck, which shifts with it."""
+        own = self.fit.similarity
+        rotation = rotation_matrices(frame.rotations[0]) @ own.rotation
+        scale = own.scale * float(np.exp(frame.zooms[0, 0]))
+        shift = own(NECK) - scale * rotation @ NECK
+        shift[:2] += own.scale * frame.shifts[0]
+        return Similarity(scale, rotation, shift)
+
+    def expression(self, frame: Performance) -> Float[np.ndarray, " E"]:
+        """Return the source's expression: the driver's, with lids and lips as far apart.
+
+        Of all expressions in which lids and lips are as far apart as wanted, the one nearest to the
+        driver's is taken, in standard deviations: ``c + S^T (S S^T)^-1 (wanted - openings(c))``
+        with the slopes S of the openings.
+        """
+        basis, coefficients = self.fit.basis.expression_basis, frame.expressions[0]
+        shares = 1 - EYE_GAIN * (1 - frame.eyes[0].clip(0, 1.25))
+        eyes = SHUT_EYE + shares * (self.open_eyes - SHUT_EYE)
+        lips = frame.lips[0, 0]
+        press = PRESS * np.exp(-lips / TOUCH)
+        wanted = np.array([*eyes, LIP_GAIN * lips - press])
+        step = np.linalg.pinv(self.slopes)
+        for _ in range(STEPS):
+            gaps = _openings(self.still + basis @ coefficients)
+            coefficients = coefficients + step @ (wanted - gaps)
+        return coefficients
+
+
+@dataclass(frozen=True)
+class Ride:
+    """Where a head's motion takes keypoints that lie beside the face, if they follow it.
+
+    Attributes:
+        shifted: displacement of the neck.
+        turned: what the turn about the neck adds for each, were it as deep as the face's middle.
+        deepened: what a depth of one face height adds to that.
+        bent: what the turn adds to its Jacobian.
+    """
+
+    shifted: Float[np.ndarray, " 2"]
+    turned: Float[np.ndarray, "K 2"]
+    deepened: Float[np.ndarray, " 2"]
+    bent: Float[np.ndarray, "K 2 2"]
+
+    @classmethod
+    def between(cls, start: Similarity, end: Similarity, keypoints: Keypoints) -> Ride:
+        """Move from one place of a head to another.
+
+        Args:
+            start: where the head was, in [-1, 1].
+            end: where it goes.
+            keypoints: at the start, batch 1.
+        """
+        positions = keypoints.positions[0]
+        points = np.concatenate((positions, np.full_like(positions[:, :1], start.shift[2])), axis=1)
+        rotation = end.rotation @ start.rotation.T
+        bend = end.scale / start.scale * rotation[:2, :2] - np.eye(2)
+        shifted = (end(NECK) - start(NECK))[:2]
+        return cls(
+            shifted,
+            end(start.undo(points))[:, :2] - positions - shifted,
+            end.scale * rotation[:2, 2],
+            bend @ keypoints.jacobians[0],
+        )
+
+
+def _openings(face: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " 3"]:
+    """Return how far both eyes and the lips are open, of a face at rest."""
+    return np.array([*eye_openings(face), lip_gap(face)])
+
+
+def _slopes(
+    face: Float[np.ndarray, "N 3"], basis: Float[np.ndarray, "N 3 E"]
+) -> Float[np.ndarray, "3 E"]:
+    """Return the openings' derivatives by the coefficients of expression."""
+    start, step = _openings(face), 1e-4
+    moved = [_openings(face + step * basis[..., index]) for index in range(basis.shape[-1])]
+    return (np.array(moved).T - start[:, None]) / step
+
+
+def in_head(face: Keypoints, head: Keypoints) -> Float[np.ndarray, "F 6"]:
+    """Return positions and Jacobians in the frame of a head, whose last keypoint is the whole."""
+    origin, inverse = head.positions[0, -1], invert(head.jacobians[:, -1])[0]
+    positions = (face.positions[0] - origin) @ inverse.T
+    jacobians = inverse @ face.jacobians[0]
+    return np.concatenate((positions, jacobians.reshape(len(positions), 4)), axis=1)
+
+
+def in_picture(local: Float[np.ndarray, "F 6"], head: Keypoints) -> Keypoints:
+    """Undo `in_head`."""
+    origin, frame = head.positions[0, -1], head.jacobians[0, -1]
+    positions = origin + local[:, :2] @ frame.T
+    jacobians = frame @ local[:, 2:].reshape(-1, 2, 2)
+    return Keypoints(positions[None], jacobians[None])

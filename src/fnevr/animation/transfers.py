@@ -1,0 +1,51 @@
+"""How motion goes from the driver to the source, by name.
+
+- retarget: what the driver's face does, in the head model's terms (`animation.retargeting`).
+- relative: changes of the driver's keypoints since its reference frame (FOMM, section 3.4).
+- absolute: the driver's keypoints themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fnevr.animation.reference_frame import BestFrame
+from fnevr.animation.retargeting import can_retarget
+from fnevr.errors import FnevrError
+from fnevr.runtime.engine import Engine
+
+Transfer = Literal["retarget", "relative", "absolute"]
+TransferChoice = Literal["auto", "retarget", "relative", "absolute"]
+
+
+def choose_transfer(
+    engine: Engine, name: str, choice: TransferChoice, best_frame: BestFrame | None
+) -> Transfer:
+    """Say how motion goes over.
+
+    "auto" is relative where a reference frame is named, and where the model cannot retarget.
+
+    Args:
+        engine: runs the model.
+        name: of the model, for messages.
+        choice: what is asked for.
+        best_frame: the reference frame that is asked for; it belongs to relative motion.
+
+    Raises:
+        FnevrError: if the model cannot do it, or a reference frame is asked for in vain.
+    """
+    chosen: Transfer = choice if choice != "auto" else "relative"
+    if choice == "auto" and best_frame is None and can_retarget(engine):
+        chosen = "retarget"
+    if chosen == "retarget" and not can_retarget(engine):
+        raise FnevrError(
+            f"the model '{name}' cannot retarget: use `transfer='relative'`, or the model 'lite'",
+            argument="transfer",
+        )
+    if best_frame is not None and chosen != "relative":
+        raise FnevrError(
+            f"a reference frame has no meaning with `transfer='{chosen}'`: leave it out, or use "
+            "`transfer='relative'`",
+            argument="best_frame",
+        )
+    return chosen

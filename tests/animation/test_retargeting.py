@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+
+from fnevr.animation.animator import Animator
+from fnevr.animation.retargeting import Retargeting, Ride, can_retarget, in_head, in_picture
+from fnevr.animation.source import Framing, prepare
+from fnevr.config.presets import asset
+from fnevr.errors import FaceError, FnevrError
+from fnevr.face3d.face_fit import Similarity
+from fnevr.face3d.performance import NECK, Performance, eye_openings, lip_gap
+from fnevr.faces.landmarks import FaceMesh, landmarks_region
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.patches import FacePatches
+from fnevr.geometry.rotations import rotation_matrices
+from fnevr.media.image import read_image
+from fnevr.runtime.torch_engine import TorchEngine
+
+
+@pytest.fixture(scope="module")
+def animator():
+    return Animator.from_pretrained("lite", engine="onnx", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def source(animator):
+    return prepare(animator.engine, read_image(asset("portrait.jpg")), Framing(paste_back=False))
+
+
+@pytest.fixture(scope="module")
+def retarget(animator, source):
+    return Retargeting.of_source(animator.engine, source)
+
+
+def performance(retarget, **changed):
+    """What the source itself does, and changes of that."""
+    fit = retarget.fit
+    own = {
+        "rotations": np.zeros((1, 3)),
+        "shifts": np.zeros((1, 2)),
+        "zooms": np.zeros((1, 1)),
+        "expressions": fit.expression[None].copy(),
+        "eyes": np.ones((1, 2)),
+        "lips": np.full((1, 1), lip_gap(fit.at_rest)),
+    }
+    return Performance(**{name: np.asarray(changed.get(name, own[name])) for name in own})
+
+
+def test_what_the_source_does_changes_nothing(retarget, source, monkeypatch):
+    # Without the gains of lids and lips, which make up for what is drawn.
+    monkeypatch.setattr(retarget, "expression", lambda frame: frame.expressions[0])
+    moved = retarget(performance(retarget))
+    np.testing.assert_allclose(moved.positions, source.keypoints.positions, atol=1e-5)
+    np.testing.assert_allclose(moved.jacobians, source.keypoints.jacobians, atol=1e-4)
+
+
+def test_lids_and_lips_are_as_far_apart_as_wanted(retarget):
+    for lips, eyes in ((0.0, 1.0), (0.08, 0.5), (0.0, 0.0)):
+        frame = performance(retarget, lips=[[lips]], eyes=[[eyes, eyes]])
+        shape = retarget.still + retarget.fit.basis.expression_basis @ retarget.expression(frame)
+        assert lip_gap(shape) == pytest.approx(
+            1.25 * lips - 0.012 * np.exp(-lips / 0.008), abs=2e-3
+        )
+        shares = (eye_openings(shape) - 0.08) / (retarget.open_eyes - 0.08)
+        np.testing.assert_allclose(shares, 1 - 1.6 * (1 - eyes), atol=0.05)
+
+
+def test_the_head_turns_about_its_neck(retarget, source):
+    angle = 0.3
+    moved = retarget(performance(retarget, rotations=[[0.0, 0.0, angle]]))
+    num_face = FacePatches.packaged().num_keypoints
+    neck = retarget.fit.similarity(NECK)[:2]
+    roll = rotation_matrices(np.array([0.0, 0.0, angle]))[:2, :2]
+    plain = retarget(performance(retarget))
+    expected = neck + (plain.positions[0, :num_face] - neck) @ roll.T
+    np.testing.assert_allclose(moved.positions[0, :num_face], expected, atol=0.03)
+
+
+def test_shoulders_follow_less_than_hair(retarget, source):
+    moved = retarget(performance(retarget, rotations=[[0.0, 0.0, 0.3]]))
+    num_face = FacePatches.packaged().num_keypoints
+    went = np.linalg.norm(moved.positions - source.keypoints.positions, axis=-1)[0, num_face:]
+    height = source.keypoints.positions[0, num_face:, 1]
+    assert went[height > 0.4].max() < 0.5 * went[height < -0.3].min()
+
+
+def test_a_shift_is_in_face_heights(retarget):
+    plain, moved = (
+        retarget(performance(retarget, shifts=[shift])) for shift in ((0.0, 0.0), (0.1, 0.0))
+    )
+    num_face = FacePatches.packaged().num_keypoints
+    went = (moved.positions - plain.positions)[0, :num_face]
+    expected = [0.1 * retarget.fit.similarity.scale, 0.0]
+    np.testing.assert_allclose(went, np.broadcast_to(expected, went.shape), atol=1e-5)
+
+
+def test_frames_of_the_head_are_undone():
+    rng = np.random.default_rng(0)
+    face, head = (
+        Keypoints(rng.standard_normal((1, 25, 2)), rng.standard_normal((1, 25, 2, 2)))
+        for _ in range(2)
+    )
+    back = in_picture(in_head(face, head), head)
+    np.testing.assert_allclose(back.positions, face.positions, atol=1e-9)
+    np.testing.assert_allclose(back.jacobians, face.jacobians, atol=1e-9)
+
+
+def test_a_ride_is_the_rigid_motion_taken_apart():
+    start = Similarity(1.0, rotation_matrices(np.array([0.0, 0.2, 0.0])), np.array([0.1, 0.0, 0.3]))
+    end = Similarity(1.1, rotation_matrices(np.array([0.1, 0.4, 0.2])), np.array([0.2, -0.1, 0.2]))
+    points, depth = np.random.default_rng(1).uniform(-1, 1, (1, 4, 2)), 0.4
+    keypoints = Keypoints(points, np.tile(np.eye(2), (1, 4, 1, 1)))
+    ride = Ride.between(start, end, keypoints)
+    deep = np.concatenate(
+        (points[0], np.full((4, 1), start.shift[2] + start.scale * depth)), axis=1
+    )
+    expected = end(start.undo(deep))[:, :2] - points[0]
+    found = ride.shifted + ride.turned + depth * ride.deepened
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_drawn_faces_do_what_they_are_told(animator, source, retarget):
+    """Mouth and eyes of the picture itself, as the landmark model sees them."""
+    mesh, seen = FaceMesh(1), {}
+    for name, changed in {
+        "rest": {"lips": [[0.0]], "expressions": np.zeros((1, 51))},
+        "open": {"lips": [[0.12]], "expressions": np.zeros((1, 51))},
+        "shut": {"lips": [[0.0]], "eyes": [[0.0, 0.0]], "expressions": np.zeros((1, 51))},
+    }.items():
+        moved = retarget(performance(retarget, **changed))
+        drawn = animator.engine.draw(source.encoded, moved)[0]
+        rgb = (255 * np.moveaxis(drawn, 0, -1)).astype(np.uint8)
+        scale = len(rgb) / len(source.view)
+        face = mesh.mesh(rgb, landmarks_region(source.landmarks * scale)).landmarks / len(rgb)
+        seen[name] = lip_gap(face), eye_openings(face).mean()
+    assert seen["open"][0] > seen["rest"][0] + 0.02
+    assert seen["shut"][1] < 0.6 * seen["rest"][1]
+
+
+def test_frames_before_the_first_face_show_it_and_lost_faces_go_on(animator):
+    portrait = read_image(asset("portrait.jpg"))
+    empty = np.full_like(portrait, 90)
+    seen = list(animator.drivers.performance_of_arrays([empty, portrait, empty], False).read(None))
+    assert [len(batch.times) for batch in seen] == [1, 1, 1]
+    np.testing.assert_array_equal(seen[0].motion.rotations, seen[1].motion.rotations)
+    np.testing.assert_array_equal(seen[2].motion.rotations, seen[1].motion.rotations)
+    with pytest.raises(FaceError, match="no face found in any of the 2 frames"):
+        list(animator.drivers.performance_of_arrays([empty, empty], False).read(None))
+
+
+def test_the_portrait_drives_itself_to_its_own_mouth(animator):
+    portrait = read_image(asset("portrait.jpg"))
+    frames = list(animator.frames(portrait, [portrait] * 3, paste_back=False))
+    assert len(frames) == 3
+    assert frames[0].shape == frames[2].shape
+
+
+def test_relative_motion_is_taken_where_a_reference_frame_is_named(animator):
+    portrait = read_image(asset("portrait.jpg"))
+    (frame,) = animator.frames(portrait, [portrait], best_frame="first", detail=256)
+    np.testing.assert_allclose(frame.astype(int), portrait, atol=255)
+    with pytest.raises(FnevrError, match="no meaning with `transfer='retarget'`"):
+        animator.frames(portrait, [portrait], transfer="retarget", best_frame="first")
+
+
+def test_models_without_a_map_cannot_retarget(tiny_models):
+    engine = TorchEngine(next(iter(tiny_models.values())))
+    assert not can_retarget(engine)
+    with pytest.raises(FnevrError, match="cannot retarget: use `transfer='relative'`"):
+        Animator(engine).frames(np.zeros((8, 8, 3), np.uint8), [], transfer="retarget")
