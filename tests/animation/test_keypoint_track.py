@@ -43,8 +43,14 @@ def test_recording_joins_frames():
 
 
 def write(path, metadata=GOOD, **changed):
-    tensors = {"positions": torch.zeros(4, 5, 2), "jacobians": torch.zeros(4, 5, 2, 2)}
+    tensors = {"positions": torch.zeros(4, 5, 2), "jacobians": torch.eye(2).repeat(4, 5, 1, 1)}
     save_file({k: v for k, v in {**tensors, **changed}.items() if v is not None}, path, metadata)
+
+
+def one_bad_frame(jacobian):
+    jacobians = torch.eye(2).repeat(4, 5, 1, 1)
+    jacobians[2, 3] = jacobian
+    return jacobians
 
 
 @pytest.mark.parametrize(
@@ -59,6 +65,13 @@ def write(path, metadata=GOOD, **changed):
         ({"positions": torch.zeros(3, 5, 2)}, r"positions \(3, 5, 2\)"),
         ({"positions": torch.zeros(())}, r"positions \(\)"),
         ({"positions": torch.full((4, 5, 2), torch.nan)}, "not finite"),
+        ({"positions": torch.full((4, 5, 2), 1e39, dtype=torch.float64)}, "not finite"),
+        ({"positions": torch.full((4, 5, 2), -17.0)}, "positions up to 17"),
+        ({"jacobians": torch.zeros(4, 5, 2, 2)}, "cannot be inverted.*frame 0"),
+        ({"jacobians": torch.ones(4, 5, 2, 2)}, "cannot be inverted"),
+        ({"jacobians": one_bad_frame(torch.tensor([[1e-4, 0.0], [0.0, 1e-4]]))}, "frame 2"),
+        ({"jacobians": one_bad_frame(torch.tensor([[1.0, 1e30], [0.0, 1.0]]))}, "up to 1e"),
+        ({"jacobians": torch.eye(2).repeat(4, 5, 1, 1).double() * 1e60}, "not finite"),
         ({"positions": torch.zeros(0, 5, 2), "jacobians": torch.zeros(0, 5, 2, 2)}, "0 frames"),
         ({"positions": torch.zeros(4, 5, 2, dtype=torch.int64)}, "int64"),
     ],
@@ -84,6 +97,15 @@ def test_a_truncated_file_is_one_clear_error(tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(MediaError, match="damaged"):
         load_track(path)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e30, np.nan])
+def test_a_track_that_could_not_be_read_is_not_written(tmp_path, value):
+    keypoints = some_keypoints(3)
+    keypoints.jacobians[1] = value
+    with pytest.raises(MediaError, match="cannot write"):
+        save_track(tmp_path / "m.safetensors", KeypointTrack(keypoints, Fraction(25), "tiny"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_file_and_wrong_name(tmp_path):

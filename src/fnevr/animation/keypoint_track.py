@@ -24,6 +24,9 @@ from fnevr.media.files import PathLike, atomic_path, readable_file
 SUFFIX = ".safetensors"
 FORMAT = "fnevr-motion-1"
 MAX_FRAME_RATE = 1000
+MAX_POSITION = 16.0  # eight widths of the picture from its middle
+MAX_JACOBIAN = 1e3
+MIN_DETERMINANT = 1e-6  # of a Jacobian, which motion transfer inverts
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,15 @@ def save_track(path: PathLike, track: KeypointTrack) -> None:
     """Write a track; the file appears when it is complete.
 
     Raises:
-        MediaError: if the name does not end in .safetensors or the folder cannot be written.
+        MediaError: if the name does not end in .safetensors, the folder cannot be written, or
+            `load_track` would refuse the numbers.
     """
     check_track_name(path)
     tensors = {
         "positions": np.ascontiguousarray(track.keypoints.positions, np.float32),
         "jacobians": np.ascontiguousarray(track.keypoints.jacobians, np.float32),
     }
+    _check_numbers(f"cannot write '{path}': the motion", **tensors)
     metadata = {"format": FORMAT, "frame_rate": str(track.frame_rate), "model": track.model}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
@@ -81,8 +86,11 @@ def load_track(path: PathLike) -> KeypointTrack:
     except (SafetensorError, OSError) as error:
         raise MediaError(f"'{path}' is damaged or no safetensors file: {error}") from error
     _check_tensors(path, positions, jacobians)
+    with np.errstate(over="ignore"):
+        positions, jacobians = positions.astype(np.float32), jacobians.astype(np.float32)
+    _check_numbers(f"'{path}'", positions, jacobians)
     return KeypointTrack(
-        Keypoints(positions.astype(np.float32), jacobians.astype(np.float32)),
+        Keypoints(positions, jacobians),
         _frame_rate(path, metadata.get("frame_rate", "")),
         metadata.get("model", ""),
     )
@@ -122,8 +130,25 @@ def _check_tensors(path: PathLike, positions: np.ndarray, jacobians: np.ndarray)
         raise MediaError(f"'{path}' holds {positions.dtype} and {jacobians.dtype}; wanted floats")
     if frames < 1 or keypoints < 1:
         raise MediaError(f"'{path}' holds {frames} frames of {keypoints} keypoints; nothing moves")
+
+
+def _check_numbers(what: str, positions: np.ndarray, jacobians: np.ndarray) -> None:
+    """Check the numbers as they are used, in float32: whether a face can be moved by them."""
     if not (np.isfinite(positions).all() and np.isfinite(jacobians).all()):
-        raise MediaError(f"'{path}' holds values that are not finite numbers; record it again")
+        raise MediaError(f"{what} holds values that are not finite numbers; record it again")
+    if np.abs(positions).max() > MAX_POSITION or np.abs(jacobians).max() > MAX_JACOBIAN:
+        raise MediaError(
+            f"{what} holds positions up to {np.abs(positions).max():.3g} and Jacobians up to "
+            f"{np.abs(jacobians).max():.3g}; at most {MAX_POSITION:g} and {MAX_JACOBIAN:g} can "
+            "move a face: record it again"
+        )
+    determinants = np.abs(np.linalg.det(jacobians.astype(np.float64)))
+    if determinants.min() < MIN_DETERMINANT:
+        frame = int(determinants.min(axis=1).argmin())
+        raise MediaError(
+            f"{what} holds Jacobians that cannot be inverted (the first in frame {frame}: its "
+            f"determinant is {determinants[frame].min():.3g}); record it again"
+        )
 
 
 def _frame_rate(path: PathLike, text: str) -> Fraction:

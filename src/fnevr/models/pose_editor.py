@@ -32,7 +32,7 @@ from fnevr.geometry.arrays import identity
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.rotations import head_angles_deg, head_rotations
 from fnevr.media.files import atomic_path
-from fnevr.models.weights import load_strict
+from fnevr.models.weights import check_stored, load_strict
 
 FORMAT = "fnevr-pose-editor-1"
 PER_KEYPOINT = 6  # two coordinates, four of the Jacobian
@@ -180,8 +180,13 @@ class LightweightPoseEditor(nn.Module):
         return positions.unflatten(1, (-1, 2)), jacobians.unflatten(1, (-1, 2, 2))
 
     def save(self, folder: str | Path) -> None:
-        """Write the editor beside a model's weights, as float16; the file appears complete."""
+        """Write the editor beside a model's weights, as float16; the file appears complete.
+
+        Raises:
+            CheckpointError: if numbers are not finite as float16.
+        """
         tensors = {name: value.detach().half().cpu() for name, value in self.state_dict().items()}
+        check_stored(tensors, str(Path(folder) / EDITOR_NAME))
         sizes = (self.num_keypoints, self.num_face, self.width)
         metadata = {"format": FORMAT, "sizes": " ".join(map(str, sizes))}
         with atomic_path(Path(folder) / EDITOR_NAME) as temporary:

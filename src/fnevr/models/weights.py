@@ -62,7 +62,8 @@ def load_strict(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
 def tensor_problems(expected: Mapping[str, Tensor], actual: Mapping[str, object]) -> list[str]:
     """Say, one line each, where `actual` differs from `expected` in names, shapes and kinds.
 
-    A tensor with an infinity or NaN is a problem too: it would give black or noisy frames.
+    A tensor that has an infinity or NaN in the expected type is a problem too: it would give black
+    or noisy frames.
     """
     problems = [f"missing: {name}" for name in expected if name not in actual]
     problems += [f"unexpected: {name}" for name in actual if name not in expected]
@@ -78,9 +79,16 @@ def tensor_problems(expected: Mapping[str, Tensor], actual: Mapping[str, object]
             )
         elif tensor.is_floating_point() != wanted.is_floating_point():
             problems.append(f"wrong type: {name} is {tensor.dtype}, wanted {wanted.dtype}")
-        elif not tensor.isfinite().all():
-            problems.append(f"not finite: {name} holds infinities or NaN")
+        elif tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+            problems.append(f"not a plain tensor: {name} is sparse, quantized or without values")
+        elif not is_finite(tensor, wanted.dtype):
+            problems.append(f"not finite: {name} holds infinities or NaN as {wanted.dtype}")
     return problems
+
+
+def is_finite(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether all numbers are finite in the type in which they are used or stored."""
+    return bool(tensor.to(dtype).isfinite().all())
 
 
 def save_folder(
@@ -102,7 +110,7 @@ def save_folder(
         half_precision: store floating-point tensors as float16.
 
     Raises:
-        CheckpointError: if the folder cannot be written.
+        CheckpointError: if the folder cannot be written, or numbers are not finite as stored.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -122,12 +130,24 @@ def _write_files(
     stored = {}
     for name, tensor in weights.items():
         is_halved = half_precision and tensor.is_floating_point()
-        stored[name] = tensor.detach().cpu().to(torch.float16 if is_halved else tensor.dtype)
-        stored[name] = stored[name].contiguous()
+        dtype = torch.float16 if is_halved else tensor.dtype
+        stored[name] = tensor.detach().cpu().to(dtype).contiguous()
+    check_stored(stored, str(folder))
     with atomic_path(folder / WEIGHTS_NAME) as temporary:
         save_file(stored, temporary, metadata={"format": "pt"})
     text = config.model_dump_json(indent=2) + "\n"
     (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+
+
+def check_stored(tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Raise a CheckpointError rather than write what `load_strict` would refuse."""
+    broken = [name for name, tensor in tensors.items() if not is_finite(tensor, tensor.dtype)]
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise CheckpointError(
+            f"{origin}: not written: {', '.join(broken[:3])}{more} would hold infinities or NaN as "
+            f"{tensors[broken[0]].dtype}"
+        )
 
 
 def _move_into_place(partial: Path, folder: Path) -> None:
