@@ -22,6 +22,10 @@ class MediaError(FnevrError):
     """An image, video or audio file that cannot be read or written."""
 
 
+class WriteError(MediaError):
+    """A file or folder that cannot be written; no input is at fault."""
+
+
 class FaceError(FnevrError):
     """No usable face in a picture, or a face index that does not exist."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import pickle
 import re
 import struct
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -23,8 +22,9 @@ from torch import Tensor
 from fnevr.compat.names import LAYOUTS, Layout
 from fnevr.config.models import AnyConfig
 from fnevr.errors import CheckpointError, describe_problems
+from fnevr.media.files import make_folder
 from fnevr.models import ARCHITECTURES, PortraitModel
-from fnevr.models.weights import tensor_problems
+from fnevr.models.weights import tensor_problems, write_checkpoint
 
 # What damaged files make torch.load raise; it has no error class of its own.
 _LOAD_ERRORS = (
@@ -123,6 +123,7 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
 
     Raises:
         CheckpointError: if the model has tensors that the authors' layout has no name for.
+        WriteError: if the file cannot be written.
     """
     weights = model.state_dict()
     layouts = [row for row in LAYOUTS if row.architecture == model.architecture]
@@ -138,11 +139,8 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
     for ours, (part, name) in _their_names(layout, weights).items():
         parts[part][name] = weights[ours].detach().cpu().clone()
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        torch.save({**parts, "epoch": 0}, Path(folder) / path.name)
-        (Path(folder) / path.name).replace(path)
+    make_folder(Path(path).parent)
+    write_checkpoint(Path(path), {**parts, "epoch": 0})
 
 
 def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:

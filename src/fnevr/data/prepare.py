@@ -29,8 +29,8 @@ from fnevr.data.sources import Job, check_names, plan_videos
 from fnevr.data.split import assign_splits
 from fnevr.data.tracking import track_spans
 from fnevr.data.voxceleb import plan_voxceleb
-from fnevr.errors import FnevrError, MediaError
-from fnevr.media.files import atomic_path
+from fnevr.errors import FnevrError, MediaError, WriteError
+from fnevr.media.files import atomic_path, make_folder, writing
 from fnevr.media.reader import VideoReader
 from fnevr.media.video import open_video
 from fnevr.progress import Progress
@@ -85,6 +85,7 @@ def prepare(
     Raises:
         FnevrError: if there are no videos, the lists or the table cannot be used, or the folder was
             prepared with other settings.
+        WriteError: if the folder cannot be written, as when the disk is full.
     """
     settings = settings or PrepareSettings()
     if workers < 1:
@@ -221,10 +222,16 @@ def _end_with_parent() -> None:
 
 
 def _try(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord | str:
-    """Do one video; return what is wrong with it if it cannot be read."""
+    """Do one video; return what is wrong with it if it cannot be read.
+
+    Raises:
+        WriteError: if the prepared folder cannot be written.
+    """
     logging.getLogger("fnevr").addHandler(logging.NullHandler())
     try:
         return prepare_video(job, out, settings)
+    except WriteError:
+        raise  # the next one could not be written either, and this one is not at fault
     except FnevrError as error:
         return str(error)
 
@@ -240,13 +247,11 @@ def open_folder(out: Path, settings: FrozenConfig, records: str = VIDEOS) -> Non
     Raises:
         FnevrError: if it cannot be written, or was prepared otherwise.
     """
-    try:
-        for folder in (out / CLIPS, out / records):
-            folder.mkdir(parents=True, exist_ok=True)
+    for folder in (out / CLIPS, out / records):
+        make_folder(folder)
+        with writing(folder):
             for leftover in folder.glob(".fnevr-*"):
                 leftover.unlink(missing_ok=True)
-    except OSError as error:
-        raise MediaError(f"cannot write the folder '{out}': {error.strerror}") from error
     path = out / SETTINGS
     if path.is_file():
         try:

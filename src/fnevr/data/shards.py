@@ -24,7 +24,7 @@ from fnevr.data.manifest import ClipRow, clip_path, read_manifest
 from fnevr.data.pairs import Pairs, RawPairs, draw_pair
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.patches import FacePatches
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, make_folder, writing
 from fnevr.progress import Progress
 
 SHARD_BYTES = 256 * 2**20
@@ -52,9 +52,10 @@ def write_shards(
         MediaError: if a clip is missing, or the folder cannot be written.
     """
     rows = read_manifest(folder)
-    out.mkdir(parents=True, exist_ok=True)
-    for old in [*out.glob("train-*.tar"), *out.glob("val-*.tar")]:
-        old.unlink()
+    make_folder(out)
+    with writing(out):
+        for old in [*out.glob("train-*.tar"), *out.glob("val-*.tar")]:
+            old.unlink()
     # In the order of the videos, a person's clips would come one after the other.
     order = np.random.default_rng(0).permutation(len(rows))
     shards: list[Path] = []

@@ -109,18 +109,15 @@ def write_clip(path: Path, jpegs: Sequence[bytes], landmarks: Float[np.ndarray, 
     """Write a clip; it appears under its name when it is complete, and not at all before.
 
     Raises:
-        MediaError: if the file cannot be written, as when the disk is full.
+        WriteError: if the file cannot be written, as when the disk is full.
     """
     assert len(jpegs) == len(landmarks)
     buffer = io.BytesIO()
     np.save(buffer, landmarks.astype(np.float32))
-    try:
-        with atomic_path(path) as temporary, tarfile.open(temporary, "w") as tar:
-            _add(tar, LANDMARKS, buffer.getvalue())
-            for index, jpeg in enumerate(jpegs):
-                _add(tar, f"{index:06d}.jpg", jpeg)
-    except OSError as error:
-        raise MediaError(f"cannot write '{path}': {error.strerror or error}") from error
+    with atomic_path(path) as temporary, tarfile.open(temporary, "w") as tar:
+        _add(tar, LANDMARKS, buffer.getvalue())
+        for index, jpeg in enumerate(jpegs):
+            _add(tar, f"{index:06d}.jpg", jpeg)
 
 
 def read_clip(source: Path | bytes) -> tuple[StoredFrames, Float[np.ndarray, "T 478 2"]]:

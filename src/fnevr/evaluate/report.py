@@ -23,7 +23,7 @@ from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
 from fnevr.evaluate.published import PUBLISHED, PublishedTable, published_tables
 from fnevr.evaluate.runner import STILL, Evaluation
 from fnevr.evaluate.summary import Cell, Summary, summarize_evaluation
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, make_folder
 from fnevr.versions import versions
 
 PAGE, SCORES, TABLE = "report.html", "scores.json", "scores.csv"
@@ -60,7 +60,7 @@ def write_report(evaluation: Evaluation, out: Path) -> Summary:
         FnevrError: if an extra is missing, or a file cannot be written.
     """
     summary = summarize_evaluation(evaluation)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     texts = {
         SCORES: _json(evaluation, summary),
         TABLE: _csv(evaluation, summary),

@@ -31,7 +31,7 @@ from fnevr.evaluate.protocols import (
 )
 from fnevr.evaluate.scorer import ClipScorer, ClipScores, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
-from fnevr.media.files import atomic_path, file_sha256
+from fnevr.media.files import atomic_path, file_sha256, make_folder
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 from fnevr.runtime.load import check_device, load_engine
@@ -358,7 +358,7 @@ def _settings_folder(out: Path, settings: EvaluationSettings, networks: Networks
     }
     name = f"{settings.protocol}-{settings_key(facts)}"
     folder = out / "scores" / name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with atomic_path(folder / "settings.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return name

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fnevr.evaluate.scorer import ClipScores
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, make_folder
 
 
 class ScoreStore:
@@ -46,7 +46,7 @@ class ScoreStore:
     def write(self, key: str, clip: str, scores: ClipScores) -> None:
         """Keep scores."""
         path = self._path(key, clip)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         buffer = io.BytesIO()
         arrays = {f"value {name}": np.array(row) for name, row in scores.values.items()}
         arrays |= {f"features {name}": rows for name, rows in scores.features.items()}

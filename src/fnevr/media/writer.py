@@ -17,7 +17,7 @@ from PIL import Image
 
 from fnevr.errors import MediaError
 from fnevr.media.audio import AudioTrack, has_audio
-from fnevr.media.files import PathLike, atomic_path, check_target
+from fnevr.media.files import PathLike, atomic_path, check_target, write_error
 from fnevr.media.image import check_rgb
 from fnevr.media.pixels import QUALITY
 
@@ -219,8 +219,7 @@ class VideoWriter:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> MediaError:
-        words = getattr(error, "strerror", None) or str(error)
-        return MediaError(f"cannot write '{self.path}': {words}")
+        return write_error(self.path, error)
 
 
 def clock_for(rate: Fraction) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from fnevr.config.folder import CONFIG_NAME, WEIGHTS_NAME
 from fnevr.config.stages import PortraitConfig
 from fnevr.errors import CheckpointError, describe_problems
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, partial_folder, write_error
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -110,18 +108,12 @@ def save_folder(
         half_precision: store floating-point tensors as float16.
 
     Raises:
-        CheckpointError: if the folder cannot be written, or numbers are not finite as stored.
+        CheckpointError: if numbers are not finite as stored.
+        WriteError: if the folder cannot be written.
     """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            _write_files(partial, config, weights, half_precision)
-            _move_into_place(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot write the model ({error})") from error
+    with partial_folder(folder) as partial:
+        _write_files(partial, config, weights, half_precision)
+        _move_into_place(partial, folder)
 
 
 def _write_files(
@@ -133,10 +125,11 @@ def _write_files(
         dtype = torch.float16 if is_halved else tensor.dtype
         stored[name] = tensor.detach().cpu().to(dtype).contiguous()
     check_stored(stored, str(folder))
-    with atomic_path(folder / WEIGHTS_NAME) as temporary:
-        save_file(stored, temporary, metadata={"format": "pt"})
     text = config.model_dump_json(indent=2) + "\n"
     (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+    save_file(stored, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    # safetensors makes its files private.
+    (folder / WEIGHTS_NAME).chmod((folder / CONFIG_NAME).stat().st_mode)
 
 
 def check_stored(tensors: Mapping[str, Tensor], origin: str) -> None:
@@ -155,8 +148,18 @@ def _move_into_place(partial: Path, folder: Path) -> None:
         for name in (WEIGHTS_NAME, CONFIG_NAME):
             (partial / name).replace(folder / name)
         return
-    # mkdtemp made it private to the user; a model folder gets the usual permissions.
-    umask = os.umask(0)
-    os.umask(umask)
-    partial.chmod(0o777 & ~umask)
     partial.replace(folder)
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write what `torch.save` writes; the file appears when it is complete.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # What the system said is behind it, as PyTorch's archive could not be finished.
+            raise write_error(path, error.__context__ or error) from error  # type: ignore[arg-type]

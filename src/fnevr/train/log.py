@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, writing
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -45,7 +45,7 @@ class RunLog:
 
     def write(self, record: Record) -> None:
         """Append one record, which has a "step"."""
-        with self.path.open("a", encoding="utf-8") as log:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
         self.num_lines += 1
         if writer := self._tensorboard():

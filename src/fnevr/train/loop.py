@@ -23,6 +23,7 @@ from fnevr.data.clips import Clip
 from fnevr.data.loader import batches
 from fnevr.data.pairs import Pairs, PairSampler
 from fnevr.errors import FnevrError
+from fnevr.media.files import make_folder
 from fnevr.models.portrait import PortraitModel
 from fnevr.runtime.precision import run_networks_in
 from fnevr.train.average import WeightAverage
@@ -101,7 +102,7 @@ class Trainer:
             self.optimizers.append(self.discriminator_optimizer)
         self.rates = [[group["lr"] for group in each.param_groups] for each in self.optimizers]
 
-        run_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(run_dir)
         self.progress, self.guard = RunProgress(), Guard()
         self.feed: Generator[Pairs, None, None] | None = None
         if self.checkpoint.exists():

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fnevr.errors import CheckpointError
-from fnevr.media.files import atomic_path
+from fnevr.models.weights import write_checkpoint
 
 CHECKPOINT_NAME = "last.pt"
 
@@ -49,11 +49,13 @@ def save_state(path: Path, progress: RunProgress, parts: dict[str, Any]) -> None
         path: of the checkpoint.
         progress: how far the run is.
         parts: what has a `state_dict`, by name.
+
+    Raises:
+        WriteError: if it cannot be written, as when the disk is full.
     """
     state = {name: part.state_dict() for name, part in parts.items()}
     state["progress"] = asdict(progress)
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    write_checkpoint(path, state)
 
 
 def restore_state(path: Path, parts: dict[str, Any]) -> RunProgress:
