@@ -186,6 +186,47 @@ def test_wrong_arguments_say_so(raw, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+STRANGE = "caf\udce9"  # ISO 8859-1 on a disk where all else is UTF-8
+
+
+def test_names_that_are_not_utf_8(tmp_path):
+    videos, out = tmp_path / STRANGE, tmp_path / f"out{STRANGE}"
+    (videos / STRANGE).mkdir(parents=True)
+    make_video(tmp_path / "one.mp4", talking_frames(12), options={"crf": "10"})
+    (tmp_path / "one.mp4").rename(videos / STRANGE / f"{STRANGE}.mp4")
+    (videos / f"{STRANGE}.mp4").write_text("no video")
+    report = prepare(videos, out, QUICK)
+    (row,) = read_manifest(out)
+    assert (row.identity, row.source) == (r"caf\udce9", r"caf\udce9/caf\udce9.mp4")
+    (why,) = report.unreadable.items()
+    assert why[0] == r"caf\udce9.mp4"
+    assert "cannot be read" in why[1] or "not a video" in why[1]
+    assert PrepareReport.model_validate_json(report.model_dump_json()).clips == report.clips
+    assert prepare(videos, out, QUICK).done_before == 1
+
+
+def test_people_whose_folders_end_lines(tmp_path):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    for name in ("ann\u2028", "bob\x85b"):
+        (videos / name).mkdir(parents=True)
+        make_video(videos / name / "one.mp4", talking_frames(12), options={"crf": "10"})
+    prepare(videos, out, QUICK)
+    assert {row.identity for row in read_manifest(out)} == {"ann\u2028", "bob\x85b"}
+
+
+def test_impossible_numbers_are_those_of_one_video(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr("fnevr.data.cutting.clip_seconds", lambda times_s: float("inf"))
+    report = prepare(raw, tmp_path, QUICK)
+    assert len(report.unreadable) == 3
+    assert all("impossible numbers: seconds" in why for why in report.unreadable.values())
+
+
+def test_settings_that_json_cannot_hold_are_refused():
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(FnevrError, match="max_seconds"):
+            make_settings(max_seconds=value)
+
+
 def test_damaged_settings_say_so(raw, tmp_path):
     (tmp_path / "settings.json").write_text("{")
     with pytest.raises(MediaError, match=r"settings\.json' is damaged"):

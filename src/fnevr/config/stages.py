@@ -5,17 +5,29 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PositiveInt, model_validator
+
+from fnevr.errors import printable
 
 Transmittance = Literal["exclusive", "inclusive"]
 
 
-class FrozenConfig(BaseModel):
-    """What all configurations share: they cannot be changed, and unknown keys are errors."""
+AS_TEXT = PlainSerializer(lambda name: printable(str(name)))
+PathText = Annotated[str, AS_TEXT]
+"""The name of a file, whose JSON can be written whatever bytes the name has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+class FrozenConfig(BaseModel):
+    """What all configurations share: they cannot be changed, and unknown keys are errors.
+
+    Infinity and NaN are errors too: JSON has neither, so they would not be read again.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class HourglassConfig(FrozenConfig):

@@ -234,6 +234,9 @@ def _try(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord | str:
         raise  # the next one could not be written either, and this one is not at fault
     except FnevrError as error:
         return str(error)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"it has impossible numbers: {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def open_folder(out: Path, settings: FrozenConfig, records: str = VIDEOS) -> None:
@@ -260,10 +263,12 @@ def open_folder(out: Path, settings: FrozenConfig, records: str = VIDEOS) -> Non
             raise MediaError(
                 f"'{path}' is damaged, or of another command\ndelete it, or take another folder"
             ) from error
+        # As they would be read again: a name that is not UTF-8 is written in another way.
+        now = type(settings).model_validate_json(settings.model_dump_json())
         differences = [
-            f"{name} was {getattr(before, name)!r} and is {getattr(settings, name)!r}"
+            f"{name} was {getattr(before, name)!r} and is {getattr(now, name)!r}"
             for name in type(settings).model_fields
-            if getattr(before, name) != getattr(settings, name)
+            if getattr(before, name) != getattr(now, name)
         ]
         if differences:
             raise FnevrError(

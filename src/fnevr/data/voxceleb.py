@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from fnevr.data.sources import Job, Span, find_videos, job_name
+from fnevr.data.sources import Job, Span, find_videos, job_name, source_name
 from fnevr.errors import MediaError
 
 FRAME_RATE = 25.0
@@ -53,7 +53,7 @@ def read_utterance(path: Path) -> Utterance:
         MediaError: if it is not of VoxCeleb's form; the message says which line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise MediaError(f"cannot read '{path}': {error}") from error
     header: dict[str, str] = {}
@@ -107,7 +107,7 @@ def plan_voxceleb(videos: Path, lists: Path) -> tuple[list[Job], list[str], dict
         try:
             utterance = read_utterance(path)
         except MediaError as error:
-            malformed[str(path.relative_to(lists))] = str(error)
+            malformed[source_name(path, lists)] = str(error)
             continue
         if utterance.reference in files:
             name = job_name(path.relative_to(lists), utterance.identity, utterance.reference)
@@ -120,7 +120,7 @@ def plan_voxceleb(videos: Path, lists: Path) -> tuple[list[Job], list[str], dict
         Job(
             job_name(files[reference].relative_to(videos)),
             files[reference],
-            files[reference].relative_to(videos).as_posix(),
+            source_name(files[reference], videos),
             tuple(spans[reference]),
         )
         for reference in sorted(spans)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fnevr.config.presets import asset
-from fnevr.errors import FnevrError
+from fnevr.errors import FnevrError, printable
 from fnevr.evaluate.clips import find_clips
 from fnevr.evaluate.columns import BY_NAME, Better, Column
 from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
@@ -68,7 +68,7 @@ def write_report(evaluation: Evaluation, out: Path) -> Summary:
     }
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(printable(text), encoding="utf-8")
     return summary
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
+from fnevr.config.stages import PathText
 from fnevr.errors import FnevrError
 from fnevr.extras import need_torch
 from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks
@@ -39,10 +40,10 @@ class HeadReport(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    image: str
+    image: PathText
     """The picture."""
 
-    output: str
+    output: PathText
     """The mesh that was written."""
 
     shape: list[float]
