@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from fnevr.cli import app
 from fnevr.compat import convert, export_checkpoint, load_checkpoint
 from fnevr.compat.names import LAYOUTS
 from fnevr.config.models import fomm_config
@@ -78,6 +80,17 @@ def test_there_and_back_is_exact(model, checkpoint, tmp_path):
     for part in ("generator", "kp_detector"):
         assert first[part].keys() == again[part].keys()
         assert all(torch.equal(first[part][name], again[part][name]) for name in first[part])
+
+
+def test_the_command_says_what_it_removes(tmp_path, monkeypatch, model, checkpoint):
+    monkeypatch.setattr("fnevr.compat.names.Layout.config", lambda layout: model.config)
+    for is_there in (False, True):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "pose_editor.safetensors").touch()
+        result = CliRunner().invoke(app, ["convert", str(checkpoint), str(tmp_path / "out")])
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "out" / "pose_editor.safetensors").exists() == is_there
+        assert ("which was of other weights" in result.output) != is_there
 
 
 def test_optimizers_and_discriminator_are_left_out(model, checkpoint, tmp_path):

@@ -141,6 +141,25 @@ def test_saving_again_replaces_the_model_and_keeps_other_files(model, folder):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_what_was_made_of_other_weights_goes_with_them(model, folder):
+    def put_files():
+        (folder / "graphs" / "float32").mkdir(parents=True, exist_ok=True)
+        (folder / "graphs" / "float32" / "manifest.json").write_text("{}")
+        (folder / "pose_editor.safetensors").write_text("of these weights")
+
+    put_files()
+    model.save_pretrained(folder)  # the same weights
+    assert (folder / "graphs").is_dir()
+    assert (folder / "pose_editor.safetensors").is_file()
+    model.state_dict()["encoder.stem.conv.bias"].add_(1)
+    model.save_pretrained(folder)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+    put_files()
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+
+
 def test_failed_saving_leaves_nothing(model, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(WriteError, match=r"cannot make the folder.*a file is in the way"):

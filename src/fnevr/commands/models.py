@@ -283,8 +283,13 @@ def convert(
     """Convert the checkpoint of FNeVR, FOMM, Face vid2vid or DaGAN to a folder for --model."""
     with answering_for_errors({"CHECKPOINT": checkpoint, "FOLDER": out_dir, "--depth": depth}):
         from fnevr.compat import convert as convert_checkpoint
+        from fnevr.config.folder import MADE_OF_WEIGHTS
 
+        before = [name for name in MADE_OF_WEIGHTS if (out_dir / name).exists()]
         model = convert_checkpoint(checkpoint, out_dir, depth=depth)
+        for name in before:
+            if not (out_dir / name).exists():
+                typer.echo(f"removed '{out_dir / name}', which was of other weights", err=True)
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
         name = type(model).__name__
         typer.echo(f"{out_dir}: {name}, {num_parameters / 1e6:.3f} M parameters", err=True)

@@ -12,6 +12,9 @@ from fnevr.errors import CheckpointError
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 EDITOR_NAME = "pose_editor.safetensors"  # of models that can turn heads
+GRAPHS_NAME = "graphs"  # the folder of exported graphs
+MADE_OF_WEIGHTS = (GRAPHS_NAME, EDITOR_NAME)
+"""What goes with the weights that it was made of."""
 
 
 def read_config(folder: Path, architecture: str | None = None) -> AnyConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fnevr.config.folder import CONFIG_NAME, WEIGHTS_NAME
+from fnevr.config.folder import CONFIG_NAME, MADE_OF_WEIGHTS, WEIGHTS_NAME
 from fnevr.config.stages import PortraitConfig
 from fnevr.errors import CheckpointError, describe_problems
-from fnevr.media.files import atomic_path, partial_folder, write_error
+from fnevr.media.files import atomic_path, file_sha256, partial_folder, write_error
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -99,7 +100,8 @@ def save_folder(
     """Write a weights folder.
 
     A new folder is filled beside its place and then renamed, so it is whole or absent. In a folder
-    that exists, each of the two files is replaced by a rename and other files stay.
+    that exists, each of the two files is replaced by a rename; graphs and a pose editor that were
+    made of other weights are removed, and other files stay.
 
     Args:
         folder: where to.
@@ -145,10 +147,23 @@ def check_stored(tensors: Mapping[str, Tensor], origin: str) -> None:
 
 def _move_into_place(partial: Path, folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
+        _remove_stale(folder, partial / WEIGHTS_NAME)
         for name in (WEIGHTS_NAME, CONFIG_NAME):
             (partial / name).replace(folder / name)
         return
     partial.replace(folder)
+
+
+def _remove_stale(folder: Path, weights: Path) -> None:
+    """Remove what was made of other weights than the new ones: it would not fit them."""
+    before = folder / WEIGHTS_NAME
+    if before.is_file() and file_sha256(before) == file_sha256(weights):
+        return
+    for name in MADE_OF_WEIGHTS:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:

@@ -19,14 +19,14 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fnevr.config.engines import GraphPrecision, Precision
-from fnevr.config.folder import EDITOR_NAME, WEIGHTS_NAME
+from fnevr.config.folder import EDITOR_NAME, GRAPHS_NAME, WEIGHTS_NAME
 from fnevr.config.presets import ASSETS
 from fnevr.errors import CheckpointError
 from fnevr.media.files import file_sha256
 
 GraphName = Literal["encode", "keypoints", "draw", "blend", "turn"]
 GRAPHS: tuple[GraphName, ...] = get_args(GraphName)
-FOLDER, MANIFEST = "graphs", "manifest.json"
+FOLDER, MANIFEST = GRAPHS_NAME, "manifest.json"
 HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
 
 INPUTS: dict[GraphName, tuple[str, ...]] = {
