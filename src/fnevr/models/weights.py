@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from fnevr.config.folder import CONFIG_NAME, MADE_OF_WEIGHTS, WEIGHTS_NAME
 from fnevr.config.stages import PortraitConfig
 from fnevr.errors import CheckpointError, describe_problems
-from fnevr.media.files import atomic_path, file_sha256, partial_folder, write_error
+from fnevr.media.files import file_sha256, partial_folder
+
+COUNTER = ".num_batches_tracked"
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -56,6 +58,19 @@ def load_strict(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
         raise CheckpointError(describe_problems(origin, problems))
     converted = {name: weights[name].to(tensor.dtype) for name, tensor in expected.items()}
     model.load_state_dict(converted, strict=True, assign=True)
+
+
+def with_counters(expected: Mapping[str, Tensor], actual: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the counts of batches that checkpoints of before PyTorch 0.4.1 lack; nobody reads them.
+
+    Args:
+        expected: the tensors that are wanted.
+        actual: those that are there, by the same names.
+    """
+    return {
+        **{name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith(COUNTER)},
+        **actual,
+    }
 
 
 def tensor_problems(expected: Mapping[str, Tensor], actual: Mapping[str, object]) -> list[str]:
@@ -164,17 +179,3 @@ def _remove_stale(folder: Path, weights: Path) -> None:
             shutil.rmtree(folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
-
-
-def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write what `torch.save` writes; the file appears when it is complete.
-
-    Raises:
-        WriteError: if it cannot be written.
-    """
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        try:
-            torch.save(content, file)
-        except RuntimeError as error:
-            # What the system said is behind it, as PyTorch's archive could not be finished.
-            raise write_error(path, error.__context__ or error) from error  # type: ignore[arg-type]

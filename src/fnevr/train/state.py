@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fnevr.errors import CheckpointError
-from fnevr.models.weights import write_checkpoint
+from fnevr.models.checkpoint_file import read_checkpoint, write_checkpoint
 
 CHECKPOINT_NAME = "last.pt"
 
@@ -65,7 +63,7 @@ def restore_state(path: Path, parts: dict[str, Any]) -> RunProgress:
         CheckpointError: if it is damaged, or of another model, stage or set of losses.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_checkpoint(path, "Start in a new folder.")
         progress = RunProgress(**state.pop("progress"))
         if set(state) != set(parts):
             raise KeyError(f"holds {sorted(state)}, wanted {sorted(parts)}")
