@@ -204,6 +204,9 @@ def test_the_command_writes_a_report(data, tiny_model_folder, tmp_path, monkeypa
 def test_inputs_that_cannot_be_used_say_so(data, tiny_model_folder, tmp_path):
     with pytest.raises(FnevrError, match="every must be at least 1, got 0"):
         EvaluationSettings(every=0)
+    for seed in (-1, 2**32, 10**30):
+        with pytest.raises(FnevrError, match="seed must be from 0 to 4294967295"):
+            EvaluationSettings(seed=seed)
     with pytest.raises(FnevrError, match="workers must be at least 1"):
         run_evaluation(data, ["lite"], tmp_path, workers=0)
     with pytest.raises(FnevrError, match="no model to evaluate"):

@@ -9,6 +9,7 @@ Shapes: T frames, K keypoints. Coordinates span [-1, 1], x first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,9 +18,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from fnevr.errors import MediaError
+from fnevr.errors import MediaError, printable
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike, atomic_path, readable_file
+from fnevr.media.reader import exact_rate
 
 SUFFIX = ".safetensors"
 FORMAT = "fnevr-motion-1"
@@ -60,7 +62,9 @@ def save_track(path: PathLike, track: KeypointTrack) -> None:
         "jacobians": np.ascontiguousarray(track.keypoints.jacobians, np.float32),
     }
     _check_numbers(f"cannot write '{path}': the motion", **tensors)
-    metadata = {"format": FORMAT, "frame_rate": str(track.frame_rate), "model": track.model}
+    rate = str(exact_rate(track.frame_rate))
+    _frame_rate(path, rate)
+    metadata = {"format": FORMAT, "frame_rate": rate, "model": printable(track.model)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -152,9 +156,11 @@ def _check_numbers(what: str, positions: np.ndarray, jacobians: np.ndarray) -> N
 
 
 def _frame_rate(path: PathLike, text: str) -> Fraction:
+    # Not what Fraction takes besides: it would compute all digits of 1e999999999.
+    has_form = re.fullmatch(r"[0-9]{1,15}([./][0-9]{1,15})?", text)
     try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
+        rate = Fraction(text if has_form else 0)
+    except ZeroDivisionError:
         rate = Fraction(0)
     if not 0 < rate <= MAX_FRAME_RATE:
         raise MediaError(

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError
 
 from fnevr.config.stages import FrozenConfig
 from fnevr.errors import MediaError
 from fnevr.media.files import atomic_path
 
 MANIFEST, CLIPS = "manifest.jsonl", "clips"
+MAX_WEIGHT = 1e6
 ANEW = "delete the manifest and run `fnevr prepare` again: it is written anew"
 
 Split = Literal["train", "val"]
@@ -61,7 +62,7 @@ class ClipRow(FrozenConfig):
     """How many frames, the first ones, are photographs; the others were drawn from them. None: all
     are frames of a video."""
 
-    weight: PositiveFloat = 1.0
+    weight: float = Field(default=1.0, gt=0, le=MAX_WEIGHT)
     """How much more often than others it is drawn in training."""
 
     licence: str = ""

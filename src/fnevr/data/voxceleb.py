@@ -21,6 +21,7 @@ from fnevr.errors import MediaError
 
 FRAME_RATE = 25.0
 COLUMNS = ("FRAME", "X", "Y", "W", "H")
+MAX = 1e9  # frames or pixels
 MAX_SHARE = 2.0  # a box reaches over the picture's edge now and then; a pixel box is larger
 
 
@@ -148,7 +149,8 @@ def _row(path: Path, number: int, words: list[str]) -> list[float]:
         values = [float(word) for word in words[: len(COLUMNS)]]
     except ValueError as error:
         raise _malformed(path, number, f"'{' '.join(words)}' is no row of numbers") from error
-    if len(values) < len(COLUMNS) or not np.isfinite(values).all() or min(values[3:]) <= 0:
+    are_numbers = len(values) == len(COLUMNS) and all(abs(value) <= MAX for value in values)
+    if not are_numbers or values[0] < 0 or min(values[3:]) <= 0:
         raise _malformed(path, number, f"'{' '.join(words)}' is no frame and box")
     return values
 

@@ -17,6 +17,7 @@ import torch
 from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.config.folder import WEIGHTS_NAME, read_config
 from fnevr.config.presets import resolve_model
+from fnevr.config.stages import check_seed
 from fnevr.data.manifest import Split
 from fnevr.errors import FnevrError, MediaError
 from fnevr.evaluate.clips import EvaluationClip, find_clips
@@ -57,7 +58,7 @@ class EvaluationSettings:
         precision: of their networks; "auto" as for an animation.
 
     Raises:
-        FnevrError: if `every` is not positive.
+        FnevrError: if `every` is not positive, or the seed is none.
     """
 
     protocol: Protocol = "same-identity"
@@ -72,6 +73,7 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise FnevrError(f"every must be at least 1, got {self.every}", argument="every")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)

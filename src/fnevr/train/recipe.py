@@ -24,7 +24,7 @@ from pydantic import (
     TypeAdapter,
 )
 
-from fnevr.config.stages import FrozenConfig
+from fnevr.config.stages import FrozenConfig, Seed
 
 
 class LossWeights(FrozenConfig):
@@ -143,7 +143,7 @@ class Recipe(FrozenConfig):
     weights: LossWeights = LossWeights()
     """Weights of the loss terms."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the pairs, windows and warps."""
 
     checkpoint_every: PositiveInt = 600
