@@ -86,6 +86,8 @@ def one_bad_frame(jacobian):
         ({"jacobians": torch.eye(2).repeat(4, 5, 1, 1).double() * 1e60}, "not finite"),
         ({"positions": torch.zeros(0, 5, 2), "jacobians": torch.zeros(0, 5, 2, 2)}, "0 frames"),
         ({"positions": torch.zeros(4, 5, 2, dtype=torch.int64)}, "int64"),
+        ({"positions": torch.zeros(4, 5, 2, dtype=torch.float8_e4m3fn)}, "m.safetensors"),
+        ({"positions": torch.zeros(4, 5, 2, dtype=torch.bfloat16)}, "m.safetensors"),
     ],
 )
 def test_a_track_that_cannot_move_a_face_says_why(tmp_path, arguments, message):

@@ -87,7 +87,7 @@ def load_track(path: PathLike) -> KeypointTrack:
                     "was it made by fnevr, or is it a weights file?"
                 )
             positions, jacobians = file.get_tensor("positions"), file.get_tensor("jacobians")
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise MediaError(f"'{path}' is damaged or no safetensors file: {error}") from error
     _check_tensors(path, positions, jacobians)
     with np.errstate(over="ignore"):

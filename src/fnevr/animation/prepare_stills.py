@@ -251,7 +251,7 @@ def _finished(out: Path, sitter: Sitter) -> StillRecord | None:
     """
     try:
         record = StillRecord.model_validate_json(_record_path(out, sitter).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
     if record.pictures != _sizes(sitter):
         return None

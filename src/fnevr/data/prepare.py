@@ -189,7 +189,7 @@ def _run(
     # Fresh processes: a fork would inherit the locks of this one's threads.
     context = multiprocessing.get_context("spawn")
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _end_with_parent)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, end_with_parent)
     try:
         futures = {pool.submit(_try, job, out, settings): job for job in jobs}
         for future in as_completed(futures):
@@ -209,7 +209,7 @@ def _run(
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this worker when the process that started it is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -284,7 +284,7 @@ def _finished(out: Path, job: Job) -> VideoRecord | None:
     """Return the record of a video that is finished, and unchanged since."""
     try:
         record = VideoRecord.model_validate_json(_record_path(out, job).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
     is_whole = all(clip_path(out, row.name).is_file() for row in record.rows)
     is_same = record.source == job.source and record.num_bytes == _size(job)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch.utils.data
+from pydantic import ValidationError
 from torch import Tensor
 
 from fnevr.data.clips import Clip, make_clip
@@ -155,10 +156,24 @@ def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
     samples = webdataset.WebDataset(
         list(urls), shardshuffle=False, nodesplitter=None, workersplitter=None, empty_check=False
     )
-    for sample in samples:
+    remaining = iter(samples)
+    while True:
+        try:
+            sample = next(remaining, None)
+        except (OSError, ValueError, EOFError, tarfile.TarError) as error:
+            raise MediaError(f"a shard cannot be read: {error}\nwrite the shards again") from error
+        if sample is None:
+            return
         if "json" not in sample or "tar" not in sample:
             raise MediaError(f"{sample['__url__']}: {sample['__key__']} is no clip with its row")
-        row = ClipRow.model_validate_json(sample["json"])
+        try:
+            row = ClipRow.model_validate_json(sample["json"])
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise MediaError(
+                f"{sample['__url__']}: the row of {sample['__key__']} is damaged: "
+                f"{'.'.join(map(str, first['loc']))}: {first['msg']}\nwrite the shards again"
+            ) from error
         yield make_clip(row, sample["tar"])
 
 

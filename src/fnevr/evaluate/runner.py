@@ -19,6 +19,7 @@ from fnevr.config.folder import WEIGHTS_NAME, read_config
 from fnevr.config.presets import resolve_model
 from fnevr.config.stages import check_seed
 from fnevr.data.manifest import Split
+from fnevr.data.prepare import end_with_parent
 from fnevr.errors import FnevrError, MediaError
 from fnevr.evaluate.clips import EvaluationClip, find_clips
 from fnevr.evaluate.networks.available import NetworkFiles, Networks, load_networks
@@ -264,7 +265,8 @@ def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) 
     if not jobs or workers == 1:
         return
     # Spawned, because a forked process hangs in torch once the parent has used its threads.
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+    count, context = min(workers, len(jobs)), get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=end_with_parent) as pool:
         futures = [pool.submit(_score, job) for job in jobs]
         try:
             for future in as_completed(futures):

@@ -139,7 +139,7 @@ class HeadModel:
     def _from_bytes(cls, data: bytes, origin: str) -> HeadModel:
         try:
             arrays = load(data)
-        except (SafetensorError, ValueError, KeyError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{origin}: damaged head model ({error})") from error
         problems = [f"missing: {name}" for name in ARRAYS if name not in arrays]
         problems += [f"unexpected: {name}" for name in arrays if name not in ARRAYS]

@@ -190,9 +190,16 @@ def home() -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the hexadecimal sha256 of a file.
+
+    Raises:
+        MediaError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"cannot read '{path}': {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

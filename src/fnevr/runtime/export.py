@@ -34,6 +34,7 @@ from fnevr.runtime.graphs import (
     GRAPHS,
     INPUTS,
     MANIFEST,
+    OPSET,
     OUTPUTS,
     GraphName,
     Manifest,
@@ -42,7 +43,6 @@ from fnevr.runtime.graphs import (
 from fnevr.runtime.quantize import Calibration, quantize, quantized_psnr
 from fnevr.versions import versions
 
-OPSET = 20  # the first one whose GridSample all three agree on
 BATCH = torch.export.Dim("batch", min=1, max=1024)
 
 

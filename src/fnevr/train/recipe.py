@@ -165,7 +165,8 @@ class Recipe(FrozenConfig):
     """Longer gradients are shortened to this."""
 
     validations: NonNegativeInt = 10
-    """Validations, evenly over the budget, the last at its end; 0 for none."""
+    """Validations, evenly over the budget, the last at its end; 0 for none. There are fewer where
+    they would take more than a quarter of the time."""
 
     validation_stride: PositiveInt = 10
     """Every how many frames of a held-out clip are scored."""
