@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import itertools
 import tarfile
@@ -125,6 +126,7 @@ def test_damaged_shards_say_so(tmp_path, small, damage):
                 tar.addfile(member, io.BytesIO(data))
     with pytest.raises(MediaError):
         list(read_shard_clips([str(path)]))
+    gc.collect()  # what the library left open
 
 
 def test_missing_library_says_what_to_install(shards, monkeypatch):
