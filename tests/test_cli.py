@@ -131,6 +131,21 @@ def test_animate_writes_the_video_and_a_report(here):
         assert len(list(video)) == 5
 
 
+@pytest.mark.parametrize("command", ["animate", "reconstruct"])
+def test_names_that_are_not_utf_8(here, command):
+    strange = "caf\udce9"
+    for name in ("me.png", "talk.mp4"):
+        (here / name).rename(here / f"{strange}{name}")
+    files = [f"{strange}talk.mp4"]
+    if command == "animate":
+        files = ["--source", f"{strange}me.png", "--driving", *files, "--no-crop"]
+    outputs = ["-o", f"{strange}.mp4", "--json", f"{strange}.json"]
+    result = run(command, *files, "--model", "tiny", *outputs)
+    assert result.exit_code == 0, result.output
+    report = json.loads((here / f"{strange}.json").read_text(encoding="utf-8"))
+    assert (report["output"], report["driving"]) == (r"caf\udce9.mp4", r"caf\udce9talk.mp4")
+
+
 def test_the_report_on_stdout_is_json_alone(here):
     result = run("reconstruct", "talk.mp4", "--model", "tiny", "--json", "-")
     assert result.exit_code == 0

@@ -30,7 +30,7 @@ TORCH_MODULES = {
     ),
     *("runtime.export", "runtime.precision", "runtime.quantize", "runtime.torch_engine"),
 }
-CORE_MODULES = {"models", "models.encoded_source"}  # of those packages
+CORE_MODULES = {"models", "models.encoded_source", "models.pickled"}  # of those packages
 
 
 def core_modules():

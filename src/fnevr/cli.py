@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import logging
 import os
 import signal
@@ -54,6 +55,9 @@ def main() -> None:
     # When a terminal closes; there is none on Windows, and `nohup` wants it ignored.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, stop)
+    for stream in (sys.stdout, sys.stderr):  # names that are not UTF-8 end no command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     atexit.register(_end, received)
     _leave_out_slow_imports()
     # What the package logs, the report lists as a warning; once is enough.

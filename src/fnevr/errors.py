@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    r"""Return text that any file or terminal takes: names that are not UTF-8 hold what is no text.
+
+    A byte E9 in a file's name, which Python reads as a lone surrogate, becomes \udce9.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class FnevrError(Exception):
     """Base of the errors caused by input: the command line prints them and exits with code 2.
 
@@ -14,12 +22,16 @@ class FnevrError(Exception):
     """
 
     def __init__(self, message: str = "", *, argument: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.argument = argument
 
 
 class MediaError(FnevrError):
     """An image, video or audio file that cannot be read or written."""
+
+
+class WriteError(MediaError):
+    """A file or folder that cannot be written; no input is at fault."""
 
 
 class FaceError(FnevrError):

@@ -35,6 +35,14 @@ def test_a_track_is_read_as_it_was_written(tmp_path):
     assert (back.frame_rate, back.model, len(back)) == (Fraction(30000, 1001), "tiny", 7)
 
 
+@pytest.mark.parametrize("rate", [29.97, 23.976, 25.0, 1 / 3, Fraction(10**20 + 1, 10**19)])
+def test_any_rate_is_kept_as_a_small_fraction(tmp_path, rate):
+    save_track(tmp_path / "m.safetensors", KeypointTrack(some_keypoints(1), Fraction(rate), "tiny"))
+    back = load_track(tmp_path / "m.safetensors").frame_rate
+    assert back.denominator < 2**31
+    assert float(back) == pytest.approx(float(rate), rel=1e-6)
+
+
 def test_recording_joins_frames():
     frames = [(some_keypoints(2), None), (some_keypoints(3), None)]
     track = record_track(iter(frames), Fraction(25), "tiny")
@@ -86,8 +94,14 @@ def test_damaged_performances_are_refused(tmp_path, changed, message):
 
 
 def write(path, metadata=GOOD, **changed):
-    tensors = {"positions": torch.zeros(4, 5, 2), "jacobians": torch.zeros(4, 5, 2, 2)}
+    tensors = {"positions": torch.zeros(4, 5, 2), "jacobians": torch.eye(2).repeat(4, 5, 1, 1)}
     save_file({k: v for k, v in {**tensors, **changed}.items() if v is not None}, path, metadata)
+
+
+def one_bad_frame(jacobian):
+    jacobians = torch.eye(2).repeat(4, 5, 1, 1)
+    jacobians[2, 3] = jacobian
+    return jacobians
 
 
 @pytest.mark.parametrize(
@@ -98,12 +112,25 @@ def write(path, metadata=GOOD, **changed):
         ({"metadata": {**GOOD, "frame_rate": "0"}}, "frame rate '0'"),
         ({"metadata": {**GOOD, "frame_rate": "1/0"}}, "frame rate '1/0'"),
         ({"metadata": {**GOOD, "frame_rate": "fast"}}, "frame rate 'fast'"),
+        ({"metadata": {**GOOD, "frame_rate": "1e999999999"}}, "frame rate '1e9"),
+        ({"metadata": {**GOOD, "frame_rate": "25/1e-999999999"}}, "frame rate '25"),
+        ({"metadata": {**GOOD, "frame_rate": "9" * 5000}}, "frame rate '99"),
+        ({"metadata": {**GOOD, "frame_rate": "1001"}}, "frame rate '1001'"),
         ({"positions": torch.zeros(4, 6, 2)}, r"positions \(4, 6, 2\)"),
         ({"positions": torch.zeros(3, 5, 2)}, r"positions \(3, 5, 2\)"),
         ({"positions": torch.zeros(())}, r"positions \(\)"),
         ({"positions": torch.full((4, 5, 2), torch.nan)}, "not finite"),
+        ({"positions": torch.full((4, 5, 2), 1e39, dtype=torch.float64)}, "not finite"),
+        ({"positions": torch.full((4, 5, 2), -17.0)}, "positions up to 17"),
+        ({"jacobians": torch.zeros(4, 5, 2, 2)}, "cannot be inverted.*frame 0"),
+        ({"jacobians": torch.ones(4, 5, 2, 2)}, "cannot be inverted"),
+        ({"jacobians": one_bad_frame(torch.tensor([[1e-4, 0.0], [0.0, 1e-4]]))}, "frame 2"),
+        ({"jacobians": one_bad_frame(torch.tensor([[1.0, 1e30], [0.0, 1.0]]))}, "up to 1e"),
+        ({"jacobians": torch.eye(2).repeat(4, 5, 1, 1).double() * 1e60}, "not finite"),
         ({"positions": torch.zeros(0, 5, 2), "jacobians": torch.zeros(0, 5, 2, 2)}, "0 frames"),
         ({"positions": torch.zeros(4, 5, 2, dtype=torch.int64)}, "int64"),
+        ({"positions": torch.zeros(4, 5, 2, dtype=torch.float8_e4m3fn)}, "m.safetensors"),
+        ({"positions": torch.zeros(4, 5, 2, dtype=torch.bfloat16)}, "m.safetensors"),
     ],
 )
 def test_a_track_that_cannot_move_a_face_says_why(tmp_path, arguments, message):
@@ -127,6 +154,15 @@ def test_a_truncated_file_is_one_clear_error(tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(MediaError, match="damaged"):
         load_track(path)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e30, np.nan])
+def test_a_track_that_could_not_be_read_is_not_written(tmp_path, value):
+    keypoints = some_keypoints(3)
+    keypoints.jacobians[1] = value
+    with pytest.raises(MediaError, match="cannot write"):
+        save_track(tmp_path / "m.safetensors", KeypointTrack(keypoints, Fraction(25), "tiny"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_file_and_wrong_name(tmp_path):

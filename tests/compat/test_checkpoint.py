@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 import zipfile
+from collections import defaultdict
+from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from fnevr.cli import app
 from fnevr.compat import convert, export_checkpoint, load_checkpoint
 from fnevr.compat.names import LAYOUTS
 from fnevr.config.models import fomm_config
@@ -78,6 +84,17 @@ def test_there_and_back_is_exact(model, checkpoint, tmp_path):
     for part in ("generator", "kp_detector"):
         assert first[part].keys() == again[part].keys()
         assert all(torch.equal(first[part][name], again[part][name]) for name in first[part])
+
+
+def test_the_command_says_what_it_removes(tmp_path, monkeypatch, model, checkpoint):
+    monkeypatch.setattr("fnevr.compat.names.Layout.config", lambda layout: model.config)
+    for is_there in (False, True):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "pose_editor.safetensors").touch()
+        result = CliRunner().invoke(app, ["convert", str(checkpoint), str(tmp_path / "out")])
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "out" / "pose_editor.safetensors").exists() == is_there
+        assert ("which was of other weights" in result.output) != is_there
 
 
 def test_optimizers_and_discriminator_are_left_out(model, checkpoint, tmp_path):
@@ -180,6 +197,63 @@ def test_code_in_a_pickle_is_not_run(model, checkpoint, kind, message, tmp_path)
         torch.save(parts, checkpoint, _use_new_zipfile_serialization=kind == "zip")
     rejected(checkpoint, model, message)
     assert not trace.exists()
+
+
+class Settings:
+    """An object of a training script."""
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"loss": np.float64(0.5), "lr": np.float32(1e-4), "epoch": np.int64(3)},
+        {"history": np.arange(5.0), "names": np.array(["a", "b"])},
+        {"args": argparse.Namespace(lr=0.1, device=torch.device("cpu"), ids=[1, 2])},
+        {"counts": defaultdict(int, a=1), "nested": defaultdict(list, a=[np.float64(1)])},
+        {"where": Path("/tmp"), "when": datetime(2020, 1, 2, tzinfo=timezone.utc)},  # noqa: UP017
+    ],
+    ids=lambda extra: next(iter(extra)),
+)
+@pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
+def test_what_scripts_keep_beside_the_weights_does_not_matter(model, checkpoint, extra, is_zip):
+    parts = {**torch.load(checkpoint, weights_only=True), **extra}
+    torch.save(parts, checkpoint, _use_new_zipfile_serialization=is_zip)
+    loaded = load_checkpoint(checkpoint, model.config)
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_weights_in_a_defaultdict(model, checkpoint):
+    def wrap(parts):
+        parts["generator"] = defaultdict(list, parts["generator"])
+
+    edited(checkpoint, wrap)
+    load_checkpoint(checkpoint, model.config)
+
+
+def test_other_objects_are_refused_without_the_advice_to_run_them(model, checkpoint):
+    parts = {**torch.load(checkpoint, weights_only=True), "settings": Settings()}
+    torch.save(parts, checkpoint)
+    message = rejected(checkpoint, model, "would run code: it asks for '.*Settings'")
+    assert "weights_only" not in message
+    assert "safe_globals" not in message
+    checkpoint.write_bytes(pickle.dumps(parts))
+    message = rejected(checkpoint, model, "not a torch checkpoint, or damaged")
+    assert "eights" not in message
+
+
+def test_counts_of_batches_that_old_checkpoints_lack(model, checkpoint):
+    def age(parts):
+        for part in ("generator", "kp_detector"):
+            for name in [name for name in parts[part] if name.endswith("num_batches_tracked")]:
+                del parts[part][name]
+
+    edited(checkpoint, age)
+    loaded = load_checkpoint(checkpoint, model.config).state_dict()
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded[name], value) or name.endswith("num_batches_tracked"), name
+    edited(checkpoint, lambda parts: parts["kp_detector"].pop("kp.bias"))
+    rejected(checkpoint, model, r"1 tensor does not match[^\n]*\n  missing: kp_detector\.kp\.bias$")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -8,7 +9,11 @@ from pydantic import ValidationError
 
 from fnevr.config.models import (
     MODEL_CONFIG,
+    DaGANConfig,
+    FaceVid2VidConfig,
     FNeVRConfig,
+    FOMMConfig,
+    LiteConfig,
     base_config,
     fomm_config,
 )
@@ -71,3 +76,37 @@ def test_hidden_width_must_split_in_four():
 def test_config_does_not_import_torch():
     code = "import sys, fnevr.config.models; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("value", [10**7, 10**15, 10**400])
+@pytest.mark.parametrize(
+    ("config", "place"),
+    [
+        (FNeVRConfig(), "detector.hourglass.num_levels"),
+        (FNeVRConfig(), "renderer.num_residual_blocks"),
+        (FNeVRConfig(), "encoder.width"),
+        (FOMMConfig(), "num_bottleneck_blocks"),
+        (FOMMConfig(), "encoder.num_downs"),
+        (FaceVid2VidConfig(), "head_pose_blocks.0"),
+        (FaceVid2VidConfig(), "num_bins"),
+        (DaGANConfig(), "num_decoder_blocks"),
+        (DaGANConfig(), "depth_encoder_widths.4"),
+        (LiteConfig(), "num_keypoints"),
+        (LiteConfig(), "context_width"),
+        (LiteConfig(), "image_size"),
+    ],
+)
+def test_numbers_are_bounded_before_anything_is_computed_of_them(config, place, value):
+    values = config.model_dump(mode="json")
+    *path, last = place.split(".")
+    inner = values
+    for name in path:
+        inner = inner[name]
+    inner[int(last) if last.isdecimal() else last] = value
+    with pytest.raises(ValidationError, match=last if not last.isdecimal() else place):
+        MODEL_CONFIG.validate_json(json.dumps(values))
+
+
+def test_lists_are_bounded():
+    with pytest.raises(ValidationError, match="detector_widths"):
+        LiteConfig(detector_widths=(8,) * 100_000)

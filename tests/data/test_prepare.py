@@ -24,7 +24,7 @@ from fnevr.data.manifest import read_manifest
 from fnevr.data.pairs import PairSampler
 from fnevr.data.prepare import prepare
 from fnevr.data.settings import PrepareReport, PrepareSettings, make_settings
-from fnevr.errors import FnevrError, MediaError
+from fnevr.errors import FnevrError, MediaError, WriteError
 from fnevr.faces.crop import SIDE_PER_FACE
 from fnevr.geometry.patches import FacePatches
 
@@ -123,6 +123,18 @@ def test_unreadable_videos_are_skipped_and_told(tmp_path):
     assert (again.done_before, len(again.unreadable)) == (2, 2)
 
 
+def test_the_command_fails_where_no_clip_comes_out(tmp_path):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    make_video(videos / "gray.mp4", num_frames=30)
+    shards = ["--shards", str(tmp_path / "shards")]
+    result = CliRunner().invoke(app, ["prepare", str(videos), str(out), *shards])
+    assert result.exit_code == BAD_INPUT
+    assert "left out: 1 x no face found" in result.output
+    assert "no clip came out of" in result.output
+    assert not (tmp_path / "shards").exists()
+
+
 def test_truncated_video_is_used_as_far_as_it_goes(raw, tmp_path):
     videos = tmp_path / "videos"
     videos.mkdir()
@@ -148,9 +160,8 @@ def test_full_disk_leaves_no_clip_and_says_so(raw, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("fnevr.data.store._add", no_space)
-    report = prepare(raw, tmp_path, QUICK)
-    assert len(report.unreadable) == 3
-    assert all("No space left on device" in why for why in report.unreadable.values())
+    with pytest.raises(WriteError, match="No space left on device\nmake room"):
+        prepare(raw, tmp_path, QUICK)
     assert list((tmp_path / "clips").iterdir()) == list((tmp_path / "videos").iterdir()) == []
 
 
@@ -170,9 +181,50 @@ def test_wrong_arguments_say_so(raw, tmp_path):
     with pytest.raises(FnevrError, match="val_share: Input should be less than or equal to 1"):
         make_settings(val_share=2.0)
     (tmp_path / "file").touch()
-    with pytest.raises(MediaError, match="cannot write the folder"):
+    with pytest.raises(MediaError, match="cannot make the folder"):
         prepare(raw, tmp_path / "file" / "out")
     assert not (tmp_path / "out").exists()
+
+
+STRANGE = "caf\udce9"  # ISO 8859-1 on a disk where all else is UTF-8
+
+
+def test_names_that_are_not_utf_8(tmp_path):
+    videos, out = tmp_path / STRANGE, tmp_path / f"out{STRANGE}"
+    (videos / STRANGE).mkdir(parents=True)
+    make_video(tmp_path / "one.mp4", talking_frames(12), options={"crf": "10"})
+    (tmp_path / "one.mp4").rename(videos / STRANGE / f"{STRANGE}.mp4")
+    (videos / f"{STRANGE}.mp4").write_text("no video")
+    report = prepare(videos, out, QUICK)
+    (row,) = read_manifest(out)
+    assert (row.identity, row.source) == (r"caf\udce9", r"caf\udce9/caf\udce9.mp4")
+    (why,) = report.unreadable.items()
+    assert why[0] == r"caf\udce9.mp4"
+    assert "cannot be read" in why[1] or "not a video" in why[1]
+    assert PrepareReport.model_validate_json(report.model_dump_json()).clips == report.clips
+    assert prepare(videos, out, QUICK).done_before == 1
+
+
+def test_people_whose_folders_end_lines(tmp_path):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    for name in ("ann\u2028", "bob\x85b"):
+        (videos / name).mkdir(parents=True)
+        make_video(videos / name / "one.mp4", talking_frames(12), options={"crf": "10"})
+    prepare(videos, out, QUICK)
+    assert {row.identity for row in read_manifest(out)} == {"ann\u2028", "bob\x85b"}
+
+
+def test_impossible_numbers_are_those_of_one_video(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr("fnevr.data.cutting.clip_seconds", lambda times_s: float("inf"))
+    report = prepare(raw, tmp_path, QUICK)
+    assert len(report.unreadable) == 3
+    assert all("impossible numbers: seconds" in why for why in report.unreadable.values())
+
+
+def test_settings_that_json_cannot_hold_are_refused():
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(FnevrError, match="max_seconds"):
+            make_settings(max_seconds=value)
 
 
 def test_damaged_settings_say_so(raw, tmp_path):

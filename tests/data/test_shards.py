@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import io
 import itertools
 import tarfile
 
@@ -7,6 +9,7 @@ import pytest
 import torch
 
 from fnevr.data.clips import load_clips, make_clip
+from fnevr.data.manifest import read_manifest
 from fnevr.data.shards import ShardPairs, read_shard_clips, write_shards
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.patches import FacePatches
@@ -104,6 +107,26 @@ def test_missing_and_foreign_shards_say_so(tmp_path, small):
         tar.add(small / "manifest.jsonl", "manifest.txt")
     with pytest.raises(MediaError, match="manifest is no clip with its row"):
         list(read_shard_clips([str(tmp_path / "train-0.tar")]))
+
+
+@pytest.mark.parametrize("damage", ["no tar", "row", "clip", "gone", "folder"])
+def test_damaged_shards_say_so(tmp_path, small, damage):
+    path = tmp_path / "train-0.tar"
+    if damage == "no tar":
+        path.write_text("this is no tar file" * 100)
+    elif damage == "folder":
+        path.mkdir()
+    elif damage != "gone":
+        row = b"{" if damage == "row" else read_manifest(small)[0].model_dump_json().encode()
+        parts = {"clip0.json": row, "clip0.tar": b"no clip" * 100}
+        with tarfile.open(path, "w") as tar:
+            for name, data in parts.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    with pytest.raises(MediaError):
+        list(read_shard_clips([str(path)]))
+    gc.collect()  # what the library left open
 
 
 def test_missing_library_says_what_to_install(shards, monkeypatch):

@@ -28,8 +28,16 @@ def test_pictures_of_one_person_come_together(tmp_path):
         ("name\tsplit\na.png\ttrain\n", r"lacks the columns \['identity'\]"),
         (HEADER + "a.png\ttest\ta\t\t\t\n", "a.png: split must be train or val, got 'test'"),
         (HEADER + "a.png\t\ta\t\t\t\n", "a.png: split must be train or val, got ''"),
-        (HEADER + "a.png\ttrain\ta\tmuch\t\t\n", "weight must be more than 0, got 'much'"),
-        (HEADER + "a.png\ttrain\ta\t0\t\t\n", "weight must be more than 0, got '0'"),
+        (
+            HEADER + "a.png\ttrain\ta\tmuch\t\t\n",
+            "weight must be more than 0 and at most 1e.06, got 'much'",
+        ),
+        (
+            HEADER + "a.png\ttrain\ta\t0\t\t\n",
+            "weight must be more than 0 and at most 1e.06, got '0'",
+        ),
+        (HEADER + "a.png\ttrain\ta\t1e308\t\t\n", "weight must be more than 0 and at most"),
+        (HEADER + "a.png\n", "row 1 ends before its split"),
         (
             HEADER + "a.png\ttrain\ta\t\t\t\nb.png\tval\ta\t\t\t\n",
             "a is in both splits: a.png and b.png",

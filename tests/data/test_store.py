@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import pickle
 import tarfile
 
@@ -125,3 +126,81 @@ def test_landmarks_of_another_form_say_so(stored, tmp_path):
     (tmp_path / "wide.tar").write_bytes(data.replace(b"(5, 478, 2)", b"(5, 239, 4)"))
     with pytest.raises(MediaError, match=r"must be float32 \(T, 478, 2\), got float32 \(5, 239"):
         read_clip(tmp_path / "wide.tar")
+
+
+def packed(landmarks, *jpegs, name="landmarks.npy", edit=lambda member: None):
+    """Return a clip's bytes, made by hand."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for number, data in enumerate((landmarks, *jpegs)):
+            member = tarfile.TarInfo(name if number == 0 else f"{number:06d}.jpg")
+            member.size = len(data)
+            edit(member)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+POINTS = np.zeros((2, 478, 2), np.float32)
+GRAY = np.zeros((8, 8, 3), np.uint8)
+
+
+def with_point(value):
+    points = POINTS.copy()
+    points[1, 5, 0] = value
+    return points
+
+
+@pytest.mark.parametrize(
+    "landmarks",
+    [
+        npy(np.zeros(())),
+        npy(with_point(np.nan)),
+        npy(with_point(np.inf)),
+        npy(with_point(1e30)),
+        npy(np.array([{"a": 1}], dtype=object)),
+        npy(POINTS).replace(b"(2, 478, 2)", b"(2**9,478,)"),
+        npy(POINTS).replace(b"(2, 478, 2), }", b"(2" + b"0" * 9 + b",2), }"),
+        b"\x93NUMPY\x01\x00\xff\xff{",
+        b"PK\x03\x04 no array",
+        b"",
+    ],
+)
+def test_landmarks_that_are_none_say_so(landmarks):
+    with pytest.raises(MediaError, match=r"a clip of a shard"):
+        read_clip(packed(landmarks, encode_frame(GRAY), encode_frame(GRAY)))
+
+
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_first_member_that_is_no_file(kind):
+    def change(member):
+        member.type = kind
+
+    with pytest.raises(MediaError, match="is no prepared clip"):
+        read_clip(packed(npy(POINTS), edit=change))
+
+
+@pytest.mark.parametrize("second", [b"no picture", encode_frame(np.zeros((8, 9, 3), np.uint8))])
+def test_frames_that_do_not_fit_each_other(second):
+    frames, _ = read_clip(packed(npy(POINTS), encode_frame(GRAY), second))
+    with pytest.raises(MediaError, match=r"frame 1 is damaged|differ in size"):
+        frames[:]
+
+
+def test_a_frame_of_too_many_pixels():
+    jpeg = bytearray(encode_frame(GRAY))
+    start = jpeg.index(b"\xff\xc0") + 5
+    jpeg[start : start + 4] = b"\xff\xdc\xff\xdc"
+    frames, _ = read_clip(packed(npy(POINTS), encode_frame(GRAY), bytes(jpeg)))
+    with pytest.raises(MediaError, match="frame 1 is damaged"):
+        frames[1]
+
+
+def test_a_folder_where_a_clip_should_be(tmp_path):
+    with pytest.raises(MediaError, match="cannot be read"):
+        read_clip(tmp_path)

@@ -4,7 +4,11 @@ import csv
 import json
 import math
 import shutil
+import subprocess
+import sys
+import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +106,19 @@ def test_a_crash_at_a_clip_resumes_and_the_numbers_are_the_same(
     ]
     assert len({path.read_text() for path, _ in texts}) == 1
     assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_damaged_scores_are_made_again(data, tiny_model_folder, tmp_path):
+    evaluated(data, tiny_model_folder, tmp_path)
+    scores = sorted(tmp_path.rglob("*.npz"))
+    before = [np.load(path)["value psnr"] for path in scores if "real" not in path.parts]
+    for path in scores:
+        path.write_bytes(path.read_bytes()[:-40])
+    evaluated(data, tiny_model_folder, tmp_path)
+    again = [np.load(path)["value psnr"] for path in scores if "real" not in path.parts]
+    for first, second in zip(before, again, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.usefixtures("quick")
@@ -204,6 +221,9 @@ def test_the_command_writes_a_report(data, tiny_model_folder, tmp_path, monkeypa
 def test_inputs_that_cannot_be_used_say_so(data, tiny_model_folder, tmp_path):
     with pytest.raises(FnevrError, match="every must be at least 1, got 0"):
         EvaluationSettings(every=0)
+    for seed in (-1, 2**32, 10**30):
+        with pytest.raises(FnevrError, match="seed must be from 0 to 4294967295"):
+            EvaluationSettings(seed=seed)
     with pytest.raises(FnevrError, match="workers must be at least 1"):
         run_evaluation(data, ["lite"], tmp_path, workers=0)
     with pytest.raises(FnevrError, match="no model to evaluate"):
@@ -234,3 +254,28 @@ def test_published_numbers_are_the_papers():
     assert (row["psnr"], row["fid"]) == (24.292, 8.443)
     (cost,) = published_tables("complexity")
     assert set(cost.rows) == {"Face vid2vid", "Face vid2vid-S", "DaGAN", "FNeVR"}
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_process_that_is_killed(data, tiny_model_folder, tmp_path):
+    command = [sys.executable, "-m", "fnevr", "evaluate", "--data", str(data)]
+    command += ["--model", str(tiny_model_folder), "--report", str(tmp_path), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers: list[int] = []
+    for _ in range(600):
+        # Beside the workers there is the tracker of Python's own resources.
+        workers = [int(word) for word in listing.read_text().split()]
+        if len(workers) >= 3 or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    assert len(workers) >= 3
+    time.sleep(2)
+    process.kill()
+    process.wait()
+    for _ in range(200):
+        left = [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+        if not left:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{left} are still running")

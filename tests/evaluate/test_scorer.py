@@ -221,7 +221,10 @@ def test_pairs_from_a_file(tmp_path):
     with pytest.raises(FnevrError, match="'c9', which is no clip"):
         make_pairs(clips("a", "b"), "cross-identity", path, 0)
     path.write_text("from,to\nc0,c1\n")
-    with pytest.raises(FnevrError, match="needs the columns source and driver"):
+    with pytest.raises(FnevrError, match=r"lacks the columns \['driver', 'source'\]"):
+        make_pairs(clips("a", "b"), "cross-identity", path, 0)
+    path.write_text("source,driver\nc0\n")
+    with pytest.raises(FnevrError, match="row 1 ends before its driver"):
         make_pairs(clips("a", "b"), "cross-identity", path, 0)
     with pytest.raises(FnevrError, match="cannot read"):
         make_pairs(clips("a", "b"), "cross-identity", tmp_path / "none.csv", 0)

@@ -128,6 +128,14 @@ def test_a_list_is_no_model(tmp_path):
         ("kintree_table", np.zeros((2, 24), np.int64), "24 joints, wanted 5"),
         ("v_template", np.zeros((7, 3)), r"template is \(7, 3\)"),
         ("weights", np.array(["a"], dtype=object), "wanted numbers"),
+        ("f", np.array([[0, 1, 23]]), "faces name vertices 0 to 23; there are 0 to 22"),
+        ("f", np.array([[0, 1, -1]]), "faces name vertices -1 to 1"),
+        ("f", np.array([[0, 1, 2**64 - 1]], np.uint64), "faces name vertices -1 to 1"),
+        ("f", np.array([0, 1, 2]), r"faces are \(3,\), wanted"),
+        ("f", np.array([[0.5, 1, 2]]), "f is float64, wanted whole numbers"),
+        ("posedirs", np.full((23, 3, 36), 1e39), "pose_basis holds infinities or NaN as float32"),
+        ("v_template", np.full((23, 3), np.nan), "template holds infinities"),
+        ("shapedirs", [[1.0, "a"]], "wanted numbers"),
     ],
 )
 @pytest.mark.usefixtures("bad_argument")
@@ -135,3 +143,48 @@ def test_arrays_of_another_model_say_so(arrays, tmp_path, name, value, message):
     path = write(tmp_path / "flame.pkl", arrays | {name: value})
     with pytest.raises(CheckpointError, match=message):
         HeadModel.from_file(path)
+
+
+def sparse_of(packages, **changed):
+    state = {
+        "_shape": (5, 23),
+        "data": np.ones(2),
+        "indices": np.zeros(2, np.int32),
+        "indptr": np.minimum(np.arange(24), 2),
+    }
+    return packages.make("scipy.sparse.csc", "csc_matrix", state | changed)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"indptr": np.array([0] * 23 + [10**12])},
+        {"indptr": np.array([0] * 22 + [3, 2])},
+        {"_shape": (10**9, 23)},
+        {"_shape": (-(10**9), 23)},
+        {"_shape": (10**400, 23)},
+        {"indices": np.array([0, 99])},
+    ],
+)
+def test_sparse_matrices_that_ask_for_the_impossible(arrays, packages, tmp_path, changed):
+    path = write(tmp_path / "flame.pkl", arrays | {"J_regressor": sparse_of(packages, **changed)})
+    with pytest.raises(CheckpointError, match="is not a FLAME model"):
+        HeadModel.from_file(path)
+
+
+def test_chumpy_that_refers_to_itself(arrays, packages, tmp_path):
+    loop = packages.make("chumpy.ch", "Ch", {})
+    loop.__dict__["x"] = loop
+    with pytest.raises(CheckpointError, match="is not a FLAME model"):
+        HeadModel.from_file(write(tmp_path / "flame.pkl", arrays | {"weights": loop}))
+
+
+def test_chumpy_that_holds_the_same_over_and_over(arrays, packages, tmp_path):
+    nested = packages.make("chumpy.ch", "Ch", {"x": np.zeros(2)})
+    make = type(packages.make("chumpy.reordering", "Select", {}))
+    for _ in range(40):
+        outer = make()
+        outer.__dict__.update(a=nested, idxs=nested)
+        nested = outer
+    with pytest.raises(CheckpointError, match="reading it would not end"):
+        HeadModel.from_file(write(tmp_path / "flame.pkl", arrays | {"weights": nested}))

@@ -277,7 +277,7 @@ def test_damage_in_the_middle_gives_what_comes_before(tmp_path):
 
 
 def test_non_positive_folder_rate(tmp_path):
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="frame rate must be"):
         open_video(tmp_path, frame_rate=0)
 
 

@@ -24,6 +24,7 @@ from support.media_clips import (
 
 from fnevr.errors import MediaError
 from fnevr.media import writer as writer_module
+from fnevr.media.reader import nearest_rate
 from fnevr.media.video import open_video
 from fnevr.media.writer import VideoWriter, check_video_target, clock_for
 
@@ -208,7 +209,7 @@ def test_bad_targets_are_told_before_work_starts(tmp_path, monkeypatch):
         VideoWriter(tmp_path / "folder.mp4", 64, 48, 25)
     with pytest.raises(MediaError, match="1 to 16384 pixels"):
         VideoWriter(tmp_path / "a.mp4", 20000, 48, 25)
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="frame rate must be"):
         VideoWriter(tmp_path / "a.mp4", 64, 48, 0)
     with pytest.raises(MediaError, match="no such file"):
         VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio_from=tmp_path / "none.mp4")
@@ -229,3 +230,41 @@ def test_bad_frames(tmp_path):
         with pytest.raises(ValueError, match="increase"):
             writer.write(quadrants(), Fraction(1))
         assert writer.num_frames == 1
+
+
+@pytest.mark.parametrize(
+    ("rate", "written"),
+    [
+        (Fraction(29.97), Fraction(2997, 100)),
+        (29.97, Fraction(2997, 100)),
+        (30000 / 1001, Fraction(30000, 1001)),
+        (Fraction(23.976), Fraction(2997, 125)),
+        (0.1, Fraction(1, 10)),
+        (Fraction(10**12 + 1, 10**12), Fraction(1)),
+        (120, Fraction(120)),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".gif"])
+def test_rates_as_people_write_them(tmp_path, rate, written, suffix):
+    path = tmp_path / f"a{suffix}"
+    with VideoWriter(path, 32, 32, rate) as writer:
+        for level in range(3):
+            writer.write(np.full((32, 32, 3), 40 * level, np.uint8))
+    with open_video(path) as video:
+        assert len(list(video)) == 3
+        if suffix == ".mp4":
+            assert video.info.frame_rate == nearest_rate(written)
+
+
+@pytest.mark.parametrize("rate", [0, -25, float("nan"), float("inf"), 10**18, Fraction(1, 10**9)])
+def test_rates_that_are_none(tmp_path, rate):
+    with pytest.raises(ValueError, match="the frame rate must be"):
+        VideoWriter(tmp_path / "a.mp4", 32, 32, rate)
+
+
+@pytest.mark.parametrize("time", [Fraction(10**30), Fraction(10**11)])
+def test_times_that_no_file_can_hold(tmp_path, time):
+    with VideoWriter(tmp_path / "a.mp4", 32, 32, 25) as writer:
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+        with pytest.raises(ValueError, match="times must increase"):
+            writer.write(np.zeros((32, 32, 3), np.uint8), time)

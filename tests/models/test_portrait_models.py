@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fnevr.config.models import base_config
-from fnevr.errors import CheckpointError
+from fnevr.errors import CheckpointError, WriteError
 from fnevr.models import FOMM, FNeVR, load_model
+from fnevr.models.weights import load_strict
 
 
 @pytest.fixture(params=["fnevr", "fomm"])
@@ -140,11 +141,30 @@ def test_saving_again_replaces_the_model_and_keeps_other_files(model, folder):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_what_was_made_of_other_weights_goes_with_them(model, folder):
+    def put_files():
+        (folder / "graphs" / "float32").mkdir(parents=True, exist_ok=True)
+        (folder / "graphs" / "float32" / "manifest.json").write_text("{}")
+        (folder / "pose_editor.safetensors").write_text("of these weights")
+
+    put_files()
+    model.save_pretrained(folder)  # the same weights
+    assert (folder / "graphs").is_dir()
+    assert (folder / "pose_editor.safetensors").is_file()
+    model.state_dict()["encoder.stem.conv.bias"].add_(1)
+    model.save_pretrained(folder)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+    put_files()
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+
+
 def test_failed_saving_leaves_nothing(model, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CheckpointError, match="cannot write the model"):
+    with pytest.raises(WriteError, match=r"cannot make the folder.*a file is in the way"):
         model.save_pretrained(tmp_path / "file")
-    with pytest.raises(CheckpointError, match="cannot write the model"):
+    with pytest.raises(WriteError, match=r"cannot make the folder.*a file is in the way"):
         model.save_pretrained(tmp_path / "file" / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -218,3 +238,39 @@ def test_base_has_the_published_size_without_making_it():
     with torch.device("meta"):
         model = FNeVR(base_config())
     assert sum(p.numel() for p in model.parameters()) == 61_395_025
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.tensor([1e300], dtype=torch.float64),
+        torch.tensor([-4e38], dtype=torch.float64),
+    ],
+)
+def test_weights_must_be_finite_in_the_type_in_which_they_are_used(folder, tensor):
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["motion.occlusion.bias"] = tensor
+    save_file(weights, path)
+    with pytest.raises(CheckpointError, match=r"not finite: motion\.occlusion\.bias"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(("value", "half_precision"), [(7e4, True), (float("nan"), False)])
+def test_what_could_not_be_loaded_is_not_saved(model, tmp_path, value, half_precision):
+    model.motion.occlusion.bias.data.fill_(value)
+    with pytest.raises(CheckpointError, match=r"not written: motion\.occlusion\.bias"):
+        model.save_pretrained(tmp_path / "model", half_precision=half_precision)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensors_that_are_not_plain_numbers_are_listed(model):
+    weights = model.state_dict()
+    weights["motion.occlusion.bias"] = torch.zeros(1, dtype=torch.float8_e4m3fn)
+    load_strict(model, weights, "here")
+    weights = model.state_dict()
+    weights["motion.occlusion.bias"] = torch.zeros(1, device="meta")
+    weights["motion.mask.bias"] = weights["motion.mask.bias"].to_sparse()
+    with pytest.raises(CheckpointError, match="2 tensors do not match") as caught:
+        load_strict(model, weights, "here")
+    assert "not a plain tensor: motion.occlusion.bias" in str(caught.value)

@@ -132,6 +132,17 @@ def test_files_that_are_no_editor(tmp_path):
     save_file(tensors, path, metadata=metadata)
     with pytest.raises(CheckpointError, match="mis-shaped"):
         LightweightPoseEditor.from_pretrained(tmp_path)
+    for sizes, message in (
+        ("9999 9999 9999", "mis-shaped"),
+        ("1000000000 5 16", "is not a pose editor"),
+        ("9" * 5000 + " 5 16", "is not a pose editor"),
+        ("\u00b2 5 16", "is not a pose editor"),
+        ("5 8 16", "8 of 5 keypoints"),
+        ("8 0 16", "0 of 8 keypoints"),
+    ):
+        save_file(tensors, path, metadata={**metadata, "sizes": sizes})
+        with pytest.raises(CheckpointError, match=message):
+            LightweightPoseEditor.from_pretrained(tmp_path)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -248,6 +249,51 @@ def test_damaged_graphs_are_refused(exported, tmp_path):
     (graphs_folder(folder, "float32") / "manifest.json").write_text("{}")
     assert has_graphs(folder, "float32")
     with pytest.raises(CheckpointError, match="are damaged"):
+        load_engine(folder, engine="onnx")
+
+
+def rewritten(folder, contents=None, **changed):
+    """Change a manifest, and files with their hashes."""
+    graphs = graphs_folder(folder, "float32")
+    values = json.loads((graphs / "manifest.json").read_text())
+    for name, content in (contents or {}).items():
+        (graphs / f"{name}.onnx").write_bytes(content)
+        values["files"][name] = hashlib.sha256(content).hexdigest()
+    (graphs / "manifest.json").write_text(json.dumps(values | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"image_size": 32}, "for 32 pixels, wanted float32 of a fnevr-lite for 64"),
+        ({"architecture": "fomm"}, "of a fomm for 64 pixels"),
+        ({"precision": "int8"}, "are int8 of a fnevr-lite"),
+        ({"opset": 99}, "of opset 99"),
+    ],
+)
+def test_graphs_of_another_kind_are_refused(exported, tmp_path, changed, message):
+    folder = copied(exported, tmp_path)
+    rewritten(folder, **changed)
+    with pytest.raises(CheckpointError, match=message):
+        load_engine(folder, engine="onnx")
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize("kind", ["garbage", "empty", "other"])
+@pytest.mark.parametrize("name", ["keypoints", "draw", "blend"])
+def test_graphs_whose_hash_fits_and_whose_content_does_not(exported, tmp_path, engine, kind, name):
+    folder = copied(exported, tmp_path)
+    other = graphs_folder(folder, "float32") / "encode.onnx"
+    content = {"garbage": b"no graph" * 9, "empty": b"", "other": other.read_bytes()}[kind]
+    rewritten(folder, contents={name: content})
+    with pytest.raises(CheckpointError, match=f"the model's graph '{name}' cannot be used"):
+        drawn(load_engine(folder, engine=engine, precision="float32"), 2)
+
+
+def test_a_model_without_weights_beside_its_graphs(exported, tmp_path):
+    folder = copied(exported, tmp_path)
+    (folder / WEIGHTS_NAME).unlink()
+    with pytest.raises(FnevrError, match=r"cannot read '.*model\.safetensors'"):
         load_engine(folder, engine="onnx")
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import builtins
 import signal
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
+from fnevr.config.presets import resolve_model
+from fnevr.errors import FnevrError
 from fnevr.runtime import openvino_graph
 from fnevr.runtime.openvino_graph import OpenVINOGraph, cache_path, read_blob, write_blob
+from fnevr.runtime.sessions import choose
 
 
 @pytest.fixture
@@ -143,3 +148,39 @@ def test_signals_are_handled_when_no_graph_is_left():
         timeout=60,
     )
     assert (result.returncode, result.stdout.strip()) == (0, "20")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("libopenvino.so.2500: cannot open shared object file"),
+        OSError("invalid ELF header"),
+        ModuleNotFoundError("No module named 'openvino._pyopenvino'", name="openvino._pyopenvino"),
+        RuntimeError("cannot load plugins.xml"),
+    ],
+)
+def test_openvino_that_cannot_be_loaded_is_left_aside(monkeypatch, caplog, error):
+    class Broken(types.ModuleType):
+        """OpenVINO with a part missing."""
+
+        @property
+        def Core(self):
+            raise error
+
+    real_import = builtins.__import__
+
+    def imported(name, *more):
+        if name == "openvino" and not isinstance(error, RuntimeError):
+            raise error
+        return Broken("openvino") if name == "openvino" else real_import(name, *more)
+
+    # The core of this process has to stay: see `openvino_core`.
+    anew = openvino_graph.openvino_core.__wrapped__
+    monkeypatch.setattr("fnevr.runtime.sessions.openvino_core", anew)
+    monkeypatch.setattr("builtins.__import__", imported)
+    with pytest.raises(FnevrError, match="installed, but cannot be loaded"):
+        anew()
+    lite = resolve_model("lite")
+    assert choose(lite, "cpu", "auto", "float32") == ("onnx", "float32")
+    assert choose(lite, "cpu", "openvino", "float32") == ("openvino", "float32")
+    assert "ONNX Runtime is taken" in caplog.text

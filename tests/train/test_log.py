@@ -50,3 +50,16 @@ def test_without_tensorboard_there_is_the_file_alone(tmp_path, monkeypatch):
     log.show(np.zeros((4, 6, 3), np.uint8), 1)
     log.close()
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_what_json_does_not_have_becomes_null(tmp_path):
+    log = RunLog(tmp_path, 0, 0)
+    log.write({"step": 1, "psnr": float("nan"), "gain": float("inf"), "loss": 0.5})
+    log.close()
+    (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    record = json.loads(line, parse_constant=refuse)
+    assert record == {"step": 1, "psnr": None, "gain": None, "loss": 0.5}

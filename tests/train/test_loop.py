@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from fnevr.errors import CheckpointError
+from fnevr.errors import CheckpointError, WriteError
 from fnevr.train import loop
 from fnevr.train.budget import FINAL_RATE, WARM_UP_STEPS
 from fnevr.train.guard import DivergenceError
@@ -134,6 +134,22 @@ def test_validates_over_the_budget_and_keeps_the_best(make_trainer, sampler, mon
     assert again.run()
 
 
+@pytest.mark.parametrize(("num_clips", "steps"), [(1, [2, 4, 6, 8, 9]), (3, [5, 9]), (9, [9])])
+def test_a_small_budget_does_not_go_to_validations(
+    make_trainer, sampler, monkeypatch, num_clips, steps
+):
+    """Of 9 steps and 9 validations: 3 frames are scored of each clip, 2 pairs are a step."""
+    monkeypatch.setattr(
+        loop, "validate", lambda *_, **__: Validation(5.0, 4.0, math.nan, 0.0, clips=())
+    )
+    clips = [sampler.clips[0]] * num_clips
+    options = {"held_out": clips, "validations": 9, "validation_stride": 2}
+    trainer = make_trainer(minutes=None, steps=9, **options)
+    records: list[Record] = []
+    assert trainer.run(records.append)
+    assert [record["step"] for record in records if "psnr" in record] == steps
+
+
 def test_a_clip_that_stands_still_does_not_keep_the_best_from_being_found(make_trainer, sampler):
     """Repeating its first frame is exact: infinite PSNR would leave a mean that is not a number."""
     clip = sampler.clips[0]
@@ -252,12 +268,12 @@ def test_checkpoint_that_cannot_be_written_leaves_the_last_one(make_trainer, mon
     trainer.run()
     before = trainer.checkpoint.read_bytes()
 
-    def save(_state, path):
-        path.write_bytes(b"half")
+    def save(_state, file):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WriteError, match="disk full"):
         trainer.save()
     assert trainer.checkpoint.read_bytes() == before
     assert not [path for path in trainer.run_dir.iterdir() if path.name.startswith(".")]

@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
 from fnevr.animation.source import Framing, Source, draw, prepare
+from fnevr.config.stages import PathText
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
@@ -178,13 +179,13 @@ class EditReport(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    image: str
+    image: PathText
     """The picture."""
 
-    output: str
+    output: PathText
     """The picture or video that was written."""
 
-    model: str
+    model: PathText
     """Name of the model."""
 
     frames: int

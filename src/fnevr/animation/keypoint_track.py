@@ -10,6 +10,7 @@ Shapes: T frames, K keypoints. Coordinates span [-1, 1], x first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -19,16 +20,20 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from fnevr.errors import MediaError
+from fnevr.errors import MediaError, printable
 from fnevr.face3d.face_fit import FaceBasis
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike, atomic_path, readable_file
+from fnevr.media.reader import exact_rate
 
 SUFFIX = ".safetensors"
 FORMATS = ("fnevr-motion-1", "fnevr-motion-2")  # without a performance, with one
 MAX_FRAME_RATE = 1000
 LARGEST = 100.0  # of a performance's numbers; real ones are below 10
+MAX_POSITION = 16.0  # eight widths of the picture from its middle
+MAX_JACOBIAN = 1e3
+MIN_DETERMINANT = 1e-6  # of a Jacobian, which motion transfer inverts
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,22 @@ def save_track(path: PathLike, track: KeypointTrack) -> None:
     """Write a track; the file appears when it is complete.
 
     Raises:
-        MediaError: if the name does not end in .safetensors or the folder cannot be written.
+        MediaError: if the name does not end in .safetensors, the folder cannot be written, or
+            `load_track` would refuse the numbers.
     """
     check_track_name(path)
     tensors = {
         "positions": np.ascontiguousarray(track.keypoints.positions, np.float32),
         "jacobians": np.ascontiguousarray(track.keypoints.jacobians, np.float32),
     }
+    _check_numbers(f"cannot write '{path}': the motion", **tensors)
+    rate = str(exact_rate(track.frame_rate))
+    _frame_rate(path, rate)
     if track.performance is not None:
         for name, values in track.performance.arrays().items():
             tensors[name] = np.ascontiguousarray(values, np.float32)
     mark = FORMATS[track.performance is not None]
-    metadata = {"format": mark, "frame_rate": str(track.frame_rate), "model": track.model}
+    metadata = {"format": mark, "frame_rate": rate, "model": printable(track.model)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -92,11 +101,14 @@ def load_track(path: PathLike) -> KeypointTrack:
             performance = None
             if metadata["format"] == FORMATS[1]:
                 performance = _performance(path, file, len(positions))
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise MediaError(f"'{path}' is damaged or no safetensors file: {error}") from error
     _check_tensors(path, positions, jacobians)
+    with np.errstate(over="ignore"):
+        positions, jacobians = positions.astype(np.float32), jacobians.astype(np.float32)
+    _check_numbers(f"'{path}'", positions, jacobians)
     return KeypointTrack(
-        Keypoints(positions.astype(np.float32), jacobians.astype(np.float32)),
+        Keypoints(positions, jacobians),
         _frame_rate(path, metadata.get("frame_rate", "")),
         metadata.get("model", ""),
         performance,
@@ -142,8 +154,25 @@ def _check_tensors(path: PathLike, positions: np.ndarray, jacobians: np.ndarray)
         raise MediaError(f"'{path}' holds {positions.dtype} and {jacobians.dtype}; wanted floats")
     if frames < 1 or keypoints < 1:
         raise MediaError(f"'{path}' holds {frames} frames of {keypoints} keypoints; nothing moves")
+
+
+def _check_numbers(what: str, positions: np.ndarray, jacobians: np.ndarray) -> None:
+    """Check the numbers as they are used, in float32: whether a face can be moved by them."""
     if not (np.isfinite(positions).all() and np.isfinite(jacobians).all()):
-        raise MediaError(f"'{path}' holds values that are not finite numbers; record it again")
+        raise MediaError(f"{what} holds values that are not finite numbers; record it again")
+    if np.abs(positions).max() > MAX_POSITION or np.abs(jacobians).max() > MAX_JACOBIAN:
+        raise MediaError(
+            f"{what} holds positions up to {np.abs(positions).max():.3g} and Jacobians up to "
+            f"{np.abs(jacobians).max():.3g}; at most {MAX_POSITION:g} and {MAX_JACOBIAN:g} can "
+            "move a face: record it again"
+        )
+    determinants = np.abs(np.linalg.det(jacobians.astype(np.float64)))
+    if determinants.min() < MIN_DETERMINANT:
+        frame = int(determinants.min(axis=1).argmin())
+        raise MediaError(
+            f"{what} holds Jacobians that cannot be inverted (the first in frame {frame}: its "
+            f"determinant is {determinants[frame].min():.3g}); record it again"
+        )
 
 
 def _performance(path: PathLike, file: Any, frames: int) -> Performance:
@@ -166,9 +195,11 @@ def _performance(path: PathLike, file: Any, frames: int) -> Performance:
 
 
 def _frame_rate(path: PathLike, text: str) -> Fraction:
+    # Not what Fraction takes besides: it would compute all digits of 1e999999999.
+    has_form = re.fullmatch(r"[0-9]{1,15}([./][0-9]{1,15})?", text)
     try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
+        rate = Fraction(text if has_form else 0)
+    except ZeroDivisionError:
         rate = Fraction(0)
     if not 0 < rate <= MAX_FRAME_RATE:
         raise MediaError(

@@ -13,7 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from fnevr.animation.still_views import Motion, draw_views
 from fnevr.config.presets import DEFAULT, resolve_model
-from fnevr.config.stages import FrozenConfig
+from fnevr.config.stages import AS_TEXT, FrozenConfig, PathText
 from fnevr.data.clips import load_clips, to_signed
 from fnevr.data.manifest import ClipRow, clip_path, write_manifest
 from fnevr.data.prepare import open_folder
@@ -46,13 +46,13 @@ NO_VIEWS = "no view of it could be used"
 class StillSettings(FrozenConfig):
     """How stills are prepared. A prepared folder remembers its own; they cannot change later."""
 
-    motion: str
+    motion: PathText
     """The prepared folder whose training clips drive the views."""
 
     views: PositiveInt = 4
     """Views that are drawn of each photograph."""
 
-    model: str = DEFAULT
+    model: PathText = DEFAULT
     """What draws them: a preset or a model folder."""
 
 
@@ -74,7 +74,7 @@ class StillReport(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    output: Path
+    output: Annotated[Path, AS_TEXT]
     """The prepared folder."""
 
     people: int
@@ -251,7 +251,7 @@ def _finished(out: Path, sitter: Sitter) -> StillRecord | None:
     """
     try:
         record = StillRecord.model_validate_json(_record_path(out, sitter).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
     if record.pictures != _sizes(sitter):
         return None

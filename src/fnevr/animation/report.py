@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from fnevr.config.stages import PathText
+
 
 class Report(BaseModel):
     """What was made, from what, and how fast."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    output: str
+    output: PathText
     """The file that was written."""
 
-    source: str
+    source: PathText
     """The picture that was animated."""
 
-    driving: str
+    driving: PathText
     """The video or keypoint track that moved it."""
 
-    model: str
+    model: PathText
     """Preset or folder of the weights."""
 
     device: str
@@ -52,7 +54,7 @@ class Report(BaseModel):
     reference_frame: int | None
     """The driver's frame from which relative motion was measured; None for other motion."""
 
-    warnings: list[str] = []
+    warnings: list[PathText] = []
     """What was not as it should be, but did not prevent the result."""
 
     versions: dict[str, str]

@@ -21,6 +21,7 @@ from fnevr.commands.options import (
     write_json,
 )
 from fnevr.config.engines import GraphPrecision
+from fnevr.errors import FnevrError
 
 PreparedFolder = Annotated[
     Path, typer.Argument(metavar="OUT", help="The prepared folder; taken up if it exists.")
@@ -99,15 +100,17 @@ def prepare(
                 workers=workers,
                 progress=progress,
             )
+        if json_file is not None:
+            write_json(json_file, report.model_dump_json(indent=2))
+        for line in report.lines():
+            typer.echo(line, err=True)
+        if not report.clips:
+            raise FnevrError(f"no clip came out of '{videos}'; the lines above say why")
         if shards is not None:
             from fnevr.data.shards import write_shards
 
             with progress_bar("clips") as progress:
                 write_shards(out_dir, shards, progress=progress)
-        if json_file is not None:
-            write_json(json_file, report.model_dump_json(indent=2))
-        for line in report.lines():
-            typer.echo(line, err=True)
 
 
 def prepare_stills(
@@ -141,6 +144,8 @@ def prepare_stills(
             write_json(json_file, report.model_dump_json(indent=2))
         for line in report.lines():
             typer.echo(line, err=True)
+        if not report.stills:
+            raise FnevrError(f"no still came out of '{stills}'; the lines above say why")
 
 
 def train(
@@ -278,8 +283,13 @@ def convert(
     """Convert the checkpoint of FNeVR, FOMM, Face vid2vid or DaGAN to a folder for --model."""
     with answering_for_errors({"CHECKPOINT": checkpoint, "FOLDER": out_dir, "--depth": depth}):
         from fnevr.compat import convert as convert_checkpoint
+        from fnevr.config.folder import MADE_OF_WEIGHTS
 
+        before = [name for name in MADE_OF_WEIGHTS if (out_dir / name).exists()]
         model = convert_checkpoint(checkpoint, out_dir, depth=depth)
+        for name in before:
+            if not (out_dir / name).exists():
+                typer.echo(f"removed '{out_dir / name}', which was of other weights", err=True)
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
         name = type(model).__name__
         typer.echo(f"{out_dir}: {name}, {num_parameters / 1e6:.3f} M parameters", err=True)

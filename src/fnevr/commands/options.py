@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import traceback
@@ -116,6 +117,8 @@ def answering_for_errors(
     except MemoryError:
         fail(OUR_FAULT, "Error: there is not enough memory: take smaller pictures, or fewer.")
     except Exception as error:  # noqa: BLE001 - the outermost caller: what is left is our fault
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # stdout, in a file
+            fail(BAD_INPUT, f"Error: {error.strerror}: make room, or write to another disk")
         fail(OUR_FAULT, _internal(error))
 
 

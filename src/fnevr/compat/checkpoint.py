@@ -7,15 +7,8 @@ left out; DaGAN has its depth network in two files of their own. Files are opene
 
 from __future__ import annotations
 
-import pickle
-import re
-import struct
-import tempfile
-import warnings
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,26 +16,10 @@ from torch import Tensor
 from fnevr.compat.names import LAYOUTS, Layout
 from fnevr.config.models import AnyConfig
 from fnevr.errors import CheckpointError, describe_problems
+from fnevr.media.files import make_folder
 from fnevr.models import ARCHITECTURES, PortraitModel
-from fnevr.models.weights import tensor_problems
-
-# What damaged files make torch.load raise; it has no error class of its own.
-_LOAD_ERRORS = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    AssertionError,
-    EOFError,
-    OSError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zipfile.BadZipFile,
-)
-
+from fnevr.models.checkpoint_file import read_checkpoint, write_checkpoint
+from fnevr.models.weights import tensor_problems, with_counters
 
 # DaGAN's depth network: part, file, and what in the file is no part of the network.
 _DEPTH_FILES = (("depth_encoder", "encoder.pth"), ("depth_decoder", "depth.pth"))
@@ -107,6 +84,7 @@ def load_checkpoint(
     file_tensors = {
         f"{part}.{name}": parts[part][name] for part in layout.parts for name in parts[part]
     }
+    file_tensors = with_counters(layout_tensors, file_tensors)
     problems = tensor_problems(layout_tensors, file_tensors)
     if problems:
         raise CheckpointError(describe_problems(str(path), problems))
@@ -123,6 +101,7 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
 
     Raises:
         CheckpointError: if the model has tensors that the authors' layout has no name for.
+        WriteError: if the file cannot be written.
     """
     weights = model.state_dict()
     layouts = [row for row in LAYOUTS if row.architecture == model.architecture]
@@ -138,11 +117,8 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
     for ours, (part, name) in _their_names(layout, weights).items():
         parts[part][name] = weights[ours].detach().cpu().clone()
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        torch.save({**parts, "epoch": 0}, Path(folder) / path.name)
-        (Path(folder) / path.name).replace(path)
+    make_folder(Path(path).parent)
+    write_checkpoint(Path(path), {**parts, "epoch": 0})
 
 
 def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
@@ -153,7 +129,7 @@ def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
     """
     return {
         str(part): {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
-        for part, state in _load_dict(path).items()
+        for part, state in read_checkpoint(path).items()
         if isinstance(state, dict)
     }
 
@@ -167,41 +143,11 @@ def read_depth(folder: Path) -> dict[str, dict[str, Tensor]]:
     return {
         part: {
             str(name): tensor
-            for name, tensor in _load_dict(folder / file).items()
+            for name, tensor in read_checkpoint(folder / file).items()
             if not str(name).startswith(_DEPTH_EXTRAS)
         }
         for part, file in _DEPTH_FILES
     }
-
-
-def _load_dict(path: Path) -> dict[object, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint file")
-    try:
-        with warnings.catch_warnings():
-            # torch warns of foreign pickles and TorchScript archives before it refuses them.
-            warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        global_name = re.search(r"GLOBAL (\S+)", str(error))
-        if global_name:
-            raise CheckpointError(
-                f"{path}: refused, because loading it would run code: it asks for "
-                f"{global_name.group(1)!r}. A checkpoint may only hold tensors and plain values."
-            ) from error
-        raise CheckpointError(_damaged(path, error)) from error
-    except _LOAD_ERRORS as error:
-        raise CheckpointError(_damaged(path, error)) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path}: holds a {type(content).__name__}, wanted a dict of state dicts"
-        )
-    return content
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{path}: not a torch checkpoint, or damaged ({lines[0]}). Fetch it again."
 
 
 def _detect(parts: dict[str, dict[str, Tensor]], path: Path) -> Layout:

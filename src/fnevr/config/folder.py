@@ -13,6 +13,9 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 EDITOR_NAME = "pose_editor.safetensors"  # of models that can turn heads
 RETARGET_NAME = "retarget.safetensors"  # of models whose faces can be retargeted
+GRAPHS_NAME = "graphs"  # the folder of exported graphs
+MADE_OF_WEIGHTS = (GRAPHS_NAME, EDITOR_NAME, RETARGET_NAME)
+"""What goes with the weights that it was made of."""
 
 
 def read_config(folder: Path, architecture: str | None = None) -> AnyConfig:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from fnevr.config.stages import (
+    MAX_LEVELS,
+    MAX_SIZE,
+    Blocks,
+    Count,
     DetectorConfig,
     EncoderConfig,
     FrozenConfig,
@@ -18,6 +22,7 @@ from fnevr.config.stages import (
     PortraitConfig,
     ReferenceConfig,
     RendererConfig,
+    Size,
     SpadeConfig,
     Transmittance,
 )
@@ -82,7 +87,7 @@ class FOMMConfig(ReferenceConfig):
     architecture: Literal["fomm"] = "fomm"
     """Which model class this configures."""
 
-    num_bottleneck_blocks: PositiveInt = 6
+    num_bottleneck_blocks: Blocks = 6
     """Residual blocks between the warp and the up-sampling."""
 
 
@@ -92,12 +97,12 @@ class DaGANConfig(ReferenceConfig):
     architecture: Literal["dagan"] = "dagan"
     """Which model class this configures."""
 
-    depth_encoder_widths: tuple[PositiveInt, ...] = Field(
+    depth_encoder_widths: tuple[Size, ...] = Field(
         default=(64, 64, 128, 256, 512), min_length=5, max_length=5
     )
     """Channels of the depth network's encoder from half the resolution downwards."""
 
-    depth_decoder_widths: tuple[PositiveInt, ...] = Field(
+    depth_decoder_widths: tuple[Size, ...] = Field(
         default=(256, 128, 64, 32, 16), min_length=5, max_length=5
     )
     """Channels of the depth network's decoder, coarsest first."""
@@ -105,13 +110,13 @@ class DaGANConfig(ReferenceConfig):
     decoder: Literal["residual", "spade"] = "spade"
     """The released code has both; "residual" is FOMM's."""
 
-    guide_width: PositiveInt = 4
+    guide_width: Size = 4
     """Channels of the features that modulate the decoder beside the warped picture."""
 
-    num_decoder_blocks: PositiveInt = 3
+    num_decoder_blocks: Blocks = 3
     """Blocks of the decoder before the up-sampling."""
 
-    spade_width: PositiveInt = 128
+    spade_width: Size = 128
     """Hidden channels of one SPADE normalization."""
 
     @property
@@ -137,43 +142,45 @@ class FaceVid2VidConfig(PortraitConfig):
     architecture: Literal["face-vid2vid"] = "face-vid2vid"
     """Which model class this configures."""
 
-    num_keypoints: PositiveInt = 15
+    num_keypoints: Count = 15
     """K, the number of keypoints."""
 
     detector: DetectorConfig = DetectorConfig()
     """The detector of canonical keypoints."""
 
-    plane_width: PositiveInt = 1024
+    plane_width: Size = 1024
     """Channels of one plane of the detector's volume where it is coarsest."""
 
-    num_planes: int = Field(default=16, ge=2)
+    num_planes: int = Field(default=16, ge=2, le=1024)
     """Depth planes of all volumes."""
 
-    head_pose_stem_width: PositiveInt = 64
+    head_pose_stem_width: Size = 64
     """Channels of the head-pose estimator's first convolution."""
 
-    head_pose_widths: tuple[PositiveInt, ...] = (256, 512, 1024, 2048)
+    head_pose_widths: tuple[Size, ...] = Field(
+        default=(256, 512, 1024, 2048), max_length=MAX_LEVELS
+    )
     """Channels of the head-pose estimator's stages, each a multiple of 4."""
 
-    head_pose_blocks: tuple[PositiveInt, ...] = (3, 4, 6, 3)
+    head_pose_blocks: tuple[Blocks, ...] = Field(default=(3, 4, 6, 3), max_length=MAX_LEVELS)
     """Bottlenecks of the head-pose estimator's stages."""
 
-    num_bins: PositiveInt = 66
+    num_bins: Count = 66
     """Bins of an angle, 3 degrees each, from -99 degrees on."""
 
     encoder: EncoderConfig = EncoderConfig()
     """The source encoder, in the image plane."""
 
-    stem_size: PositiveInt = 7
+    stem_size: Size = 7
     """Side of the source encoder's first kernel."""
 
-    volume_width: PositiveInt = 32
+    volume_width: Size = 32
     """Channels of one plane of the source's feature volume."""
 
-    num_volume_blocks: PositiveInt = 6
+    num_volume_blocks: Blocks = 6
     """Residual 3D blocks on that volume."""
 
-    compressed_width: PositiveInt = 4
+    compressed_width: Size = 4
     """Channels of the volume that the motion network warps."""
 
     motion_hourglass: HourglassConfig = HourglassConfig(width=32)
@@ -185,10 +192,10 @@ class FaceVid2VidConfig(PortraitConfig):
     decoder: Literal["residual", "spade"] = "residual"
     """"spade" is Face vid2vid-S."""
 
-    num_decoder_blocks: PositiveInt = 6
+    num_decoder_blocks: Blocks = 6
     """Blocks of the decoder before the up-sampling."""
 
-    spade_width: PositiveInt = 128
+    spade_width: Size = 128
     """Hidden channels of one SPADE normalization."""
 
     @property
@@ -226,20 +233,24 @@ class LiteConfig(PortraitConfig):
     architecture: Literal["fnevr-lite"] = "fnevr-lite"
     """Which model class this configures."""
 
-    num_keypoints: PositiveInt = 45
+    num_keypoints: Count = 45
     """K: those of the face patches first, then the free ones."""
 
-    num_free_keypoints: NonNegativeInt = 20
+    num_free_keypoints: int = Field(default=20, ge=0, le=1024)
     """How many of them, the last ones, are learned without targets: hair, neck, shoulders,
     background."""
 
-    detector_widths: tuple[PositiveInt, ...] = Field(default=(32, 48, 64, 96, 128), min_length=3)
+    detector_widths: tuple[Size, ...] = Field(
+        default=(32, 48, 64, 96, 128), min_length=3, max_length=MAX_LEVELS
+    )
     """Channels of the detector's hourglass from a quarter of the image size downwards."""
 
     sharpness: float = Field(default=4.0, gt=0)
     """Gain on the detector's heatmap logits before the softmax."""
 
-    motion_widths: tuple[PositiveInt, ...] = Field(default=(64, 96, 128, 128), min_length=2)
+    motion_widths: tuple[Size, ...] = Field(
+        default=(64, 96, 128, 128), min_length=2, max_length=MAX_LEVELS
+    )
     """Channels of the motion hourglass from an eighth of the image size downwards."""
 
     gaussian_variance: float = Field(default=0.01, gt=0)
@@ -249,14 +260,14 @@ class LiteConfig(PortraitConfig):
     """Displacements of about this length, in [-1, 1] units, are halved and shorter ones suppressed:
     they are mostly noise of the keypoints. 0.00625 is 0.8 pixels of 256."""
 
-    context_width: NonNegativeInt = 32
+    context_width: int = Field(default=32, ge=0, le=MAX_SIZE)
     """Channels in which the dense-motion network tells the decoder what it saw; 0 for none."""
 
-    code_width: NonNegativeInt = 16
+    code_width: int = Field(default=16, ge=0, le=MAX_SIZE)
     """Numbers in which the face's expression goes to the decoder, beside maps of where the face's
     keypoints are; 0 for none of it."""
 
-    width: PositiveInt = 48
+    width: Size = 48
     """Channels of source features, rendered features and decoder."""
 
     volume_rendering: bool = True
@@ -272,13 +283,13 @@ class LiteConfig(PortraitConfig):
     detail_shift: float = 0.0
     """What is added to them afterwards; above 0 more comes from the warped portrait."""
 
-    num_planes: PositiveInt = 8
+    num_planes: Count = 8
     """Samples per ray: depth planes of the volume, front to back."""
 
-    plane_width: PositiveInt = 8
+    plane_width: Size = 8
     """Channels of one plane, for density and for color."""
 
-    hidden_width: PositiveInt = Field(default=32, multiple_of=4)
+    hidden_width: Size = Field(default=32, multiple_of=4)
     """Width of the field f_theta; a multiple of 4."""
 
     @property

@@ -5,29 +5,60 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+
+from fnevr.errors import FnevrError, printable
 
 Transmittance = Literal["exclusive", "inclusive"]
 
+# Numbers of a file are bounded before anything is computed of them: 2 ** num_levels, for one.
+MAX_LEVELS, MAX_SIZE, MAX_SEED = 12, 16_384, 2**32 - 1
+Size = Annotated[int, Field(gt=0, le=MAX_SIZE)]
+"""Channels, or pixels."""
+Count = Annotated[int, Field(gt=0, le=1024)]
+"""Keypoints, planes, bins."""
+Blocks = Annotated[int, Field(gt=0, le=128)]
+"""Layers of a kind, one after the other."""
+Levels = Annotated[int, Field(gt=0, le=MAX_LEVELS)]
+"""Halvings of the resolution."""
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+"""Of a random generator."""
+
+
+def check_seed(seed: int) -> None:
+    """Raise a FnevrError unless every random generator takes the seed."""
+    if not 0 <= seed <= MAX_SEED:
+        raise FnevrError(f"seed must be from 0 to {MAX_SEED}, got {seed}", argument="seed")
+
+
+AS_TEXT = PlainSerializer(lambda name: printable(str(name)))
+PathText = Annotated[str, AS_TEXT]
+"""The name of a file, whose JSON can be written whatever bytes the name has."""
+
 
 class FrozenConfig(BaseModel):
-    """What all configurations share: they cannot be changed, and unknown keys are errors."""
+    """What all configurations share: they cannot be changed, and unknown keys are errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    Infinity and NaN are errors too: JSON has neither, so they would not be read again.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class HourglassConfig(FrozenConfig):
     """Widths of an hourglass: level i has `min(max_width, width * 2**i)` channels."""
 
-    width: PositiveInt
+    width: Size
     """Channels at the level of the input."""
 
-    max_width: PositiveInt = 1024
+    max_width: Size = 1024
     """Upper bound on the channels of any level."""
 
-    num_levels: PositiveInt = 5
+    num_levels: Levels = 5
     """Number of halvings of the resolution."""
 
 
@@ -37,7 +68,7 @@ class DetectorConfig(FrozenConfig):
     hourglass: HourglassConfig = HourglassConfig(width=32)
     """The network between image and heatmaps."""
 
-    downscale: PositiveInt = 4
+    downscale: Size = 4
     """The image is down-sampled by this factor first."""
 
     temperature: float = Field(default=0.1, gt=0)
@@ -50,7 +81,7 @@ class MotionConfig(FrozenConfig):
     hourglass: HourglassConfig = HourglassConfig(width=64)
     """The network between warped sources and masks."""
 
-    downscale: PositiveInt = 4
+    downscale: Size = 4
     """The source is down-sampled by this factor first; the flow has that resolution."""
 
     gaussian_variance: float = Field(default=0.01, gt=0)
@@ -60,13 +91,13 @@ class MotionConfig(FrozenConfig):
 class EncoderConfig(FrozenConfig):
     """The source encoder: `num_downs` halvings, each doubling the channels."""
 
-    width: PositiveInt = 64
+    width: Size = 64
     """Channels at full resolution."""
 
-    max_width: PositiveInt = 512
+    max_width: Size = 512
     """Upper bound on the channels."""
 
-    num_downs: PositiveInt = 2
+    num_downs: Levels = 2
     """Number of halvings of the resolution."""
 
     @property
@@ -78,19 +109,19 @@ class EncoderConfig(FrozenConfig):
 class RendererConfig(FrozenConfig):
     """Face volume rendering."""
 
-    num_planes: PositiveInt = 8
+    num_planes: Count = 8
     """Samples per ray: depth planes of the volume, front to back."""
 
-    plane_width: PositiveInt = 16
+    plane_width: Size = 16
     """Channels of one plane, for density and for color."""
 
-    num_residual_blocks: PositiveInt = 3
+    num_residual_blocks: Blocks = 3
     """Residual 3D blocks after P_sigma."""
 
-    hidden_width: PositiveInt = 128
+    hidden_width: Size = 128
     """Width of the field f_theta; a multiple of 4."""
 
-    auxiliary_width: PositiveInt = 64
+    auxiliary_width: Size = 64
     """Width of the small decoder of the auxiliary image."""
 
     transmittance: Transmittance = "exclusive"
@@ -100,14 +131,14 @@ class RendererConfig(FrozenConfig):
 class SpadeConfig(FrozenConfig):
     """The SPADE decoder."""
 
-    widths: tuple[PositiveInt, ...] = Field(default=(128, 32, 32, 32), min_length=1)
+    widths: tuple[Size, ...] = Field(default=(128, 32, 32, 32), min_length=1, max_length=MAX_LEVELS)
     """Output channels of each SPADE block; as many of the first ones double the resolution as the
     encoder has halvings."""
 
-    modulation_width: PositiveInt = 128
+    modulation_width: Size = 128
     """Channels of the map that modulates all blocks."""
 
-    spade_width: PositiveInt = 128
+    spade_width: Size = 128
     """Hidden channels of one SPADE normalization."""
 
 
@@ -117,10 +148,10 @@ class PortraitConfig(FrozenConfig):
     architecture: str
     """Which model class this configures."""
 
-    image_size: PositiveInt = 256
+    image_size: int = Field(default=256, gt=0, le=4096)
     """Height and width of the images, in pixels."""
 
-    num_keypoints: PositiveInt = 10
+    num_keypoints: Count = 10
     """K, the number of keypoints."""
 
     @property

@@ -7,6 +7,7 @@ square videos of one size, framed as the training clips are.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,10 +51,23 @@ def read_table(
             rows = list(csv.DictReader(table, delimiter="\t"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MediaError(f"cannot read '{path}': {error}") from error
+    check_rows(path, rows, needed)
+    return rows
+
+
+def check_rows(path: Path, rows: list[dict[str, str]], needed: Sequence[str]) -> None:
+    """Check that a table has rows, and each of them something in the columns that are needed.
+
+    Raises:
+        MediaError: if not; `csv` gives None where a row is too short.
+    """
     absent_columns = set(needed) - set(rows[0] if rows else {})
     if absent_columns:
         raise MediaError(f"{path} lacks the columns {sorted(absent_columns)} (or has no rows)")
-    return rows
+    for number, row in enumerate(rows, start=1):
+        absent = [name for name in needed if row[name] is None]
+        if absent:
+            raise MediaError(f"{path}: row {number} ends before its {absent[0]}: fill it in")
 
 
 def plan_cropped(folder: Path, licence: str) -> list[Job]:
@@ -68,7 +82,7 @@ def plan_cropped(folder: Path, licence: str) -> list[Job]:
     """
     jobs = []
     for row in read_table(folder):
-        name = Path(row["name"]).stem
+        name = clip_name(folder / TABLE, row["name"])
         ready = _table_row(folder / TABLE, row, licence)
         jobs.append(Job(name, folder / "clips" / row["name"], row["name"], ready=ready))
     return jobs
@@ -112,15 +126,25 @@ def store_cropped(video: VideoReader, job: Job, out: Path) -> ClipRow:
     )
 
 
-def _table_row(path: Path, row: dict[str, str], licence: str) -> ClipRow:
-    name = Path(row["name"] or "").stem
+def clip_name(path: Path, file_name: str) -> str:
+    """Return the name of a clip of a table from that of its file.
+
+    Raises:
+        MediaError: if clips cannot be called so.
+    """
+    name = Path(file_name).stem
     if not re.fullmatch(r"[\w.-]+", name):
-        raise MediaError(f"{path}: '{row['name']}' cannot be a clip's name: letters and _ - . only")
+        raise MediaError(f"{path}: '{file_name}' cannot be a clip's name: letters and _ - . only")
+    return name
+
+
+def _table_row(path: Path, row: dict[str, str], licence: str) -> ClipRow:
+    name = clip_name(path, row["name"])
     try:
         motion = float(row["motion"])
     except (TypeError, ValueError) as error:
         raise MediaError(f"{name}: motion must be a number, got {row['motion']!r}") from error
-    if not motion >= 0:
+    if not 0 <= motion < math.inf:
         raise MediaError(f"{name}: motion must be 0 or more, got {row['motion']!r}")
     own = row.get("licence") or row.get("repo_licence") or licence
     own_columns = {*NEEDED, "licence", "repo_licence", "frames", "fps", "start_s", "seconds"}

@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError
 
 from fnevr.config.stages import FrozenConfig
 from fnevr.errors import MediaError
 from fnevr.media.files import atomic_path
 
 MANIFEST, CLIPS = "manifest.jsonl", "clips"
+MAX_WEIGHT = 1e6
+ANEW = "delete the manifest and run `fnevr prepare` again: it is written anew"
 
 Split = Literal["train", "val"]
 
@@ -60,7 +62,7 @@ class ClipRow(FrozenConfig):
     """How many frames, the first ones, are photographs; the others were drawn from them. None: all
     are frames of a video."""
 
-    weight: PositiveFloat = 1.0
+    weight: float = Field(default=1.0, gt=0, le=MAX_WEIGHT)
     """How much more often than others it is drawn in training."""
 
     licence: str = ""
@@ -76,10 +78,17 @@ def clip_path(folder: Path, name: str) -> Path:
 
 
 def write_manifest(folder: Path, rows: Iterable[ClipRow]) -> None:
-    """Replace the manifest, atomically."""
+    """Replace the manifest, atomically.
+
+    Raises:
+        MediaError: if a row could not be read again.
+        WriteError: if the file cannot be written.
+    """
+    lines = [row.model_dump_json() for row in rows]
+    for number, line in enumerate(lines, start=1):
+        _parse(folder / MANIFEST, number, line)
     with atomic_path(folder / MANIFEST) as temporary:
-        lines = [row.model_dump_json() + "\n" for row in rows]
-        temporary.write_text("".join(lines), encoding="utf-8")
+        temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> list[ClipRow]:
@@ -94,15 +103,20 @@ def read_manifest(folder: Path) -> list[ClipRow]:
             f"'{folder}' has no {MANIFEST}, so it is no prepared folder (or its preparation was "
             f"killed)\nrun `fnevr prepare VIDEOS {folder}`, or run it again"
         )
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            rows.append(ClipRow.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the line"
-            raise MediaError(
-                f"'{path}', line {number}: {where}: {first['msg']}\n"
-                "delete the manifest and run `fnevr prepare` again: it is written anew"
-            ) from error
-    return rows
+    try:
+        # Names hold what else Python takes for the end of a line, such as U+0085 and U+2028.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MediaError(f"cannot read '{path}': {error}\n{ANEW}") from error
+    if lines == [""]:
+        return []
+    return [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _parse(path: Path, number: int, line: str) -> ClipRow:
+    try:
+        return ClipRow.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the line"
+        raise MediaError(f"'{path}', line {number}: {where}: {first['msg']}\n{ANEW}") from error

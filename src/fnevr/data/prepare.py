@@ -29,8 +29,8 @@ from fnevr.data.sources import Job, check_names, plan_videos
 from fnevr.data.split import assign_splits
 from fnevr.data.tracking import track_spans
 from fnevr.data.voxceleb import plan_voxceleb
-from fnevr.errors import FnevrError, MediaError
-from fnevr.media.files import atomic_path
+from fnevr.errors import FnevrError, MediaError, WriteError
+from fnevr.media.files import atomic_path, make_folder, writing
 from fnevr.media.reader import VideoReader
 from fnevr.media.video import open_video
 from fnevr.progress import Progress
@@ -85,6 +85,7 @@ def prepare(
     Raises:
         FnevrError: if there are no videos, the lists or the table cannot be used, or the folder was
             prepared with other settings.
+        WriteError: if the folder cannot be written, as when the disk is full.
     """
     settings = settings or PrepareSettings()
     if workers < 1:
@@ -188,7 +189,7 @@ def _run(
     # Fresh processes: a fork would inherit the locks of this one's threads.
     context = multiprocessing.get_context("spawn")
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _end_with_parent)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, end_with_parent)
     try:
         futures = {pool.submit(_try, job, out, settings): job for job in jobs}
         for future in as_completed(futures):
@@ -208,7 +209,7 @@ def _run(
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this worker when the process that started it is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -221,12 +222,21 @@ def _end_with_parent() -> None:
 
 
 def _try(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord | str:
-    """Do one video; return what is wrong with it if it cannot be read."""
+    """Do one video; return what is wrong with it if it cannot be read.
+
+    Raises:
+        WriteError: if the prepared folder cannot be written.
+    """
     logging.getLogger("fnevr").addHandler(logging.NullHandler())
     try:
         return prepare_video(job, out, settings)
+    except WriteError:
+        raise  # the next one could not be written either, and this one is not at fault
     except FnevrError as error:
         return str(error)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"it has impossible numbers: {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def open_folder(out: Path, settings: FrozenConfig, records: str = VIDEOS) -> None:
@@ -240,13 +250,11 @@ def open_folder(out: Path, settings: FrozenConfig, records: str = VIDEOS) -> Non
     Raises:
         FnevrError: if it cannot be written, or was prepared otherwise.
     """
-    try:
-        for folder in (out / CLIPS, out / records):
-            folder.mkdir(parents=True, exist_ok=True)
+    for folder in (out / CLIPS, out / records):
+        make_folder(folder)
+        with writing(folder):
             for leftover in folder.glob(".fnevr-*"):
                 leftover.unlink(missing_ok=True)
-    except OSError as error:
-        raise MediaError(f"cannot write the folder '{out}': {error.strerror}") from error
     path = out / SETTINGS
     if path.is_file():
         try:
@@ -255,10 +263,12 @@ def open_folder(out: Path, settings: FrozenConfig, records: str = VIDEOS) -> Non
             raise MediaError(
                 f"'{path}' is damaged, or of another command\ndelete it, or take another folder"
             ) from error
+        # As they would be read again: a name that is not UTF-8 is written in another way.
+        now = type(settings).model_validate_json(settings.model_dump_json())
         differences = [
-            f"{name} was {getattr(before, name)!r} and is {getattr(settings, name)!r}"
+            f"{name} was {getattr(before, name)!r} and is {getattr(now, name)!r}"
             for name in type(settings).model_fields
-            if getattr(before, name) != getattr(settings, name)
+            if getattr(before, name) != getattr(now, name)
         ]
         if differences:
             raise FnevrError(
@@ -274,7 +284,7 @@ def _finished(out: Path, job: Job) -> VideoRecord | None:
     """Return the record of a video that is finished, and unchanged since."""
     try:
         record = VideoRecord.model_validate_json(_record_path(out, job).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
     is_whole = all(clip_path(out, row.name).is_file() for row in record.rows)
     is_same = record.source == job.source and record.num_bytes == _size(job)

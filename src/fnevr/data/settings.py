@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import (
     BaseModel,
@@ -14,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from fnevr.config.stages import FrozenConfig
+from fnevr.config.stages import AS_TEXT, FrozenConfig
 from fnevr.errors import FnevrError
 
 SIZE = 256
@@ -83,7 +84,7 @@ class PrepareReport(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    output: Path
+    output: Annotated[Path, AS_TEXT]
     """The prepared folder."""
 
     videos: int

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch.utils.data
+from pydantic import ValidationError
 from torch import Tensor
 
 from fnevr.data.clips import Clip, make_clip
@@ -24,7 +25,7 @@ from fnevr.data.manifest import ClipRow, clip_path, read_manifest
 from fnevr.data.pairs import Pairs, RawPairs, draw_pair
 from fnevr.errors import FnevrError, MediaError
 from fnevr.geometry.patches import FacePatches
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, make_folder, writing
 from fnevr.progress import Progress
 
 SHARD_BYTES = 256 * 2**20
@@ -52,9 +53,10 @@ def write_shards(
         MediaError: if a clip is missing, or the folder cannot be written.
     """
     rows = read_manifest(folder)
-    out.mkdir(parents=True, exist_ok=True)
-    for old in [*out.glob("train-*.tar"), *out.glob("val-*.tar")]:
-        old.unlink()
+    make_folder(out)
+    with writing(out):
+        for old in [*out.glob("train-*.tar"), *out.glob("val-*.tar")]:
+            old.unlink()
     # In the order of the videos, a person's clips would come one after the other.
     order = np.random.default_rng(0).permutation(len(rows))
     shards: list[Path] = []
@@ -154,10 +156,24 @@ def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
     samples = webdataset.WebDataset(
         list(urls), shardshuffle=False, nodesplitter=None, workersplitter=None, empty_check=False
     )
-    for sample in samples:
+    remaining = iter(samples)
+    while True:
+        try:
+            sample = next(remaining, None)
+        except (OSError, ValueError, EOFError, tarfile.TarError) as error:
+            raise MediaError(f"a shard cannot be read: {error}\nwrite the shards again") from error
+        if sample is None:
+            return
         if "json" not in sample or "tar" not in sample:
             raise MediaError(f"{sample['__url__']}: {sample['__key__']} is no clip with its row")
-        row = ClipRow.model_validate_json(sample["json"])
+        try:
+            row = ClipRow.model_validate_json(sample["json"])
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise MediaError(
+                f"{sample['__url__']}: the row of {sample['__key__']} is damaged: "
+                f"{'.'.join(map(str, first['loc']))}: {first['msg']}\nwrite the shards again"
+            ) from error
         yield make_clip(row, sample["tar"])
 
 

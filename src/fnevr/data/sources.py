@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.data.manifest import ClipRow
-from fnevr.errors import FnevrError, MediaError
+from fnevr.errors import FnevrError, MediaError, printable
 from fnevr.faces.detector import Box
 
 VIDEO_SUFFIXES = frozenset(
@@ -103,11 +103,16 @@ def plan_videos(folder: Path, identity: str | None) -> list[Job]:
     pattern = None if identity is None else compile_identity(identity)
     jobs = []
     for path in find_videos(folder):
-        source = path.relative_to(folder)
-        name = job_name(source)
-        span = Span(name, identity_of(source, pattern))
-        jobs.append(Job(name, path, source.as_posix(), (span,)))
+        name = job_name(path.relative_to(folder))
+        source = source_name(path, folder)
+        span = Span(name, identity_of(Path(source), pattern))
+        jobs.append(Job(name, path, source, (span,)))
     return jobs
+
+
+def source_name(path: Path, folder: Path) -> str:
+    """Return what a manifest calls a video: its path relative to the folder, as plain text."""
+    return printable(path.relative_to(folder).as_posix())
 
 
 def compile_identity(pattern: str) -> re.Pattern[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fnevr.data.cropped import read_table
-from fnevr.data.manifest import ClipRow, Split
+from fnevr.data.manifest import MAX_WEIGHT, ClipRow, Split
 from fnevr.data.sources import job_name
 from fnevr.errors import MediaError
 
@@ -87,6 +87,9 @@ def _weight(path: Path, row: dict[str, str]) -> float:
         weight = float(text)
     except ValueError:
         weight = math.nan
-    if not 0 < weight < math.inf:
-        raise MediaError(f"{path}: {row['name']}: weight must be more than 0, got {text!r}")
+    if not 0 < weight <= MAX_WEIGHT:
+        raise MediaError(
+            f"{path}: {row['name']}: weight must be more than 0 and at most {MAX_WEIGHT:g}, got "
+            f"{text!r}"
+        )
     return weight

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from fnevr.data.sources import Job, Span, find_videos, job_name
+from fnevr.data.sources import Job, Span, find_videos, job_name, source_name
 from fnevr.errors import MediaError
 
 FRAME_RATE = 25.0
 COLUMNS = ("FRAME", "X", "Y", "W", "H")
+MAX = 1e9  # frames or pixels
 MAX_SHARE = 2.0  # a box reaches over the picture's edge now and then; a pixel box is larger
 
 
@@ -53,7 +54,7 @@ def read_utterance(path: Path) -> Utterance:
         MediaError: if it is not of VoxCeleb's form; the message says which line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise MediaError(f"cannot read '{path}': {error}") from error
     header: dict[str, str] = {}
@@ -107,7 +108,7 @@ def plan_voxceleb(videos: Path, lists: Path) -> tuple[list[Job], list[str], dict
         try:
             utterance = read_utterance(path)
         except MediaError as error:
-            malformed[str(path.relative_to(lists))] = str(error)
+            malformed[source_name(path, lists)] = str(error)
             continue
         if utterance.reference in files:
             name = job_name(path.relative_to(lists), utterance.identity, utterance.reference)
@@ -120,7 +121,7 @@ def plan_voxceleb(videos: Path, lists: Path) -> tuple[list[Job], list[str], dict
         Job(
             job_name(files[reference].relative_to(videos)),
             files[reference],
-            files[reference].relative_to(videos).as_posix(),
+            source_name(files[reference], videos),
             tuple(spans[reference]),
         )
         for reference in sorted(spans)
@@ -148,7 +149,8 @@ def _row(path: Path, number: int, words: list[str]) -> list[float]:
         values = [float(word) for word in words[: len(COLUMNS)]]
     except ValueError as error:
         raise _malformed(path, number, f"'{' '.join(words)}' is no row of numbers") from error
-    if len(values) < len(COLUMNS) or not np.isfinite(values).all() or min(values[3:]) <= 0:
+    are_numbers = len(values) == len(COLUMNS) and all(abs(value) <= MAX for value in values)
+    if not are_numbers or values[0] < 0 or min(values[3:]) <= 0:
         raise _malformed(path, number, f"'{' '.join(words)}' is no frame and box")
     return values
 

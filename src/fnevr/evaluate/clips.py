@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.animation.face_crops import resized
-from fnevr.data.cropped import TABLE, read_table
+from fnevr.data.cropped import TABLE, clip_name, read_table
 from fnevr.data.manifest import MANIFEST, Split, clip_path, read_manifest
 from fnevr.data.sources import find_videos, job_name
 from fnevr.data.store import read_clip
@@ -56,7 +56,7 @@ def find_clips(folder: Path, split: Split | None) -> list[EvaluationClip]:
     elif (folder / TABLE).is_file():
         clips = [
             EvaluationClip(
-                Path(row["name"]).stem,
+                clip_name(folder / TABLE, row["name"]),
                 partial(_decoded, folder / "clips" / row["name"]),
                 row["identity"],
             )

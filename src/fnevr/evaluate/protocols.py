@@ -27,6 +27,7 @@ from jaxtyping import UInt8
 from fnevr.animation.reference_frame import face_positions
 from fnevr.animation.retargeting import Retargeting, can_retarget
 from fnevr.animation.source import Framing, prepare
+from fnevr.data.cropped import check_rows
 from fnevr.errors import FaceError, FnevrError
 from fnevr.evaluate.clips import EvaluationClip
 from fnevr.evaluate.scorer import Predictor, to_tensor
@@ -162,8 +163,7 @@ def _read_pairs(path: Path, names: set[str]) -> list[Pair]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FnevrError(f"cannot read '{path}': {error}") from error
-    if not rows or not {"source", "driver"} <= set(rows[0]):
-        raise FnevrError(f"'{path}' needs the columns source and driver, and rows")
+    check_rows(path, rows, ("source", "driver"))
     pairs = []
     for row in rows:
         pair = Pair(Path(row["source"]).stem, Path(row["driver"]).stem)

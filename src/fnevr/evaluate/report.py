@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from fnevr.config.presets import asset
-from fnevr.errors import FnevrError
+from fnevr.errors import FnevrError, printable
 from fnevr.evaluate.clips import find_clips
 from fnevr.evaluate.columns import BY_NAME, Better, Column
 from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
 from fnevr.evaluate.published import PUBLISHED, PublishedTable, published_tables
 from fnevr.evaluate.runner import STILL, Evaluation
 from fnevr.evaluate.summary import Cell, Summary, summarize_evaluation
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, make_folder
 from fnevr.versions import versions
 
 PAGE, SCORES, TABLE = "report.html", "scores.json", "scores.csv"
@@ -60,7 +60,7 @@ def write_report(evaluation: Evaluation, out: Path) -> Summary:
         FnevrError: if an extra is missing, or a file cannot be written.
     """
     summary = summarize_evaluation(evaluation)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     texts = {
         SCORES: _json(evaluation, summary),
         TABLE: _csv(evaluation, summary),
@@ -68,7 +68,7 @@ def write_report(evaluation: Evaluation, out: Path) -> Summary:
     }
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(printable(text), encoding="utf-8")
     return summary
 
 

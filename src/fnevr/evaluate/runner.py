@@ -17,7 +17,9 @@ import torch
 from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.config.folder import WEIGHTS_NAME, read_config
 from fnevr.config.presets import resolve_model
+from fnevr.config.stages import check_seed
 from fnevr.data.manifest import Split
+from fnevr.data.prepare import end_with_parent
 from fnevr.errors import FnevrError, MediaError
 from fnevr.evaluate.clips import EvaluationClip, find_clips
 from fnevr.evaluate.networks.available import NetworkFiles, Networks, load_networks
@@ -31,7 +33,7 @@ from fnevr.evaluate.protocols import (
 )
 from fnevr.evaluate.scorer import ClipScorer, ClipScores, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
-from fnevr.media.files import atomic_path, file_sha256
+from fnevr.media.files import atomic_path, file_sha256, make_folder
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 from fnevr.runtime.load import check_device, load_engine
@@ -57,7 +59,7 @@ class EvaluationSettings:
         precision: of their networks; "auto" as for an animation.
 
     Raises:
-        FnevrError: if `every` is not positive.
+        FnevrError: if `every` is not positive, or the seed is none.
     """
 
     protocol: Protocol = "same-identity"
@@ -72,6 +74,7 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise FnevrError(f"every must be at least 1, got {self.every}", argument="every")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,8 @@ def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) 
     if not jobs or workers == 1:
         return
     # Spawned, because a forked process hangs in torch once the parent has used its threads.
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+    count, context = min(workers, len(jobs)), get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=end_with_parent) as pool:
         futures = [pool.submit(_score, job) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -358,7 +362,7 @@ def _settings_folder(out: Path, settings: EvaluationSettings, networks: Networks
     }
     name = f"{settings.protocol}-{settings_key(facts)}"
     folder = out / "scores" / name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with atomic_path(folder / "settings.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return name

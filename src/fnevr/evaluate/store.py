@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+from fnevr.errors import MediaError
 from fnevr.evaluate.scorer import ClipScores
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, make_folder
+
+# What damaged files make NumPy raise.
+DAMAGE = (
+    OSError, ValueError, KeyError, EOFError, TypeError, MemoryError, NotImplementedError,
+    RuntimeError, AttributeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 class ScoreStore:
@@ -21,34 +30,43 @@ class ScoreStore:
         self.folder = folder
 
     def has(self, key: str, clip: str) -> bool:
-        """Tell whether there are scores."""
-        return self._path(key, clip).is_file()
+        """Tell whether there are scores that can be read; damaged ones are to be made again."""
+        try:
+            self.read(key, clip)
+        except MediaError:
+            return False
+        return True
 
     def read(self, key: str, clip: str) -> ClipScores:
         """Return stored scores.
 
         Raises:
-            FileNotFoundError: if there are none.
+            MediaError: if there are none, or they are damaged.
         """
-        with np.load(self._path(key, clip)) as arrays:
-            values = {
-                name.removeprefix("value "): arrays[name].tolist()
-                for name in arrays.files
-                if name.startswith("value ")
-            }
-            features = {
-                name.removeprefix("features "): arrays[name]
-                for name in arrays.files
-                if name.startswith("features ")
-            }
-        return ClipScores(values, features)
+        path = self._path(key, clip)
+        try:
+            # NumPy leaves a damaged file open.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+                stored = {name: arrays[name] for name in arrays.files}
+        except DAMAGE as error:
+            raise MediaError(f"cannot read the scores in '{path}': {error}") from error
+        scores = ClipScores({}, {})
+        for name, array in stored.items():
+            kind, _, rest = name.partition(" ")
+            if (kind, array.ndim) not in {("value", 1), ("features", 2)} or array.dtype.kind != "f":
+                raise MediaError(f"'{path}' holds {name}, {array.dtype} {array.shape}: no scores")
+            if kind == "value":
+                scores.values[rest] = array.tolist()
+            else:
+                scores.features[rest] = array
+        return scores
 
     def write(self, key: str, clip: str, scores: ClipScores) -> None:
         """Keep scores."""
         path = self._path(key, clip)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         buffer = io.BytesIO()
-        arrays = {f"value {name}": np.array(row) for name, row in scores.values.items()}
+        arrays = {f"value {name}": np.array(row, np.float64) for name, row in scores.values.items()}
         arrays |= {f"features {name}": rows for name, rows in scores.features.items()}
         np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy types the names as flags
         with atomic_path(path) as temporary:

@@ -26,7 +26,7 @@ from fnevr.face3d.head_model import JOINT_NAMES, HeadModel, HeadParameters
 from fnevr.faces.landmarks import Landmarks
 from fnevr.faces.region import Region, cut_out
 from fnevr.media.arrays import to_images_01
-from fnevr.models.weights import load_strict
+from fnevr.models.weights import load_strict, with_counters
 
 PART = "E_flame"
 WHERE = "DECA's weights (deca_model.tar) come from https://deca.is.tue.mpg.de, under their licence"
@@ -68,7 +68,7 @@ class DecaEncoder(nn.Module):
         if PART not in parts:
             raise CheckpointError(f"'{path}' has no part '{PART}', so it is not DECA's\n{WHERE}")
         encoder = cls()
-        load_strict(encoder, parts[PART], str(path))
+        load_strict(encoder, with_counters(encoder.state_dict(), parts[PART]), str(path))
         return encoder.eval()
 
     @torch.inference_mode()

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fnevr.errors import CheckpointError
+from fnevr.models.pickled import check_pickle
 
 WHERE = (
     "register at https://flame.is.tue.mpg.de, accept the licence there (FLAME 2020 and 2023 are "
@@ -23,6 +24,12 @@ WHERE = (
 )
 NEEDED = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
 NUM_JOINTS = 5
+MAX_ENTRIES = 10**8  # of a sparse matrix when it is filled; FLAME's regressor has 25,115
+# What numbers that do not belong together make NumPy raise.
+_WRONG = (
+    ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError,
+    RecursionError,
+)  # fmt: skip
 NUM_SHAPE, NUM_EXPRESSION = 300, 100  # of the full files; short ones have 10 and 10
 
 
@@ -43,15 +50,18 @@ def read_flame(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"'{path}' is not a FLAME model: it lacks {missing}\n{WHERE}")
     try:
         return _build({name: _dense(content[name]) for name in NEEDED})
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+    except _WRONG as error:
         raise CheckpointError(f"'{path}' is not a FLAME model: {error}\n{WHERE}") from error
 
 
 def _build(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    floats = {
-        name: arrays[name].astype(np.float32)
-        for name in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
-    }
+    with np.errstate(over="ignore"):
+        floats = {
+            name: arrays[name].astype(np.float32)
+            for name in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
+        }
+    if arrays["f"].dtype.kind not in "iu":
+        raise ValueError(f"f is {arrays['f'].dtype}, wanted whole numbers")
     bases = floats["shapedirs"]
     is_full = bases.shape[-1] >= NUM_SHAPE + NUM_EXPRESSION
     num_shape = NUM_SHAPE if is_full else bases.shape[-1] // 2
@@ -163,12 +173,13 @@ class _Compressed(_Record):
         state = self.__dict__
         shape = tuple(int(n) for n in state["_shape"])
         rows, columns = shape if self.by_column else shape[::-1]
-        counts = np.diff(_dense(state["indptr"]))
-        if len(counts) != columns:
+        counts, data = np.diff(_dense(state["indptr"])), _dense(state["data"])
+        is_whole = counts.shape == (columns,) and (counts >= 0).all() and counts.sum() == len(data)
+        if not is_whole or not 0 <= rows * columns <= MAX_ENTRIES:
             raise ValueError("the sparse matrix does not fit its shape")
         result = np.zeros((rows, columns))
         places = _dense(state["indices"]), np.repeat(np.arange(columns), counts)
-        np.add.at(result, places, _dense(state["data"]))
+        np.add.at(result, places, data)
         return result if self.by_column else result.T
 
 
@@ -177,7 +188,10 @@ class _CompressedRows(_Compressed):
 
 
 def _dense(value: Any) -> np.ndarray:
-    return value.dense() if hasattr(value, "dense") else np.asarray(value)
+    array = value.dense() if hasattr(value, "dense") else np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"a {type(value).__name__} of {array.dtype}, wanted numbers")
+    return array
 
 
 def _bytes(data: Any) -> bytes:
@@ -238,6 +252,8 @@ class _ArrayUnpickler(pickle.Unpickler):
 def _unpickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
+            check_pickle(file)
+            file.seek(0)
             return _ArrayUnpickler(file, encoding="latin1").load()
     # A damaged pickle may raise almost anything.
     except Exception as error:

@@ -131,7 +131,7 @@ class HeadModel:
             return cls._from_bytes(path.read_bytes(), f"'{path}'")
         tensors = read_flame(path)
         try:
-            return cls(**tensors)
+            return cls(**tensors)._checked()
         except ValueError as error:
             raise CheckpointError(f"'{path}' is not a FLAME model: {error}\n{WHERE}") from error
 
@@ -139,21 +139,42 @@ class HeadModel:
     def _from_bytes(cls, data: bytes, origin: str) -> HeadModel:
         try:
             arrays = load(data)
-        except (SafetensorError, ValueError, KeyError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{origin}: damaged head model ({error})") from error
         problems = [f"missing: {name}" for name in ARRAYS if name not in arrays]
         problems += [f"unexpected: {name}" for name in arrays if name not in ARRAYS]
         if problems:
             raise CheckpointError(describe_problems(origin, problems))
-        faces = arrays.pop("faces").astype(np.int64)
-        floats = {name: array.astype(np.float32) for name, array in arrays.items()}
+        faces = arrays.pop("faces")
         try:
-            for name in ("joint_regressor", "skinning_weights"):
-                # Half precision leaves rows that sum to 1 only to three digits.
-                floats[name] /= floats[name].sum(axis=1, keepdims=True)
-            return cls(**floats, faces=faces, parents=PARENTS)
+            if faces.dtype.kind not in "iu":
+                raise ValueError(f"faces are {faces.dtype}, wanted whole numbers")
+            with np.errstate(all="ignore"):
+                floats = {name: array.astype(np.float32) for name, array in arrays.items()}
+                for name in ("joint_regressor", "skinning_weights"):
+                    # Half precision leaves rows that sum to 1 only to three digits.
+                    floats[name] /= floats[name].sum(axis=1, keepdims=True)
+            return cls(**floats, faces=faces.astype(np.int64), parents=PARENTS)._checked()
         except ValueError as error:
             raise CheckpointError(f"{origin}: not a head model: {error}") from error
+
+    def _checked(self) -> HeadModel:
+        """Return the model, of NumPy arrays, if a mesh can be made of its numbers.
+
+        Raises:
+            ValueError: if some are not finite, or faces name vertices that do not exist.
+        """
+        for name in ARRAYS:
+            if not np.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name} holds infinities or NaN as float32")
+        if self.faces.ndim != 2 or self.faces.shape[1] != 3:
+            raise ValueError(f"faces are {self.faces.shape}, wanted (F, 3)")
+        if self.faces.size and not 0 <= self.faces.min() <= self.faces.max() < self.num_vertices:
+            raise ValueError(
+                f"faces name vertices {self.faces.min()} to {self.faces.max()}; there are 0 to "
+                f"{self.num_vertices - 1}"
+            )
+        return self
 
     def like(self, array: Array) -> HeadModel:
         """Return the model in an array's library, on its device and of its floating-point type.

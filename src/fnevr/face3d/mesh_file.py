@@ -6,6 +6,7 @@ Shapes: V vertices, F triangles.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -41,8 +42,20 @@ def write_mesh(
         MediaError: if the extension is not known or the folder cannot be written.
     """
     check_mesh_target(path)
+    with atomic_path(path) as temporary:
+        save_mesh(temporary, vertices, faces)
+
+
+def save_mesh(
+    path: Path, vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
+) -> None:
+    """Write a mesh into a file, as its ending says; the arguments are those of `write_mesh`.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
     import trimesh  # noqa: PLC0415 - it takes long to import
 
     mesh = trimesh.Trimesh(vertices, faces, process=False)  # keeps the vertices' order
-    with atomic_path(path) as temporary:
-        mesh.export(temporary)
+    content: Any = mesh.export(file_type=path.suffix.lower().removeprefix("."))
+    path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -5,6 +5,7 @@ Shapes: H and W pixels.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
+from fnevr.config.stages import PathText
 from fnevr.errors import FnevrError
 from fnevr.extras import need_torch
 from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
-from fnevr.face3d.mesh_file import check_mesh_target, write_mesh
+from fnevr.face3d.mesh_file import check_mesh_target, save_mesh
 from fnevr.face3d.raster import (
     depth_picture,
     normal_map,
@@ -26,8 +28,8 @@ from fnevr.face3d.raster import (
 )
 from fnevr.faces.find import find_face
 from fnevr.geometry.rotations import head_angles_deg, rotation_matrices
-from fnevr.media.files import PathLike
-from fnevr.media.image import check_image_target, read_image, write_image
+from fnevr.media.files import PathLike, atomic_path
+from fnevr.media.image import check_image_target, read_image, save_image
 
 if TYPE_CHECKING:
     from fnevr.face3d.deca import DecaEncoder
@@ -38,10 +40,10 @@ class HeadReport(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    image: str
+    image: PathText
     """The picture."""
 
-    output: str
+    output: PathText
     """The mesh that was written."""
 
     shape: list[float]
@@ -139,18 +141,19 @@ def reconstruct_file(
     encoder = None if deca is None else _encoder(Path(deca))
     rgb = read_image(image)
     fit = reconstruct(rgb, face=face, model=model, encoder=encoder)
-    faces = model.faces
-    write_mesh(output, fit.vertices[0], faces)
-    if pictures:
-        vertices = fit.vertices_px[0].astype(np.float64)
-        raster = rasterize(vertices, faces, *rgb.shape[:2])
-        directions = normal_map(raster, vertices, faces)
-        if overlay is not None:
-            write_image(overlay, overlay_picture(rgb, raster, directions))
-        if depth is not None:
-            write_image(depth, depth_picture(raster))
-        if normals is not None:
-            write_image(normals, normal_picture(directions))
+    with ExitStack() as stack:  # all files appear, or none
+        save_mesh(stack.enter_context(atomic_path(output)), fit.vertices[0], model.faces)
+        if pictures:
+            vertices = fit.vertices_px[0].astype(np.float64)
+            raster = rasterize(vertices, model.faces, *rgb.shape[:2])
+            directions = normal_map(raster, vertices, model.faces)
+            for picture, draw in (
+                (overlay, lambda: overlay_picture(rgb, raster, directions)),
+                (depth, lambda: depth_picture(raster)),
+                (normals, lambda: normal_picture(directions)),
+            ):
+                if picture is not None:
+                    save_image(stack.enter_context(atomic_path(picture)), draw())
     return _report(str(image), str(output), fit)
 
 

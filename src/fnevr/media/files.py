@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fnevr.errors import MediaError
+from safetensors import SafetensorError
+
+from fnevr.errors import MediaError, WriteError
 
 PathLike = str | os.PathLike[str]
+
+# Full disk, quota, file size limit: Windows has no quota.
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def readable_file(path: PathLike, kind: str) -> Path:
@@ -52,22 +59,22 @@ def check_target(path: PathLike) -> Path:
         The path that will be replaced.
 
     Raises:
-        MediaError: if the folder is missing or cannot be written, or something that is not a
+        WriteError: if the folder is missing or cannot be written, or something that is not a
             regular file is in the way.
     """
     try:
         target = Path(path).resolve()
         if target.exists() and not target.is_file():
-            raise MediaError(f"cannot write '{path}': it exists and is not a regular file")
+            raise WriteError(f"cannot write '{path}': it exists and is not a regular file")
         if not target.parent.is_dir():
-            raise MediaError(
+            raise WriteError(
                 f"cannot write '{path}': the folder '{target.parent}' does not exist; create it"
             )
         can_write = os.access(target.parent, os.W_OK | os.X_OK)
     except (OSError, ValueError, RuntimeError) as error:
-        raise MediaError(f"cannot write '{path}': {_reason(error)}") from error
+        raise write_error(path, error) from error
     if not can_write:
-        raise MediaError(
+        raise WriteError(
             f"cannot write '{path}': no permission to write in the folder '{target.parent}'"
         )
     return target
@@ -87,25 +94,91 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         The path to write to. It exists already, empty.
 
     Raises:
-        MediaError: if the folder is missing or cannot be written.
+        WriteError: if the folder is missing, or the file cannot be written in the block.
     """
     target = check_target(path)
     temporary = target.parent / f".fnevr-{secrets.token_hex(8)}{target.suffix}"
     try:
-        try:
+        with writing(path, temporary):
             temporary.touch(exist_ok=False)
             mode = temporary.stat().st_mode
-        except OSError as error:
-            raise MediaError(f"cannot write '{path}': {_reason(error)}") from error
-        yield temporary
-        try:
+            yield temporary
             temporary.chmod(mode)  # safetensors makes its files private
             temporary.replace(target)
-        except OSError as error:
-            raise MediaError(f"cannot write '{path}': {_reason(error)}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: PathLike, place: Path | None = None) -> Iterator[None]:
+    """Turn what the system refuses while a file or folder is written into one clear error.
+
+    An error that names a file elsewhere is one of reading, and passes.
+
+    Args:
+        path: what is written, for the message.
+        place: where it is written, if that is another path for the time being.
+
+    Raises:
+        WriteError: if it cannot be written, as when the disk is full.
+    """
+    place = Path(path) if place is None else place
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        elsewhere = getattr(error, "filename", None)
+        if elsewhere is not None and not os.fsdecode(elsewhere).startswith(str(place)):
+            raise
+        raise write_error(path, error) from error
+
+
+@contextmanager
+def partial_folder(folder: PathLike) -> Iterator[Path]:
+    """Yield a hidden new folder beside ``folder``, to be moved there once it is filled.
+
+    It has the usual permissions, and is removed with what is still in it when the block ends.
+
+    Raises:
+        WriteError: if it, or something in it, cannot be written in the block.
+    """
+    folder = Path(folder)
+    make_folder(folder.parent)
+    if folder.exists() and not folder.is_dir():
+        raise WriteError(f"cannot make the folder '{folder}': a file is in the way")
+    partial = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
+    try:
+        with writing(folder, folder.parent):
+            partial.mkdir()
+            yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def make_folder(path: PathLike) -> Path:
+    """Make a folder, and those around it, unless it exists.
+
+    Raises:
+        WriteError: if it cannot be made, or a file is in the way.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise WriteError(f"cannot make the folder '{path}': a file is in the way") from error
+    except (OSError, ValueError) as error:
+        raise WriteError(f"cannot make the folder '{path}': {_reason(error)}") from error
+    return folder
+
+
+def write_error(path: PathLike, error: Exception) -> WriteError:
+    """Say that a path cannot be written, why, and what to do about a full disk."""
+    reason = _reason(error)
+    is_full = getattr(error, "errno", None) in NO_ROOM or any(
+        os.strerror(number) in reason for number in NO_ROOM
+    )
+    remedy = "\nmake room, or write to another disk" if is_full else ""
+    return WriteError(f"cannot write '{path}': {reason}{remedy}")
 
 
 def home() -> Path:
@@ -117,9 +190,16 @@ def home() -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the hexadecimal sha256 of a file.
+
+    Raises:
+        MediaError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"cannot read '{path}': {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

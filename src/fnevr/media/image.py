@@ -21,7 +21,7 @@ from fnevr.media.files import PathLike, atomic_path, check_target, readable_file
 Picture = UInt8[np.ndarray, "H W 3"]
 
 MAX_PIXELS = 2 * 89_478_485  # the size at which Pillow refuses a picture as a decompression bomb
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")  # that can be written
+EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}  # to be written
 
 # Formats that only hold pixels: no EPS, which runs a program. JPEG includes phones' MPO.
 READABLE_FORMATS = (
@@ -127,13 +127,21 @@ def write_image(path: PathLike, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
     """
     check_image_target(path)
     check_rgb(rgb)
-    is_jpeg = Path(path).suffix.lower() in {".jpg", ".jpeg"}
-    options = {"quality": 95, **({"subsampling": 0} if is_jpeg else {})}
     with atomic_path(path) as temporary:
-        try:
-            Image.fromarray(np.ascontiguousarray(rgb)).save(temporary, None, **options)
-        except (OSError, ValueError) as error:
-            raise MediaError(f"cannot write '{path}': {error}") from error
+        save_image(temporary, rgb)
+
+
+def save_image(path: Path, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Encode a picture into a file, as its ending says.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    file_format = EXTENSIONS[path.suffix.lower()]
+    options = {"quality": 95, **({"subsampling": 0} if file_format == "JPEG" else {})}
+    encoded = io.BytesIO()  # Pillow itself misses that a file took only a part
+    Image.fromarray(np.ascontiguousarray(rgb)).save(encoded, file_format, **options)
+    path.write_bytes(encoded.getbuffer())
 
 
 def check_image_target(path: PathLike) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+MAX_RATE = 1e6  # frames per second
+MAX_TERM = 2**31 - 1  # of FFmpeg's fractions
+
 logger = logging.getLogger(__name__)
 
 NTSC_RATES = tuple(Fraction(1000 * n, 1001) for n in (24, 30, 48, 60, 120))
@@ -97,6 +100,24 @@ class VideoReader(abc.ABC):
         """Remember and log that the video ends early."""
         self.damage = message
         logger.warning("%s", message)
+
+
+def exact_rate(rate: Fraction | float | int) -> Fraction:
+    """Return a frame rate as the fraction of small numbers that containers hold.
+
+    29.97 as a float becomes 2997/100. What is a small fraction already stays as it is.
+
+    Raises:
+        ValueError: if it is not between one frame in `MAX_RATE` seconds and as many per second.
+    """
+    if not 1 / MAX_RATE <= rate <= MAX_RATE:
+        raise ValueError(f"the frame rate must be {1 / MAX_RATE:g} to {MAX_RATE:g}, got {rate}")
+    exact = Fraction(rate)
+    if max(exact.numerator, exact.denominator) <= MAX_TERM:
+        return exact
+    is_slow = exact < 1
+    near = (1 / exact if is_slow else exact).limit_denominator(1001)
+    return 1 / near if is_slow else near
 
 
 def nearest_rate(rate: Fraction) -> Fraction:

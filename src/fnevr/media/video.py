@@ -8,7 +8,7 @@ from pathlib import Path
 from fnevr.errors import MediaError
 from fnevr.media.container import DEFAULT_RATE, ContainerReader
 from fnevr.media.files import PathLike, readable_file
-from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader
+from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader, exact_rate
 from fnevr.media.stills import AnimationReader, FolderReader, is_picture
 from fnevr.media.writer import VideoWriter, check_video_target
 
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-def open_video(path: PathLike, *, frame_rate: Fraction | int = DEFAULT_RATE) -> VideoReader:
+def open_video(path: PathLike, *, frame_rate: Fraction | float | int = DEFAULT_RATE) -> VideoReader:
     """Open anything that holds frames, and decode the first to know that it can be read.
 
     Args:
@@ -35,6 +35,7 @@ def open_video(path: PathLike, *, frame_rate: Fraction | int = DEFAULT_RATE) -> 
 
     Raises:
         MediaError: if there is nothing there that can be shown as a video.
+        ValueError: if the frame rate of a folder is none.
     """
     path = Path(path)
     try:
@@ -42,8 +43,6 @@ def open_video(path: PathLike, *, frame_rate: Fraction | int = DEFAULT_RATE) -> 
     except (OSError, ValueError) as error:
         raise MediaError(f"cannot read '{path}': {error}") from error
     if is_folder:
-        if frame_rate <= 0:
-            raise ValueError(f"frame_rate must be positive, got {frame_rate}")
-        return FolderReader(path, Fraction(frame_rate))
+        return FolderReader(path, exact_rate(frame_rate))
     readable_file(path, "a video")
     return AnimationReader(path) if is_picture(path) else ContainerReader(path)

@@ -17,15 +17,17 @@ from PIL import Image
 
 from fnevr.errors import MediaError
 from fnevr.media.audio import AudioTrack, has_audio
-from fnevr.media.files import PathLike, atomic_path, check_target
+from fnevr.media.files import PathLike, atomic_path, check_target, write_error
 from fnevr.media.image import check_rgb
 from fnevr.media.pixels import QUALITY
+from fnevr.media.reader import exact_rate
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".gif": "gif"}
 CRF = 18  # H.264's constant quality: visually near lossless
 PRESET = "veryfast"  # keeps encoding out of the way of the network that makes the frames
 CLOCK = 90_000  # ticks per second: fine enough for any camera's time-stamps
 MAX_CLOCK = 10_000_000
+MAX_SECONDS = 100 * 366 * 86_400
 MAX_SIDE = 16_384  # pixels, H.264's limit
 GIF_CLOCK = 100
 BT709 = 1  # the number of these colours in H.264 for matrix, primaries and transfer
@@ -59,7 +61,8 @@ class VideoWriter:
         path: ends in .mp4, .m4v, .mov, .mkv or .gif.
         width: of the frames to come.
         height: of the frames to come.
-        frame_rate: frames per second, exact; the nominal rate where times are given.
+        frame_rate: frames per second, exact; the nominal rate where times are given. Of floats,
+            29.97 among them, the nearest fraction of small numbers is taken.
         audio_from: file whose sound is copied, as long as the pictures last; None, or a file
             without sound: a silent video.
         audio_start: the driver's `VideoFrame.time` that becomes 0 in the output.
@@ -74,7 +77,7 @@ class VideoWriter:
         path: PathLike,
         width: int,
         height: int,
-        frame_rate: Fraction | int,
+        frame_rate: Fraction | float | int,
         audio_from: PathLike | None = None,
         *,
         audio_start: Fraction = Fraction(0),
@@ -86,11 +89,9 @@ class VideoWriter:
                 f"cannot write '{path}': frames must have 1 to {MAX_SIDE} pixels a side, "
                 f"got {width} x {height}"
             )
-        if frame_rate <= 0:
-            raise ValueError(f"frame_rate must be positive, got {frame_rate}")
         self.num_frames = 0
         self._shape = (height, width, 3)
-        self._rate = Fraction(frame_rate)
+        self._rate = exact_rate(frame_rate)
         self._audio_from = None
         if audio_from is not None and self._format != "gif" and has_audio(audio_from):
             self._audio_from = Path(audio_from)
@@ -132,7 +133,8 @@ class VideoWriter:
                 one before. Kept to 1/90000 s or better (GIF: 1/100 s).
 
         Raises:
-            ValueError: if the picture's size or type is wrong or time does not increase.
+            ValueError: if the picture's size or type is wrong, or time does not increase or is
+                beyond a century.
             MediaError: if the disk is full, for example.
         """
         check_rgb(rgb)
@@ -140,7 +142,7 @@ class VideoWriter:
             raise ValueError(f"wanted a frame of shape {self._shape}, got {rgb.shape}")
         if time is None:
             time = Fraction(0) if self._time is None else self._time + 1 / self._rate
-        if time < 0 or (self._time is not None and time <= self._time):
+        if not 0 <= time <= MAX_SECONDS or (self._time is not None and time <= self._time):
             raise ValueError(f"times must increase from 0, got {time} after {self._time}")
         try:
             if self._audio is not None:
@@ -219,8 +221,7 @@ class VideoWriter:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> MediaError:
-        words = getattr(error, "strerror", None) or str(error)
-        return MediaError(f"cannot write '{self.path}': {words}")
+        return write_error(self.path, error)
 
 
 def clock_for(rate: Fraction) -> int:

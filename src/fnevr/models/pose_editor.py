@@ -17,6 +17,7 @@ Shapes: B pictures, K keypoints, the first of them on the face.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,10 @@ from fnevr.geometry.arrays import identity
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.rotations import head_angles_deg, head_rotations
 from fnevr.media.files import atomic_path
-from fnevr.models.weights import load_strict
+from fnevr.models.weights import check_stored, load_strict
 
 FORMAT = "fnevr-pose-editor-1"
+SIZE = re.compile(r"[0-9]{1,4}")  # of the networks, in the file
 PER_KEYPOINT = 6  # two coordinates, four of the Jacobian
 MAX_PITCH_DEG = 85.0  # beyond, yaw and roll are one
 
@@ -180,8 +182,13 @@ class LightweightPoseEditor(nn.Module):
         return positions.unflatten(1, (-1, 2)), jacobians.unflatten(1, (-1, 2, 2))
 
     def save(self, folder: str | Path) -> None:
-        """Write the editor beside a model's weights, as float16; the file appears complete."""
+        """Write the editor beside a model's weights, as float16; the file appears complete.
+
+        Raises:
+            CheckpointError: if numbers are not finite as float16.
+        """
         tensors = {name: value.detach().half().cpu() for name, value in self.state_dict().items()}
+        check_stored(tensors, str(Path(folder) / EDITOR_NAME))
         sizes = (self.num_keypoints, self.num_face, self.width)
         metadata = {"format": FORMAT, "sizes": " ".join(map(str, sizes))}
         with atomic_path(Path(folder) / EDITOR_NAME) as temporary:
@@ -209,13 +216,17 @@ class LightweightPoseEditor(nn.Module):
                 f"'{path}' is damaged ({error})\ninstall or train it again"
             ) from error
         sizes = metadata.get("sizes", "").split()
-        if metadata.get("format") != FORMAT or len(sizes) != 3 or not all(map(str.isdigit, sizes)):
+        are_sizes = len(sizes) == 3 and all(SIZE.fullmatch(size) for size in sizes)
+        if metadata.get("format") != FORMAT or not are_sizes:
             raise CheckpointError(
                 f"'{path}' is not a pose editor (its mark {FORMAT!r} is missing)\n"
                 "install or train it again"
             )
         count, num_face, width = map(int, sizes)
-        editor = cls(count, num_face, width)
+        if not 1 <= num_face <= count:
+            raise CheckpointError(f"'{path}' has {num_face} of {count} keypoints on the face")
+        with torch.device("meta"):
+            editor = cls(count, num_face, width)
         load_strict(editor, tensors, str(path))
         return editor.eval()
 

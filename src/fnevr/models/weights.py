@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fnevr.config.folder import CONFIG_NAME, WEIGHTS_NAME
+from fnevr.config.folder import CONFIG_NAME, MADE_OF_WEIGHTS, WEIGHTS_NAME
 from fnevr.config.stages import PortraitConfig
 from fnevr.errors import CheckpointError, describe_problems
-from fnevr.media.files import atomic_path
+from fnevr.media.files import file_sha256, partial_folder
+
+COUNTER = ".num_batches_tracked"
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -59,10 +60,24 @@ def load_strict(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
     model.load_state_dict(converted, strict=True, assign=True)
 
 
+def with_counters(expected: Mapping[str, Tensor], actual: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the counts of batches that checkpoints of before PyTorch 0.4.1 lack; nobody reads them.
+
+    Args:
+        expected: the tensors that are wanted.
+        actual: those that are there, by the same names.
+    """
+    return {
+        **{name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith(COUNTER)},
+        **actual,
+    }
+
+
 def tensor_problems(expected: Mapping[str, Tensor], actual: Mapping[str, object]) -> list[str]:
     """Say, one line each, where `actual` differs from `expected` in names, shapes and kinds.
 
-    A tensor with an infinity or NaN is a problem too: it would give black or noisy frames.
+    A tensor that has an infinity or NaN in the expected type is a problem too: it would give black
+    or noisy frames.
     """
     problems = [f"missing: {name}" for name in expected if name not in actual]
     problems += [f"unexpected: {name}" for name in actual if name not in expected]
@@ -78,9 +93,16 @@ def tensor_problems(expected: Mapping[str, Tensor], actual: Mapping[str, object]
             )
         elif tensor.is_floating_point() != wanted.is_floating_point():
             problems.append(f"wrong type: {name} is {tensor.dtype}, wanted {wanted.dtype}")
-        elif not tensor.isfinite().all():
-            problems.append(f"not finite: {name} holds infinities or NaN")
+        elif tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+            problems.append(f"not a plain tensor: {name} is sparse, quantized or without values")
+        elif not is_finite(tensor, wanted.dtype):
+            problems.append(f"not finite: {name} holds infinities or NaN as {wanted.dtype}")
     return problems
+
+
+def is_finite(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether all numbers are finite in the type in which they are used or stored."""
+    return bool(tensor.to(dtype).isfinite().all())
 
 
 def save_folder(
@@ -93,7 +115,8 @@ def save_folder(
     """Write a weights folder.
 
     A new folder is filled beside its place and then renamed, so it is whole or absent. In a folder
-    that exists, each of the two files is replaced by a rename and other files stay.
+    that exists, each of the two files is replaced by a rename; graphs and a pose editor that were
+    made of other weights are removed, and other files stay.
 
     Args:
         folder: where to.
@@ -102,18 +125,12 @@ def save_folder(
         half_precision: store floating-point tensors as float16.
 
     Raises:
-        CheckpointError: if the folder cannot be written.
+        CheckpointError: if numbers are not finite as stored.
+        WriteError: if the folder cannot be written.
     """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            _write_files(partial, config, weights, half_precision)
-            _move_into_place(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot write the model ({error})") from error
+    with partial_folder(folder) as partial:
+        _write_files(partial, config, weights, half_precision)
+        _move_into_place(partial, folder)
 
 
 def _write_files(
@@ -122,21 +139,43 @@ def _write_files(
     stored = {}
     for name, tensor in weights.items():
         is_halved = half_precision and tensor.is_floating_point()
-        stored[name] = tensor.detach().cpu().to(torch.float16 if is_halved else tensor.dtype)
-        stored[name] = stored[name].contiguous()
-    with atomic_path(folder / WEIGHTS_NAME) as temporary:
-        save_file(stored, temporary, metadata={"format": "pt"})
+        dtype = torch.float16 if is_halved else tensor.dtype
+        stored[name] = tensor.detach().cpu().to(dtype).contiguous()
+    check_stored(stored, str(folder))
     text = config.model_dump_json(indent=2) + "\n"
     (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+    save_file(stored, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    # safetensors makes its files private.
+    (folder / WEIGHTS_NAME).chmod((folder / CONFIG_NAME).stat().st_mode)
+
+
+def check_stored(tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Raise a CheckpointError rather than write what `load_strict` would refuse."""
+    broken = [name for name, tensor in tensors.items() if not is_finite(tensor, tensor.dtype)]
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise CheckpointError(
+            f"{origin}: not written: {', '.join(broken[:3])}{more} would hold infinities or NaN as "
+            f"{tensors[broken[0]].dtype}"
+        )
 
 
 def _move_into_place(partial: Path, folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
+        _remove_stale(folder, partial / WEIGHTS_NAME)
         for name in (WEIGHTS_NAME, CONFIG_NAME):
             (partial / name).replace(folder / name)
         return
-    # mkdtemp made it private to the user; a model folder gets the usual permissions.
-    umask = os.umask(0)
-    os.umask(umask)
-    partial.chmod(0o777 & ~umask)
     partial.replace(folder)
+
+
+def _remove_stale(folder: Path, weights: Path) -> None:
+    """Remove what was made of other weights than the new ones: it would not fit them."""
+    before = folder / WEIGHTS_NAME
+    if before.is_file() and file_sha256(before) == file_sha256(weights):
+        return
+    for name in MADE_OF_WEIGHTS:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from fnevr.config.engines import GRAPH_PRECISIONS, GraphPrecision, Precision
 from fnevr.config.folder import EDITOR_NAME, WEIGHTS_NAME
 from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.media.files import file_sha256
+from fnevr.media.files import file_sha256, partial_folder
 from fnevr.models.architectures import load_model
 from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.portrait import PortraitModel
@@ -35,6 +34,7 @@ from fnevr.runtime.graphs import (
     GRAPHS,
     INPUTS,
     MANIFEST,
+    OPSET,
     OUTPUTS,
     GraphName,
     Manifest,
@@ -43,7 +43,6 @@ from fnevr.runtime.graphs import (
 from fnevr.runtime.quantize import Calibration, quantize, quantized_psnr
 from fnevr.versions import versions
 
-OPSET = 20  # the first one whose GridSample all three agree on
 BATCH = torch.export.Dim("batch", min=1, max=1024)
 
 
@@ -163,12 +162,11 @@ def export(
             f"'{model.architecture}' cannot be exported: its driving keypoints depend on the "
             "source; use it with `engine='torch'`"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as partial:
-        copied = Path(partial) / out.name
-        shutil.copytree(model_folder, copied, ignore=shutil.ignore_patterns(FOLDER, "*.md"))
-        manifests = write_graphs(model, copied, clips, progress)
-        copied.replace(out)
+    with partial_folder(out) as partial:
+        left_out = shutil.ignore_patterns(FOLDER, "*.md")
+        shutil.copytree(model_folder, partial, ignore=left_out, dirs_exist_ok=True)
+        manifests = write_graphs(model, partial, clips, progress)
+        partial.replace(out)
     return manifests
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from fnevr.config.engines import EngineName, Precision
 from fnevr.config.stages import PortraitConfig
+from fnevr.errors import CheckpointError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.retarget_map import RetargetMap
@@ -55,8 +56,16 @@ class GraphEngine:
 
         Raises:
             ValueError: if the images do not have the model's size.
+            CheckpointError: if the graph is not of such a model.
         """
-        return Keypoints(*self._run("keypoints", self._checked(image_01)))
+        positions, jacobians = self._run("keypoints", self._checked(image_01))
+        shape = (len(image_01), self.config.num_keypoints, 2)
+        if positions.shape != shape or jacobians.shape != (*shape, 2):
+            raise CheckpointError(
+                f"the model's graph 'keypoints' gives {positions.shape} and {jacobians.shape}, "
+                f"wanted {shape} and {(*shape, 2)}: export the model again"
+            )
+        return Keypoints(positions, jacobians)
 
     def driving_keypoints(
         self, driving_01: Float[np.ndarray, "B 3 H W"], source: EncodedSource

@@ -19,14 +19,16 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fnevr.config.engines import GraphPrecision, Precision
-from fnevr.config.folder import EDITOR_NAME, WEIGHTS_NAME
+from fnevr.config.folder import EDITOR_NAME, GRAPHS_NAME, WEIGHTS_NAME, read_config
 from fnevr.config.presets import ASSETS
+from fnevr.config.stages import PortraitConfig
 from fnevr.errors import CheckpointError
 from fnevr.media.files import file_sha256
 
 GraphName = Literal["encode", "keypoints", "draw", "blend", "turn"]
 GRAPHS: tuple[GraphName, ...] = get_args(GraphName)
-FOLDER, MANIFEST = "graphs", "manifest.json"
+OPSET = 20  # the first one whose GridSample all three engines agree on
+FOLDER, MANIFEST = GRAPHS_NAME, "manifest.json"
 HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
 
 INPUTS: dict[GraphName, tuple[str, ...]] = {
@@ -50,6 +52,14 @@ OUTPUTS: dict[GraphName, tuple[str, ...]] = {
     "blend": ("drawn_01",),
     "turn": ("turned_positions", "turned_jacobians"),
 }
+RANKS: dict[GraphName, tuple[int, ...]] = {
+    "encode": (4,),
+    "keypoints": (3, 4),
+    "draw": (4, 4, 4),
+    "blend": (4,),
+    "turn": (3, 4),
+}
+"""How many axes each output has; `draw` of models without a composite has the first alone."""
 
 
 class Manifest(BaseModel):
@@ -120,18 +130,20 @@ def read_graphs(
     Raises:
         CheckpointError: if there are none, or they are damaged or of other weights.
     """
+    config = read_config(model_folder)
     sha256 = file_sha256(model_folder / WEIGHTS_NAME)
     editor = model_folder / EDITOR_NAME
     editor_sha256 = file_sha256(editor) if editor.is_file() else None
-    graphs = _read_folder(model_folder, (sha256, editor_sha256), "float32", model_name)
+    graphs = _read_folder(model_folder, (sha256, editor_sha256), config, "float32", model_name)
     if precision != "float32":
-        graphs |= _read_folder(model_folder, (sha256, None), precision, model_name)
+        graphs |= _read_folder(model_folder, (sha256, None), config, precision, model_name)
     return graphs
 
 
 def _read_folder(
     model_folder: Path,
     sha256: tuple[str, str | None],
+    config: PortraitConfig,
     precision: Precision,
     model_name: str,
 ) -> dict[GraphName, bytes]:
@@ -152,6 +164,18 @@ def _read_folder(
     if (manifest.weights_sha256, manifest.editor_sha256) != sha256:
         raise CheckpointError(
             f"the graphs in '{folder}' are not of the weights beside them; {how_to}"
+        )
+    wanted = (config.architecture, config.image_size, precision)
+    if (manifest.architecture, manifest.image_size, manifest.precision) != wanted:
+        raise CheckpointError(
+            f"the graphs in '{folder}' are {manifest.precision} of a {manifest.architecture} for "
+            f"{manifest.image_size} pixels, wanted {precision} of a {config.architecture} for "
+            f"{config.image_size}\n{how_to}"
+        )
+    if manifest.opset > OPSET:
+        raise CheckpointError(
+            f"the graphs in '{folder}' are of opset {manifest.opset}, at most {OPSET} is known "
+            f"here: install a newer fnevr, or\n{how_to}"
         )
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != manifest.files[name]:

@@ -102,24 +102,41 @@ def openvino_core() -> Any:
     Raises:
         FnevrError: if OpenVINO is not installed.
     """
-    return import_openvino().Core()
+    openvino = import_openvino()
+    try:
+        return openvino.Core()
+    except (RuntimeError, OSError) as error:
+        raise _not_loadable(error) from error
 
 
 def import_openvino() -> Any:
     """Import OpenVINO, which is optional.
 
     Raises:
-        FnevrError: if it is not installed.
+        FnevrError: if it is not installed, or cannot be loaded.
     """
     # It reports each import to its makers, over the network. Nothing leaves the machine.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino  # noqa: PLC0415 (optional, slow)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "openvino":
+            raise _not_loadable(error) from error
         raise FnevrError(
             "OpenVINO is not here; pip install 'fnevr[openvino]'", argument="engine"
         ) from error
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        raise _not_loadable(error) from error
     return openvino
+
+
+def _not_loadable(error: Exception) -> FnevrError:
+    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return FnevrError(
+        f"OpenVINO is installed, but cannot be loaded ({words}): install it again, or use "
+        "`engine='onnx'`",
+        argument="engine",
+    )
 
 
 def cache_path(key: str) -> Path | None:

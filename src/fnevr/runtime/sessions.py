@@ -5,6 +5,7 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,12 +23,15 @@ from fnevr.errors import CheckpointError, FnevrError
 from fnevr.runtime.graphs import (
     GRAPHS,
     INPUTS,
+    RANKS,
     GraphName,
     has_graphs,
     measured_psnr_db,
     read_graphs,
 )
-from fnevr.runtime.openvino_graph import OpenVINOGraph, import_openvino
+from fnevr.runtime.openvino_graph import OpenVINOGraph, import_openvino, openvino_core
+
+logger = logging.getLogger(__name__)
 
 Run = Callable[[list[np.ndarray]], list[np.ndarray]]
 """Takes a graph's inputs in order, gives its outputs in order."""
@@ -65,12 +69,24 @@ def choose(
         if not has_graphs_here or precision in ("bfloat16", "float16"):
             engine = "torch"
         else:
-            engine = "openvino" if find_spec("openvino") is not None else "onnx"
+            engine = "openvino" if _has_openvino() else "onnx"
     if precision == "auto":
         psnr_db = measured_psnr_db(folder, "int8")
         is_close = psnr_db is not None and psnr_db >= AUTO_PSNR_DB
         precision = "int8" if engine in ("onnx", "openvino") and is_close else "float32"
     return engine, precision
+
+
+def _has_openvino() -> bool:
+    """Return whether OpenVINO is installed and can be loaded."""
+    if find_spec("openvino") is None:
+        return False
+    try:
+        openvino_core()
+    except FnevrError as error:
+        logger.warning("%s; ONNX Runtime is taken", error)
+        return False
+    return True
 
 
 def start_loading(
@@ -142,11 +158,41 @@ def open_graphs(
 
 
 def _load(content: bytes, graph: GraphName, engine: EngineName, device: str) -> Run:
-    if engine == "openvino":
-        return OpenVINOGraph(content, _num_threads(), any_size=graph == "blend")
-    if engine not in ("onnx", "tensorrt"):
+    """Load a graph; what is wrong with it is said as such, when it is loaded or first run."""
+    if engine not in ("onnx", "openvino", "tensorrt"):
         raise ValueError(f"the engine {engine!r} runs no graphs")
-    return onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
+    try:
+        run: Run
+        if engine == "openvino":
+            run = OpenVINOGraph(content, _num_threads(), any_size=graph == "blend")
+        else:
+            run = onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
+    except (FnevrError, MemoryError):
+        raise
+    except Exception as error:  # each engine has classes of its own for what it cannot use
+        raise _unusable(graph, error) from error
+
+    def checked(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        try:
+            outputs = run(arrays)
+        except MemoryError:
+            raise
+        except Exception as error:  # as above
+            raise _unusable(graph, error) from error
+        ranks = tuple(array.ndim for array in outputs)
+        if ranks != RANKS[graph] and (graph, ranks) != ("draw", RANKS["draw"][:1]):
+            raise _unusable(graph, f"it gives {[array.shape for array in outputs]}")
+        return outputs
+
+    return checked
+
+
+def _unusable(graph: GraphName, why: object) -> CheckpointError:
+    words = (str(why).strip().splitlines() or [type(why).__name__])[0]
+    return CheckpointError(
+        f"the model's graph '{graph}' cannot be used: {words}\n"
+        "export the model again, or install fnevr again if it is the package's"
+    )
 
 
 def _when_loaded(future: Future[Run]) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
 from fnevr.models.portrait import PortraitModel
 from fnevr.progress import progress_bar
-from fnevr.train.log import Record
+from fnevr.train.log import Record, record_json
 from fnevr.train.loop import Trainer
 from fnevr.train.recipe import AnyRecipe, FullRecipe, Recipe, recipe_json
 from fnevr.train.start import saved_model, start_anew
@@ -185,6 +184,6 @@ def show_run(trainer: Trainer, should_stop: Callable[[], bool]) -> bool:
 
         def on_record(record: Record) -> None:
             if not sys.stderr.isatty():
-                sys.stderr.write(json.dumps(record) + "\n")
+                sys.stderr.write(record_json(record) + "\n")
 
         return trainer.run(on_record, on_step, should_stop)

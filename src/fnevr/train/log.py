@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.media.files import atomic_path
+from fnevr.media.files import atomic_path, writing
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 LOG_NAME = "log.jsonl"
 
 Record = dict[str, float | int]
+
+
+def record_json(record: Record) -> str:
+    """Return a record as JSON, which has no infinity and no NaN: they become null."""
+    known = {name: value if math.isfinite(value) else None for name, value in record.items()}
+    return json.dumps(known, allow_nan=False)
 
 
 class RunLog:
@@ -45,8 +52,8 @@ class RunLog:
 
     def write(self, record: Record) -> None:
         """Append one record, which has a "step"."""
-        with self.path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
+        with writing(self.path), self.path.open("a", encoding="utf-8") as log:
+            log.write(record_json(record) + "\n")
         self.num_lines += 1
         if writer := self._tensorboard():
             step = int(record["step"])

@@ -8,6 +8,7 @@ models are the moving average of the weights. `fnevr.train.launch` adds ``recipe
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,7 @@ from fnevr.data.clips import Clip
 from fnevr.data.loader import batches
 from fnevr.data.pairs import Pairs, PairSampler
 from fnevr.errors import FnevrError
+from fnevr.media.files import make_folder
 from fnevr.models.portrait import PortraitModel
 from fnevr.runtime.precision import run_networks_in
 from fnevr.train.average import WeightAverage
@@ -101,7 +103,7 @@ class Trainer:
             self.optimizers.append(self.discriminator_optimizer)
         self.rates = [[group["lr"] for group in each.param_groups] for each in self.optimizers]
 
-        run_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(run_dir)
         self.progress, self.guard = RunProgress(), Guard()
         self.feed: Generator[Pairs, None, None] | None = None
         if self.checkpoint.exists():
@@ -294,11 +296,16 @@ class Trainer:
     def _validate_if_due(
         self, share: float, log: RunLog | None, on_record: Callable[[Record], None]
     ) -> None:
-        """Validate the average when the next even part of the budget is spent; keep the best."""
+        """Validate the average when the next even part of the budget is spent; keep the best.
+
+        Small budgets have fewer validations; the last one is at the end of any.
+        """
         due = int(share * self.recipe.validations + 1e-9)
         if due <= self.progress.validations or not self.held_out:
             return
-        self.progress.validations = due
+        if share < 1 and self.step - self.progress.validated_step < self._validation_gap():
+            return
+        self.progress.validations, self.progress.validated_step = due, self.step
         if not self.is_main or log is None:
             return
         result = validate(self.average.model, self.held_out, stride=self.recipe.validation_stride)
@@ -312,6 +319,15 @@ class Trainer:
             self.progress.best_psnr = result.psnr
             self._export("best")
         self.save(log)
+
+    def _validation_gap(self) -> int:
+        """Return the steps between two validations, so that these take a quarter of the time.
+
+        A frame that is scored costs about a third of a pair that is trained on.
+        """
+        stride = self.recipe.validation_stride
+        num_frames = sum(1 + (len(clip.frames) - 1) // stride for clip in self.held_out)
+        return math.ceil(num_frames / self.recipe.batch_size)
 
     def _export(self, name: str) -> None:
         if self.is_main:

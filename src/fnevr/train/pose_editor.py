@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fnevr.config.folder import CONFIG_NAME
+from fnevr.config.stages import check_seed
 from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import CheckpointError, FaceError, FnevrError
 from fnevr.evaluate.pose_editing import model_turner
@@ -75,9 +76,11 @@ def train_editor(
 
     Raises:
         CheckpointError: if there is no such model.
-        FnevrError: if no such clip shows a face, or models of this kind have no pose editor.
+        FnevrError: if the seed is none, no such clip shows a face, or models of this kind have no
+            pose editor.
         FaceError: if no picture that the model draws shows a face.
     """
+    check_seed(seed)
     model = _editable(folder).to(check_device(device))
     clips = [clip for clip in load_clips(data, "train") if len(clip.tracked)]
     if not clips:

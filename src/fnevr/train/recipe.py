@@ -24,7 +24,7 @@ from pydantic import (
     TypeAdapter,
 )
 
-from fnevr.config.stages import FrozenConfig
+from fnevr.config.stages import FrozenConfig, Seed
 
 
 class LossWeights(FrozenConfig):
@@ -143,7 +143,7 @@ class Recipe(FrozenConfig):
     weights: LossWeights = LossWeights()
     """Weights of the loss terms."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the pairs, windows and warps."""
 
     checkpoint_every: PositiveInt = 600
@@ -165,7 +165,8 @@ class Recipe(FrozenConfig):
     """Longer gradients are shortened to this."""
 
     validations: NonNegativeInt = 10
-    """Validations, evenly over the budget, the last at its end; 0 for none."""
+    """Validations, evenly over the budget, the last at its end; 0 for none. There are fewer where
+    they would take more than a quarter of the time."""
 
     validation_stride: PositiveInt = 10
     """Every how many frames of a held-out clip are scored."""

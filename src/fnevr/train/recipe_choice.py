@@ -68,7 +68,7 @@ def _read_recipe(path: Path) -> AnyRecipe:
     problem = f"'{path}' is not a valid recipe"
     try:
         values = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FnevrError(f"{problem}: Invalid JSON: {error}") from error
     if not isinstance(values, dict):
         raise FnevrError(f"{problem}: wanted an object of names and values")

@@ -16,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fnevr.models.checkpoint_file import read_checkpoint
 from fnevr.models.perceptual.files import check_file, hub_file
-from fnevr.models.perceptual.network import pick_tensors, read_state
+from fnevr.models.perceptual.network import pick_tensors
 
 WEIGHTS_NAME = "openface.pth"
 WEIGHTS_URL = "https://github.com/thnkim/OpenFacePytorch"
@@ -121,7 +122,7 @@ class OpenFace(nn.Module):
             "the file by `openface=FILE`; `aed-dlib` needs no download"
         )
         sha256 = check_file(path, "", remedy)
-        weights = read_state(path, remedy)
+        weights = read_checkpoint(path, remedy)
         network = cls()
         state = network.state_dict()
         names = _their_names(network)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from fnevr.errors import CheckpointError
+from fnevr.errors import CheckpointError, MediaError
 from fnevr.media.files import file_sha256
 
 
@@ -28,7 +28,7 @@ def check_file(path: Path, sha256: str, remedy: str) -> str:
     """
     try:
         actual = file_sha256(path)
-    except OSError as error:
+    except MediaError as error:
         raise CheckpointError(f"{path}: cannot read the weights ({error}).\n{remedy}") from error
     if not actual.startswith(sha256):
         raise CheckpointError(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import ClassVar
 
 import torch
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fnevr.errors import CheckpointError, describe_problems
+from fnevr.models.checkpoint_file import read_checkpoint
 from fnevr.models.perceptual.files import check_file
 from fnevr.models.weights import tensor_problems
 
@@ -50,26 +50,7 @@ def read_checked(path: Path, sha256: str, remedy: str) -> dict[str, object]:
         CheckpointError: if the file is missing, another one, damaged, or no state dict.
     """
     check_file(path, sha256, remedy)
-    return read_state(path, remedy)
-
-
-def read_state(path: Path, remedy: str) -> dict[str, object]:
-    """Read a state dict that `torch.save` wrote, whatever file it is.
-
-    Args:
-        path: the file.
-        remedy: what to do about a wrong file, for the message.
-
-    Raises:
-        CheckpointError: if the file is damaged or no state dict.
-    """
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: damaged weights file ({error}).\n{remedy}") from error
-    if not isinstance(weights, dict):
-        raise CheckpointError(f"{path}: holds no state dict.\n{remedy}")
-    return weights
+    return read_checkpoint(path, remedy)
 
 
 def pick_tensors(
