@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fnevr.animation.detail import layered
+from fnevr.animation.detail import inside_border, layered
 from fnevr.config.presets import asset
 from fnevr.faces.crop import CropBox, crop, crop_box
 from fnevr.faces.find import find_face
@@ -75,3 +75,41 @@ def test_a_picture_without_a_person_has_one_layer():
     picture = np.full((400, 400, 3), 90, np.uint8)
     detail = layered(picture, CropBox(100.0, 100.0, 200.0), 200, PersonParts())
     assert (detail.foreground[:, 3] == 1).all()
+
+
+def test_what_lies_beyond_the_picture_is_repeated_of_the_plate(portrait, box):
+    """The wall beside the person goes on, whatever the person hides at the picture's border."""
+    cut = portrait[: int(box.top) + 150]
+    moved = CropBox(box.left, box.top, 186.0)
+    detail = layered(cut, moved, 186, PersonParts())
+    rows = detail.plate_01[0, :, 150:]
+    np.testing.assert_allclose(rows, rows[:, :1].repeat(36, axis=1), atol=1e-6)
+
+
+def person(*parts):
+    """A square of 96 pixels and its surroundings, with rectangles of a person."""
+    alpha = np.zeros((1, 1, 144, 144), np.float32)
+    for rows, columns in parts:
+        alpha[..., 24 + rows.start : 24 + rows.stop, 24 + columns.start : 24 + columns.stop] = 1
+    return Detail(alpha.repeat(4, axis=1), np.zeros((1, 3, 96, 96), np.float32))
+
+
+def test_a_person_inside_the_square_hides_the_picture():
+    """Near its border too, and a little around the person."""
+    hidden = inside_border(person((slice(4, 60), slice(4, 92))))
+    assert (hidden[4:60, 4:92] == 1).all()
+    assert hidden[61, 40] > 0.5
+    assert (hidden[68:] == 0).all()
+
+
+def test_who_crosses_a_border_fades_there():
+    """A body crosses the bottom, a head does not cross the top."""
+    hidden = inside_border(person((slice(3, 60), slice(40, 60)), (slice(60, 120), slice(20, 80))))
+    assert (hidden[-1, 15:85] == 0).all()
+    assert (hidden[3:80, 42:58] == 1).all()
+
+
+def test_a_head_that_crosses_the_top_fades_in_a_narrow_strip():
+    hidden = inside_border(person((slice(-10, 60), slice(30, 60))))
+    assert (hidden[0, 28:62] == 0).all()
+    assert (hidden[4:60, 30:60] == 1).all()

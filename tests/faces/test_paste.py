@@ -103,3 +103,17 @@ def test_wrong_sizes_are_errors(picture):
         PasteBack(picture, BOXES[0], 64)(np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(ValueError, match="mask must be 64x64"):
         PasteBack(picture, BOXES[0], 64, mask=np.ones((8, 8)))
+
+
+def test_of_what_is_unfaded_the_picture_shows_nothing(picture):
+    """Also in the border, where a crop otherwise fades in."""
+    unfaded = np.zeros((64, 64), np.float32)
+    unfaded[:, :32] = 1
+    box = CropBox(20.0, 30.0, 64.0)
+    crop = np.full((64, 64, 3), 255, np.uint8)
+    result = PasteBack(picture, box, 64, unfaded=unfaded)(crop)
+    faded = PasteBack(picture, box, 64)(crop)
+    assert (result[30:94, 20:52] == 255).all()
+    np.testing.assert_array_equal(result[:, 52:], faded[:, 52:])
+    with pytest.raises(ValueError, match="mask must be 64x64"):
+        PasteBack(picture, box, 64, unfaded=np.ones((8, 8), np.float32))

@@ -19,7 +19,7 @@ from fnevr.geometry.patches import FacePatches
 from fnevr.models import FOMM, load_model
 from fnevr.models.encoded_source import Detail
 from fnevr.models.lite import CELL, FNeVRLite, Window
-from fnevr.models.lite.model import sharpened
+from fnevr.models.lite.layers import drawn_parts, sharpened
 from fnevr.models.lite.motion import suppress_noise
 from fnevr.train.start import new_model
 
@@ -114,58 +114,121 @@ def test_detail_of_the_networks_size_changes_nothing(model):
     torch.testing.assert_close(drawn, model.draw(encoded, keypoints), atol=1e-5, rtol=0)
 
 
+def layers(decoded, mask=1.0, flow=(0.0, 0.0), person_flow=None, person=1.0, parts=0.0):
+    """What `draw_layers` gives, each of one value but the decoded picture; flows in pixels."""
+
+    def moved(pixels):
+        return (torch.tensor(pixels) * 2 / 64)[None, :, None, None].expand(1, 2, 16, 16)
+
+    cells = [torch.full((1, 1, 16, 16), share) for share in (person, parts)]
+    flows = moved(flow), moved(flow if person_flow is None else person_flow)
+    return decoded, torch.full((1, 1, *decoded.shape[-2:]), mask), *flows, *cells
+
+
+def bar(first, last, colour=0.75):
+    """A person of one colour, a bar from one column to another, and a plate behind."""
+    alpha = torch.zeros(1, 1, 64, 64)
+    alpha[..., first:last] = 1
+    plate = torch.full((1, 3, 64, 64), 0.25)
+    return Detail(torch.cat([colour * alpha.expand(-1, 3, -1, -1), alpha], dim=1), plate)
+
+
 @pytest.mark.parametrize("margin", [0, 40])
 def test_detail_that_does_not_move_stays_as_it_is(model, margin):
     """Where the mask is 1 and nothing moves, every pixel is the portrait's own."""
-    picture, still = torch.rand(1, 3, 150, 150), torch.zeros(1, 2, 16, 16)
-    layers = torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), still
-    blended = model.blend_layers(opaque(picture, margin), *layers)
+    picture = torch.rand(1, 3, 150, 150)
+    blended = model.blend_layers(opaque(picture, margin), *layers(torch.rand(1, 3, 64, 64)))
+    torch.testing.assert_close(blended, picture, atol=1e-3, rtol=0)
+
+
+def test_a_person_at_rest_is_the_portrait(model):
+    """Soft edges too, and where the background's motion has all of the weight."""
+    alpha, picture = torch.rand(1, 1, 64, 64), torch.rand(1, 3, 64, 64)
+    alpha[..., 50:] = 0
+    plate = torch.rand(1, 3, 64, 64)
+    plate[..., 50:] = picture[..., 50:]
+    detail = Detail(torch.cat([picture - (1 - alpha) * plate, alpha], dim=1), plate)
+    blended = model.blend_layers(detail, *layers(torch.rand(1, 3, 64, 64), 0.3, person=0.0))
     torch.testing.assert_close(blended, picture, atol=1e-3, rtol=0)
 
 
 def test_where_the_mask_is_0_the_decoded_picture_shows(model):
     picture, decoded = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
-    layers = decoded, torch.zeros(1, 1, 64, 64), torch.zeros(1, 2, 16, 16)
-    torch.testing.assert_close(model.blend_layers(opaque(picture), *layers), decoded)
+    blended = model.blend_layers(opaque(picture), *layers(decoded, mask=0.0))
+    torch.testing.assert_close(blended, decoded)
 
 
 def test_the_foreground_moves_and_the_plate_does_not(model):
     """A bar of the person moves by 10 pixels; where it was, the plate shows."""
-    plate = torch.full((1, 3, 64, 64), 0.25)
-    alpha = torch.zeros(1, 1, 64, 64)
-    alpha[..., 20:30] = 1
-    flow = torch.zeros(1, 2, 16, 16)
-    flow[:, 0] = -2 * 10 / 64  # looks 10 pixels to the left
-    layers = torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), flow
-    foreground = torch.cat([0.75 * alpha.expand(-1, 3, -1, -1), alpha], dim=1)
-    expected = plate.clone()
+    moved = layers(torch.rand(1, 3, 64, 64), person_flow=(-10.0, 0.0))  # looks to the left
+    blended = model.blend_layers(bar(20, 30), *moved)
+    expected = torch.full((1, 3, 64, 64), 0.25)
     expected[..., 30:40] = 0.75
-    blended = model.blend_layers(Detail(foreground, plate), *layers)
     torch.testing.assert_close(blended, expected, atol=1e-4, rtol=0)
 
 
-def test_a_gap_in_the_person_shows_the_decoded_picture_where_the_mask_is_low(model):
-    """A slit of 4 pixels is filled, the open side is not; where the mask is 1 it stays a slit."""
-    alpha = torch.zeros(1, 1, 64, 64)
-    alpha[..., :40] = 1
-    alpha[..., 20:24] = 0
-    plate, decoded = torch.zeros(1, 3, 64, 64), torch.full((1, 3, 64, 64), 0.6)
-    detail = Detail(torch.cat([0.3 * alpha.expand(-1, 3, -1, -1), alpha], dim=1), plate)
-    still = torch.zeros(1, 2, 16, 16)
-    for level, slit in ((0.0, 0.6), (1.0, 0.0)):
-        blended = model.blend_layers(detail, decoded, torch.full((1, 1, 64, 64), level), still)
-        assert blended[..., 21:23].mean() == pytest.approx(slit, abs=0.01)
-        assert blended[..., 44:].max() < 0.01
+def test_one_layer_moves_by_the_flow_of_all_motions(model):
+    picture = torch.rand(1, 3, 64, 64)
+    moved = layers(torch.rand(1, 3, 64, 64), flow=(-10.0, 0.0), person_flow=(5.0, 0.0))
+    blended = model.blend_layers(opaque(picture), *moved)
+    torch.testing.assert_close(blended[..., 10:], picture[..., :-10], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("parts", "expected"), [(0.0, 0.75), (1.0, 0.6)])
+def test_of_a_person_only_eyes_and_mouth_are_decoded(model, parts, expected):
+    decoded = torch.full((1, 3, 64, 64), 0.6)
+    blended = model.blend_layers(bar(20, 40), *layers(decoded, mask=0.0, parts=parts))
+    torch.testing.assert_close(blended[..., 22:38], torch.full((1, 3, 64, 16), expected))
+    assert (blended[..., 44:] == 0.25).all()
+
+
+@pytest.mark.parametrize(("person", "expected"), [(1.0, 0.75), (0.5, 0.75), (0.0, 0.25)])
+def test_far_from_its_outline_the_person_shows_where_its_motions_have_weight(
+    model, person, expected
+):
+    moved = layers(torch.rand(1, 3, 64, 64), person_flow=(-30.0, 0.0), person=person)
+    blended = model.blend_layers(bar(10, 20), *moved)
+    assert blended[..., 42:48].mean() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_persons_flow_leaves_the_background_out(model):
+    """All keypoints move alike: so do all cells, however much of them is background."""
+    image = torch.rand(1, 3, 64, 64)
+    source = Keypoints(0.5 * torch.randn(1, 29, 2), torch.eye(2).expand(1, 29, 2, 2))
+    driving = Keypoints(source.positions + torch.tensor([0.25, 0.0]), source.jacobians)
+    motion = shake(model).motion(image, source, driving)
+    expected = torch.zeros_like(motion.flow)
+    expected[:, 0] = -0.25
+    torch.testing.assert_close(motion.person_flow, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(motion.flow, expected * motion.person, atol=1e-5, rtol=0)
+    torch.testing.assert_close(motion.person, 1 - motion.masks[:, :1])
+
+
+def test_drawn_parts_follow_the_head():
+    """Eyes and mouth, a face of height 0.8 in the middle, and the same turned by 90 degrees."""
+    size = torch.tensor([[0.8, 0.0], [0.0, 0.8]])
+    turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+    for jacobian in (size, turn @ size):
+        head = Keypoints(torch.zeros(1, 3, 2), jacobian.expand(1, 3, 2, 2))
+        parts = drawn_parts(head, 3, 64, 64)
+        for place, expected in (
+            ((0.17, -0.19), 1),  # eyes
+            ((-0.17, -0.19), 1),
+            ((0.0, 0.25), 1),  # mouth
+            ((0.0, 0.0), 0),  # nose
+            ((0.0, -0.45), 0),  # forehead
+            ((0.35, 0.1), 0),  # cheek
+        ):
+            looked = (jacobian @ torch.tensor(place))[None, None, None]
+            assert sample(parts, looked).item() == pytest.approx(expected, abs=1e-3)
 
 
 def test_texture_survives_a_shift_of_half_a_pixel(model):
     """Bilinear sampling would take a fifth of this pattern's contrast."""
     stripes = 0.5 + 0.4 * torch.sin(torch.arange(256.0) * 2 * torch.pi / 5)
-    flow = torch.zeros(1, 2, 64, 64)
-    flow[:, 0] = 2 * 0.5 / 256
-    layers = torch.zeros(1, 3, 256, 256), torch.ones(1, 1, 256, 256), flow
+    moved = layers(torch.zeros(1, 3, 256, 256), flow=(0.5 / 4, 0.0))
     detail = opaque(stripes.expand(1, 3, 256, 256))
-    blended = model.blend_layers(detail, *layers)[..., 8:-8]
+    blended = model.blend_layers(detail, *moved)[..., 8:-8]
     assert blended.std() > 0.85 * stripes.std()
 
 
@@ -491,6 +554,5 @@ def test_detail_is_blended_by_the_sharpened_mask(config):
     """With a mask of a half and a shift of 9 nearly all is the portrait."""
     model = FNeVRLite(config.model_copy(update={"detail_gain": 2.0, "detail_shift": 9.0})).eval()
     picture = torch.rand(1, 3, 64, 64)
-    layers = torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), 0.5), torch.zeros(1, 2, 16, 16)
-    blended = model.blend_layers(opaque(picture), *layers)
+    blended = model.blend_layers(opaque(picture), *layers(torch.rand(1, 3, 64, 64), mask=0.5))
     torch.testing.assert_close(blended, picture, atol=2e-3, rtol=0)

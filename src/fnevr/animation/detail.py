@@ -12,13 +12,18 @@ from jaxtyping import Float
 
 from fnevr.faces.crop import CropBox, crop
 from fnevr.faces.parts import PersonParts
+from fnevr.faces.paste import FEATHER
 from fnevr.media.arrays import to_images_01
+from fnevr.media.guided_filter import box_mean
 from fnevr.media.image import Picture
 from fnevr.media.plate import background_plate
 from fnevr.models.encoded_source import Detail
 
 MARGIN = 1 / 4  # of the side: how much of the surroundings the foreground shows on each side
 LEAST_FACE = 0.9  # share of the person in the face's box, below which the parts are not believed
+BORDER = 1 / 96  # of what is drawn: who is nearer to its border crosses it
+TOP_FADE = 0.04  # of what is drawn: a head that crosses the top fades there, a body in more
+WIDENING = 1 / 24  # of what is drawn: how far around a person inside it the picture is hidden
 FACE_SHARE = 0.3  # of the square's side: a box in its middle that lies on the face
 
 
@@ -38,28 +43,65 @@ def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> De
     reach = margin * box.size / side
     around = CropBox(box.left - reach, box.top - reach, box.size + 2 * reach)
     view = crop(picture, around, side + 2 * margin)
-    alpha = _inside(picture, around, parts.parts(view).person)
+    # Beyond the picture's border alpha and plate are repeated, as a crop repeats the picture.
+    inside, repeated = _inside(picture, around, len(view))
+    alpha = parts.parts(view).person[inside][repeated]
     middle = slice(margin, margin + side)
     inset = margin + round((1 - FACE_SHARE) / 2 * side)
     if alpha[inset:-inset, inset:-inset].mean() < LEAST_FACE:
         alpha, plate = np.ones_like(alpha), view
     else:
-        plate = background_plate(view, alpha)
+        plate = background_plate(view[inside], alpha[inside])[repeated]
     view_01, plate_01 = to_images_01([view]), to_images_01([plate])
     colours = view_01 - (1 - alpha) * plate_01
     foreground = np.concatenate([colours, alpha[None, None]], axis=1, dtype=np.float32)
     return Detail(foreground, np.ascontiguousarray(plate_01[:, :, middle, middle]))
 
 
+def inside_border(detail: Detail) -> Float[np.ndarray, "S S"]:
+    """Say where the person of the picture must not show through when what is drawn is put back.
+
+    That is on the person and near it, for there it may have moved away. But where the person
+    crosses the border of the square, what is drawn has to fade into the picture.
+
+    Returns:
+        1 where the picture is hidden, 0 where it need not be.
+    """
+    side = detail.plate_01.shape[-1]
+    margin = (detail.foreground.shape[-1] - side) // 2
+    middle = slice(margin, margin + side)
+    person = detail.foreground[0, 3, middle, middle] > 0
+    crosses = np.zeros((side, side), np.float32)
+    for turns, fade in enumerate((TOP_FADE, FEATHER, FEATHER, FEATHER)):
+        reach = math.ceil(fade * side)
+        line = np.rot90(person, turns)[: math.ceil(BORDER * side)].any(axis=0)
+        near = box_mean(line[None].astype(np.float32), reach) > 0
+        strip = box_mean(near.astype(np.float32), reach // 2)
+        strip = strip * np.linspace(2, 0, reach, dtype=np.float32)[:, None].clip(max=1)
+        turned = np.rot90(crosses, turns)[:reach]  # a view of the side that is at the top now
+        np.maximum(turned, strip, out=turned)
+    wide = (4 * box_mean(person.astype(np.float32), math.ceil(WIDENING * side))).clip(0, 1)
+    return (wide * (1 - crosses)).astype(np.float32)
+
+
 def _inside(
-    picture: Picture, box: CropBox, alpha: Float[np.ndarray, "S2 S2"]
-) -> Float[np.ndarray, "S2 S2"]:
-    """Repeat alpha beyond the picture's border, as a crop repeats the picture there."""
-    scale = len(alpha) / box.size
-    rows, columns = (
-        np.arange(len(alpha)).clip(
-            math.ceil(-start * scale), max(math.floor((length - start) * scale) - 1, 0)
-        )
-        for start, length in zip((box.top, box.left), picture.shape[:2], strict=True)
-    )
-    return alpha[rows[:, None], columns]
+    picture: Picture, box: CropBox, side: int
+) -> tuple[tuple[slice, slice], tuple[np.ndarray, np.ndarray]]:
+    """Say which part of a crop shows the picture, and from where in that part all of it comes.
+
+    Args:
+        picture: what is cropped.
+        box: the crop.
+        side: of the crop, in pixels.
+
+    Returns:
+        Slices of the crop, and indices of the part that make the whole by repeating its border.
+    """
+    scale = side / box.size
+    parts, indices = [], []
+    for start, length in zip((box.top, box.left), picture.shape[:2], strict=True):
+        first = min(max(math.ceil(-start * scale), 0), side - 1)
+        last = min(max(math.floor((length - start) * scale) - 1, first), side - 1)
+        parts.append(slice(first, last + 1))
+        indices.append(np.arange(side).clip(first, last) - first)
+    return (parts[0], parts[1]), (indices[0][:, None], indices[1])

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
-from fnevr.animation.detail import layered
+from fnevr.animation.detail import inside_border, layered
 from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
@@ -81,6 +81,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     height, width = picture.shape[:2]
     detail: Detail | None = None
     landmarks: Landmarks | None = None
+    unfaded: Float[np.ndarray, "S S"] | None = None
     if framing.crop:
         # One thread: graphs are loaded beside this. The driver's face is found by the same models.
         face = find_face(picture, framing.face, FaceDetector(1), FaceMesh(1))
@@ -92,6 +93,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
         landmarks = box.to_view(face, size)
         if engine.config.uses_detail and framing.still_background:
             detail = layered(picture, box, side, PersonParts())
+            unfaded = inside_border(detail)
         elif side > size:
             detail = Detail.opaque(to_images_01([crop(picture, box, side)]))
     else:
@@ -103,7 +105,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     if not framing.paste_back:
         width = height = side
     elif framing.crop:
-        finish = PasteBack(picture, box, side)
+        finish = PasteBack(picture, box, side, unfaded=unfaded)
     else:
         finish = _Resize(width, height)
 

@@ -27,9 +27,11 @@ class PasteBack:
         mask: how much of the crop to take, in [0, 1], at the crop's resolution; None takes all
             but a feathered border. A given mask is multiplied by that border.
         feather: width of the border, as a fraction of the box's side; 0 for a hard edge.
+        unfaded: how much of the crop to take in the border at least, in [0, 1], at the crop's
+            resolution: where the picture must not show through. None for nothing.
 
     Raises:
-        ValueError: if the mask has another size than the crops.
+        ValueError: if the mask or `unfaded` has another size than the crops.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class PasteBack:
         size: int,
         mask: Float[np.ndarray, "S S"] | None = None,
         feather: float = FEATHER,
+        unfaded: Float[np.ndarray, "S S"] | None = None,
     ) -> None:
         self.picture, self.size = picture, size
         # Up to a pixel of the picture at the box's ends shows what lies beyond the crop.
@@ -61,11 +64,12 @@ class PasteBack:
         fade_x = _fade(columns, box.left, box.size, feather, width)
         weight = fade_y[:, None] * fade_x[None]
         if mask is not None:
-            if mask.shape != (size, size):
-                raise ValueError(f"the mask must be {size}x{size} like the crop, got {mask.shape}")
-            weight *= self._resample(mask.astype(np.float32)).clip(0.0, 1.0)
+            weight *= self._share(mask)
+        blocks = _fading_blocks(weight)
+        if unfaded is not None:
+            weight = np.maximum(weight, self._share(unfaded))
         self.blends = []
-        for block in _fading_blocks(weight):
+        for block in blocks:
             share = np.repeat(weight[block][..., None], 3, axis=2)
             # The half rounds to the nearest level.
             background = (1 - share) * picture[rows, columns][block] + np.float32(0.5)
@@ -87,6 +91,13 @@ class PasteBack:
             for block, share, background in self.blends:
                 inside[block] = foreground[block] * share + background
         return result
+
+    def _share(self, mask: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "H W"]:
+        if mask.shape != (self.size, self.size):
+            raise ValueError(
+                f"the mask must be {self.size}x{self.size} like the crop, got {mask.shape}"
+            )
+        return self._resample(mask.astype(np.float32)).clip(0.0, 1.0)
 
     def _resample(self, crop: np.ndarray) -> np.ndarray:
         """Bring a crop, or its mask, to the picture's pixels under the box."""

@@ -13,6 +13,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -100,11 +101,9 @@ class BlendGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(
-        self, foreground: Tensor, plate_01: Tensor, decoded: Tensor, mask: Tensor, flow: Tensor
-    ) -> Tensor:
+    def forward(self, foreground: Tensor, plate_01: Tensor, *layers: Tensor) -> Tensor:
         """Return the result."""
-        return self.model.blend_layers(Detail(foreground, plate_01), decoded, mask, flow)
+        return self.model.blend_layers(Detail(foreground, plate_01), *layers)
 
 
 class TurnGraph(nn.Module):
@@ -301,8 +300,11 @@ def export_graph(
 
 def _arguments(
     model: PortraitModel, name: GraphName, editor: LightweightPoseEditor | None
-) -> tuple[nn.Module, tuple[Tensor, ...], tuple[dict[int, torch.export.Dim] | None, ...]]:
-    """Return a graph's module, examples of its inputs, and which of their axes vary."""
+) -> tuple[nn.Module, tuple[Tensor, ...], tuple[Any, ...]]:
+    """Return a graph's module, examples of its inputs, and which of their axes vary.
+
+    The axes of `*layers` are a tuple of their own.
+    """
     size = model.config.image_size
     source_01, driving_01 = torch.rand(1, 3, size, size), torch.rand(2, 3, size, size)
     rows = {0: BATCH}
@@ -322,7 +324,7 @@ def _arguments(
             torch.rand(1, 3, size + 1, size),
         )
         layers = model.draw_layers(source, driving)
-        axes = (sides("foreground"), sides("plate"), rows, rows, rows)
+        axes = (sides("foreground"), sides("plate"), (rows,) * len(layers))
         return BlendGraph(model), (foreground, plate_01, *layers), axes
     arguments = draw_inputs(source, driving)
     return DrawGraph(model), arguments, (None, None, None, None, rows, rows)

@@ -31,6 +31,8 @@ OPSET = 20  # the first one whose GridSample all three engines agree on
 FOLDER, MANIFEST = GRAPHS_NAME, "manifest.json"
 HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
 
+LAYERS = ("decoded_01", "mask", "flow", "person_flow", "person", "parts")
+
 INPUTS: dict[GraphName, tuple[str, ...]] = {
     "encode": ("source_01",),
     "keypoints": ("image_01",),
@@ -42,13 +44,13 @@ INPUTS: dict[GraphName, tuple[str, ...]] = {
         "driving_positions",
         "driving_jacobians",
     ),
-    "blend": ("foreground", "plate_01", "decoded_01", "mask", "flow"),
+    "blend": ("foreground", "plate_01", *LAYERS),
     "turn": ("positions", "jacobians", "angles_deg"),
 }
 OUTPUTS: dict[GraphName, tuple[str, ...]] = {
     "encode": ("source_features",),
     "keypoints": ("positions", "jacobians"),
-    "draw": ("decoded_01", "mask", "flow"),
+    "draw": LAYERS,
     "blend": ("drawn_01",),
     "turn": ("turned_positions", "turned_jacobians"),
 }
@@ -67,7 +69,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    format: Literal["fnevr-graphs-2"] = "fnevr-graphs-2"
+    format: Literal["fnevr-graphs-3"] = "fnevr-graphs-3"
     """Of this folder: names of files, inputs and outputs."""
 
     architecture: str

@@ -6,29 +6,26 @@ K1 motions (background first); H1 and W1 pixels of what is drawn.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from fnevr.config.models import LiteConfig
-from fnevr.geometry.flow import centre_grid, flow_to_grid, sample
+from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.geometry.resampling import enlarge
 from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder
 from fnevr.models.lite.detector import LiteDetector
+from fnevr.models.lite.layers import blend, blend_person, drawn_parts, sharpened
 from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion
 from fnevr.models.lite.renderer import LiteRenderer
 from fnevr.models.portrait import Generated, PortraitModel
 from fnevr.models.volume import Rendering
 
 CELL = 4
-CLOSING_SIDE, GAP = 128, 13  # cells of the closing, and how wide a gap may be, in these
 
 
 @dataclass(frozen=True)
@@ -158,43 +155,27 @@ class FNeVRLite(PortraitModel):
         )
 
     def draw_layers(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, ...]:
-        """Draw the decoded picture, the composite's mask and the flow; see `PortraitModel`."""
+        """Draw what `layers.blend_person` takes, in its order; see `PortraitModel`."""
         source = self.one_each(source, driving)
         motion = self.motion(source.image_01, source.keypoints, driving)
         decoded, mask, _, _ = self._decode(source.features, motion, None, details=False)
-        return (decoded, mask, motion.flow) if self.config.composite else (decoded,)
+        if not self.config.composite:
+            return (decoded,)
+        cells = motion.flow.shape[-2:]
+        parts = drawn_parts(driving, self.config.num_face_keypoints, *cells)
+        return decoded, mask, motion.flow, motion.person_flow, motion.person, parts
 
     def blend_layers(self, detail: Detail, *layers: Tensor) -> Float[Tensor, "B 3 H1 W1"]:
-        """Composite at the resolution of the source's detail; see `PortraitModel`.
+        """Composite at the resolution of the source's detail; see `layers.blend_person`.
 
-        With F the foreground, A its alpha and P the plate:
-        m warp(F) + (1 - m) G decoded + (1 - m warp(A) - (1 - m) G) P. G is warp(A), and 1 - m where
-        the person's outline has a gap. With A = 1 that is the composite. The mask m is sharpened by
-        `config.detail_gain` and `detail_shift`: the decoded picture has no detail of this
-        resolution, and half of it would blur the whole.
-
-        Args:
-            detail: not smaller than the layers.
-            layers: as `draw_layers` returns them.
+        The mask is sharpened by `config.detail_gain` and `detail_shift`: the decoded picture has no
+        detail of this resolution, and half of it would blur the whole.
         """
         if not self.config.composite:
             return layers[0]
-        decoded, mask, flow = layers
+        decoded, mask, *moved = layers
         mask = sharpened(mask, self.config.detail_gain, self.config.detail_shift)
-        foreground, plate = detail.foreground, detail.plate_01
-        height, width = plate.shape[-2:]
-        zoom = width / foreground.shape[-1]
-        foreground = foreground.expand(flow.shape[0], -1, -1, -1)
-        warped = sample(foreground, zoom * looks_at(flow, height, width), "bicubic")
-        colours, alpha = warped[:, :3], warped[:, 3:].clamp(0, 1)
-        mask = enlarge(mask, height, width, "bilinear")
-        coarse = sample(foreground[:, 3:], zoom * looks_at(flow, CLOSING_SIDE, CLOSING_SIDE))
-        closed = enlarge(close_gaps(coarse), height, width, "bilinear")
-        # In gaps of the outline that the warp tore, the decoded picture shows.
-        drawn = torch.maximum(alpha, closed * (1 - mask))
-        decoded = drawn * enlarge(decoded, height, width, "bicubic")
-        person = blend(colours, decoded, mask)
-        return (person + (1 - blend(alpha, drawn, mask)) * plate).clamp(0, 1)
+        return blend_person(detail, decoded, mask, *moved)
 
     def _decode(
         self,
@@ -216,37 +197,3 @@ class FNeVRLite(PortraitModel):
             decoder_input.insert(1, rendering.features)
         decoded, mask = self.decoder(torch.cat(decoder_input, dim=1))
         return decoded, mask, rendering, occlusion
-
-
-def looks_at(flow: Float[Tensor, "B 2 h w"], height: int, width: int) -> Float[Tensor, "B H W 2"]:
-    """Return where each pixel of an enlarged flow looks in the source."""
-    grid = enlarge(flow, height, width, "bilinear").permute(0, 2, 3, 1)
-    return grid + centre_grid(height, width, like=grid)
-
-
-def close_gaps(alpha: Float[Tensor, "B 1 h w"]) -> Float[Tensor, "B 1 h w"]:
-    """Fill what is narrower than `GAP` cells and has the person on both sides: a closing."""
-    for sign in (1, -1):
-        for kernel in ((GAP, 1), (1, GAP)):
-            padding = (kernel[0] // 2, kernel[1] // 2)
-            alpha = sign * F.max_pool2d(sign * alpha, kernel, stride=1, padding=padding)
-    return alpha
-
-
-def blend(
-    warped: Float[Tensor, "B C H W"],
-    decoded: Float[Tensor, "B C H W"],
-    mask: Float[Tensor, "B 1 H W"],
-) -> Float[Tensor, "B C H W"]:
-    """Return m warped + (1 - m) decoded."""
-    return decoded + mask * (warped - decoded)
-
-
-def sharpened(
-    mask: Float[Tensor, "B 1 H W"], gain: float, shift: float
-) -> Float[Tensor, "B 1 H W"]:
-    """Return sigmoid(gain x logit(mask) + shift), written without logarithms."""
-    if (gain, shift) == (1, 0):
-        return mask
-    inside, outside = math.exp(shift) * mask**gain, (1 - mask) ** gain
-    return inside / (inside + outside)

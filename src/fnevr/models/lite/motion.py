@@ -26,6 +26,7 @@ CORRECTION_GAIN = 4.0
 MAP_WIDTH = 0.04  # of the Gaussians that show the decoder where the face's keypoints are
 CODE_HIDDEN_WIDTH = 64
 MAX_LOCAL = 4.0
+TINY = 1e-30  # where no motion but the background's has a weight, the person does not move
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,17 @@ class LiteMotion:
     Attributes:
         flow: displacement of each cell, in [-1, 1] units: it looks in the source at z + flow.
         masks: weight of each motion, which sum to 1; motion 0 is the background.
+        person: weight of all motions but the background's.
+        person_flow: the displacement by these motions alone, of a person before a background that
+            keeps still.
         occlusion: 1 where the source shows what is needed, 0 where it has to be made up.
         context: what the decoder is told of the network's view and of the face's expression.
     """
 
     flow: Float[Tensor, "B 2 h w"]
     masks: Float[Tensor, "B K1 h w"]
+    person: Float[Tensor, "B 1 h w"]
+    person_flow: Float[Tensor, "B 2 h w"]
     occlusion: Float[Tensor, "B 1 h w"]
     context: Float[Tensor, "B C h w"]
 
@@ -101,12 +107,15 @@ class LiteDenseMotion(nn.Module):
         correction = CORRECTION_GAIN * _double(self.masks(features))
         masks = (self._prior_logits(driving, grid) + correction).softmax(dim=1)
         flow = torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
+        person = masks[:, 1:].sum(dim=1, keepdim=True)
+        # The background's displacement is 0, so the flow is what the others add to it.
+        person_flow = suppress_noise(flow / person.clamp(min=TINY), self.noise_floor)
         flow = suppress_noise(flow, self.noise_floor)
         occlusion = torch.sigmoid(_double(self.occlusion(features)))
         context = _double(F.relu(self.context(features)))
         if self.code is not None:
             context = torch.cat([context, *self._express(source, driving, grid)], dim=1)
-        return LiteMotion(flow, masks, occlusion, context)
+        return LiteMotion(flow, masks, person, person_flow, occlusion, context)
 
     def _prior_logits(self, driving: Keypoints, grid: Tensor) -> Float[Tensor, "B K1 h w"]:
         """Return the logarithm of the Gaussian blend; the background's is its bias everywhere."""
