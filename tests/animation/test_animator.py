@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import count
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from fnevr.models import FOMM, FNeVR
 from fnevr.runtime.load import check_device
 from fnevr.runtime.torch_engine import TorchEngine
 
-WHOLE = {"crop": False, "paste_back": False}
+WHOLE: dict[str, Any] = {"crop": False, "paste_back": False}
 
 
 @pytest.fixture

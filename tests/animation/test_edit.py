@@ -1,5 +1,7 @@
 """Editing the pose of pictures: with a stand-in model of known results, and with `lite`."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ from fnevr.media.video import open_video
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.runtime.torch_engine import TorchEngine
 
-WHOLE = {"crop": False, "paste_back": False}
+WHOLE: dict[str, Any] = {"crop": False, "paste_back": False}
 
 
 class Brighten(LightweightPoseEditor):

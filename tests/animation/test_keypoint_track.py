@@ -69,6 +69,7 @@ def test_what_the_face_does_comes_back(tmp_path):
     track = record_track(iter(frames), Fraction(25), "tiny")
     save_track(tmp_path / "a.safetensors", track)
     back = load_track(tmp_path / "a.safetensors").performance
+    assert back is not None
     assert len(back) == 5
     for name, values in back.arrays().items():
         np.testing.assert_array_equal(values[2:], some_performance(3).arrays()[name])

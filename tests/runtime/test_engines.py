@@ -22,9 +22,9 @@ from fnevr.errors import CheckpointError, FnevrError
 from fnevr.models import ARCHITECTURES
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.runtime import sessions
-from fnevr.runtime.export import OPSET, export
+from fnevr.runtime.export import export
 from fnevr.runtime.graph_engine import GraphEngine
-from fnevr.runtime.graphs import GRAPHS, graphs_folder, has_graphs, measured_psnr_db
+from fnevr.runtime.graphs import GRAPHS, OPSET, graphs_folder, has_graphs, measured_psnr_db
 from fnevr.runtime.load import load_engine
 from fnevr.runtime.sessions import choose, onnx_run, start_loading
 

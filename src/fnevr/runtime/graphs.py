@@ -57,7 +57,7 @@ OUTPUTS: dict[GraphName, tuple[str, ...]] = {
 RANKS: dict[GraphName, tuple[int, ...]] = {
     "encode": (4,),
     "keypoints": (3, 4),
-    "draw": (4, 4, 4),
+    "draw": (4,) * len(LAYERS),
     "blend": (4,),
     "turn": (3, 4),
 }
