@@ -1,7 +1,7 @@
 """What a face does, in terms that mean the same on another face.
 
 The head's pose is measured from a face that looks into the camera, its place from where the head
-was in the last seconds, the expression from the person's own neutral face. Lids are measured in
+was in the last second, the expression from the person's own neutral face. Lids are measured in
 shares of the person's own range: 0 is shut, 1 as wide open as usual. No frame of the driver is a
 reference, so a video that starts later means the same.
 
@@ -30,7 +30,7 @@ SHUT_EYE = 0.08  # aspect ratio of an eye that is shut, as the landmarks have it
 SHUT_LIPS = 0.006  # gap of lips that touch, as the landmarks have it, in face heights
 NECK = np.array([0.0, 0.35, 0.55])  # what the head turns about, at rest
 
-PLACE_S = 3.0  # seconds in which a head's place becomes where it belongs
+PLACE_S = 0.5  # in which a head's place becomes where it belongs: it nods and sways, and comes back
 REACH, ZOOM_REACH = 0.25, 0.25  # the farthest from there: face heights, logarithm of the size
 OPEN_SHARE = 0.7  # of the frames, in which an eye is less open than what counts as wide open
 FADE_S, RETURN_S = 0.6, 0.3  # in which the expression of a lost face fades, and comes back
@@ -97,7 +97,6 @@ class PerformanceReader:
         self.fit = FaceFit()
         self.smooth = smooth
         self._place = np.zeros(3)
-        self._seconds = 0.0
         self._open: Float[np.ndarray, " 2"] | None = None
         self._count = 0
         self._filters: dict[str, OneEuro] = {}
@@ -153,12 +152,8 @@ class PerformanceReader:
         """Return how far the head is from its place of the last seconds, which follows it."""
         place = self.fit.similarity
         here = np.array([*place(NECK)[:2], math.log(place.scale)])
-        if self._count == 1:
-            self._place, self._seconds = here, 0.0
-        else:
-            self._seconds += seconds
-            share = min(1.0, seconds / max(min(self._seconds, PLACE_S), 1e-6))
-            self._place = self._place + share * (here - self._place)
+        share = 1.0 if self._count == 1 else 1 - math.exp(-seconds / PLACE_S)
+        self._place = self._place + share * (here - self._place)
         size = math.exp(self._place[2])
         shift, zoom = (here[:2] - self._place[:2]) / size, float(here[2] - self._place[2])
         distance = float(np.hypot(*shift))
