@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from fnevr.animation.source import Framing, prepare
 from fnevr.config.presets import asset
 from fnevr.errors import FaceError, FnevrError
 from fnevr.face3d.face_fit import Similarity
-from fnevr.face3d.performance import NECK, Performance, eye_openings, lip_gap
+from fnevr.face3d.performance import NECK, eye_openings, lip_gap
 from fnevr.faces.landmarks import FaceMesh, landmarks_region
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
@@ -33,35 +35,25 @@ def retarget(animator, source):
 
 def performance(retarget, **changed):
     """What the source itself does, and changes of that."""
-    fit = retarget.fit
-    own = {
-        "rotations": np.zeros((1, 3)),
-        "shifts": np.zeros((1, 2)),
-        "zooms": np.zeros((1, 1)),
-        "expressions": fit.expression[None].copy(),
-        "eyes": np.ones((1, 2)),
-        "lips": np.full((1, 1), lip_gap(fit.at_rest)),
-    }
-    return Performance(**{name: np.asarray(changed.get(name, own[name])) for name in own})
+    return replace(retarget.own, **{name: np.asarray(value) for name, value in changed.items()})
 
 
-def test_what_the_source_does_changes_nothing(retarget, source, monkeypatch):
-    # Without the gains of lids and lips, which make up for what is drawn.
-    monkeypatch.setattr(retarget, "expression", lambda frame: frame.expressions[0])
-    moved = retarget(performance(retarget))
+def test_what_the_source_does_changes_nothing(retarget, source):
+    moved = retarget(retarget.own)
     np.testing.assert_allclose(moved.positions, source.keypoints.positions, atol=1e-5)
     np.testing.assert_allclose(moved.jacobians, source.keypoints.jacobians, atol=1e-4)
 
 
-def test_lids_and_lips_are_as_far_apart_as_wanted(retarget):
-    for lips, eyes in ((0.0, 1.0), (0.08, 0.5), (0.0, 0.0)):
+def test_lids_and_lips_go_further_than_the_drivers_by_the_gains(retarget):
+    own = retarget.own
+    for lips, eyes in ((0.02, 1.0), (0.08, 0.5), (0.05, 0.0)):
         frame = performance(retarget, lips=[[lips]], eyes=[[eyes, eyes]])
         shape = retarget.still + retarget.fit.basis.expression_basis @ retarget.expression(frame)
-        assert lip_gap(shape) == pytest.approx(
-            1.25 * lips - 0.012 * np.exp(-lips / 0.008), abs=2e-3
-        )
+        moved = lip_gap(shape) - lip_gap(retarget.fit.at_rest)
+        press = 0.012 * np.exp(-lips / 0.008) * (1 - np.exp(-own.lips[0, 0] / 0.008))
+        assert moved == pytest.approx(1.25 * (lips - own.lips[0, 0]) - press, abs=2e-3)
         shares = (eye_openings(shape) - 0.08) / (retarget.open_eyes - 0.08)
-        np.testing.assert_allclose(shares, 1 - 1.6 * (1 - eyes), atol=0.05)
+        np.testing.assert_allclose(shares, own.eyes[0] + 1.6 * (eyes - own.eyes[0]), atol=0.05)
 
 
 def test_the_head_turns_about_its_neck(retarget, source):

@@ -20,6 +20,7 @@ from fnevr.face3d.face_fit import FaceFit, Similarity
 from fnevr.face3d.performance import (
     NECK,
     SHUT_EYE,
+    SHUT_LIPS,
     Performance,
     eye_openings,
     lip_gap,
@@ -35,6 +36,7 @@ from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Engine
 
 CLOSED_SOURCE = 0.6  # of the usual opening: an eye less open than this may be wider than it shows
+WIDEST_EYE = 1.25  # share of the usual opening
 EYE_GAIN, LIP_GAIN = 1.6, 1.25  # drawn lids and lips move by less than their keypoints
 PRESS, TOUCH = 0.012, 0.008  # lips that touch are pressed together; face heights
 STEPS = 3  # of Newton's method, for lids and lips
@@ -52,6 +54,9 @@ class Retargeting:
         landmarks: of the source, in [-1, 1] of the model's view, with depth in the same unit.
         keypoints: the detector's of the source, batch 1.
         retarget_map: how the model's keypoints go with a head.
+
+    Attributes:
+        own: what the source itself does; in this performance it stays as it is.
     """
 
     def __init__(
@@ -64,6 +69,14 @@ class Retargeting:
         self.still = self.fit.neutral + self.fit.residual  # the neutral face
         usual, shown = eye_openings(self.still), eye_openings(self.fit.at_rest)
         self.open_eyes = np.where(shown > CLOSED_SOURCE * usual, shown, usual)
+        self.own = Performance(
+            rotations=np.zeros((1, 3)),
+            shifts=np.zeros((1, 2)),
+            zooms=np.zeros((1, 1)),
+            expressions=self.fit.expression[None],
+            eyes=((shown - SHUT_EYE) / (self.open_eyes - SHUT_EYE))[None],
+            lips=np.array([[max(lip_gap(self.fit.at_rest) - SHUT_LIPS, 0.0)]]),
+        )
         self.slopes = _slopes(self.still, self.fit.basis.expression_basis)
         num_face = self.patches.num_keypoints
         face, self.beside = (
@@ -131,16 +144,19 @@ class Retargeting:
     def expression(self, frame: Performance) -> Float[np.ndarray, " E"]:
         """Return the source's expression: the driver's, with lids and lips as far apart.
 
+        Lids and lips are asked for more of the way from how the source has them than the driver's
+        go (`EYE_GAIN`, `LIP_GAIN`), because the drawn ones go less far than their keypoints.
         Of all expressions in which lids and lips are as far apart as wanted, the one nearest to the
         driver's is taken, in standard deviations: ``c + S^T (S S^T)^-1 (wanted - openings(c))``
         with the slopes S of the openings.
         """
         basis, coefficients = self.fit.basis.expression_basis, frame.expressions[0]
-        shares = 1 - EYE_GAIN * (1 - frame.eyes[0].clip(0, 1.25))
+        own, lips = self.own, frame.lips[0, 0]
+        shares = own.eyes[0] + EYE_GAIN * (frame.eyes[0].clip(0, WIDEST_EYE) - own.eyes[0])
         eyes = SHUT_EYE + shares * (self.open_eyes - SHUT_EYE)
-        lips = frame.lips[0, 0]
-        press = PRESS * np.exp(-lips / TOUCH)
-        wanted = np.array([*eyes, LIP_GAIN * lips - press])
+        opening = LIP_GAIN * (lips - own.lips[0, 0])
+        press = PRESS * np.exp(-lips / TOUCH) * (1 - np.exp(-own.lips[0, 0] / TOUCH))
+        wanted = np.array([*eyes, lip_gap(self.fit.at_rest) + opening - press])
         step = np.linalg.pinv(self.slopes)
         for _ in range(STEPS):
             gaps = _openings(self.still + basis @ coefficients)
