@@ -24,12 +24,15 @@ from fnevr.models import FNeVR
 OPTIONS = {
     "animate": [
         *("--source", "--driving", "--output", "--model", "--device", "--engine", "--precision"),
-        *("--transfer", "--smooth", "--crop"),
+        *("--transfer", "--smooth", "--head", "--expression", "--eyes", "--lips", "--sliders"),
+        "--crop",
         *("--paste-back", "--face", "--detail", "--still-background"),
         *("--best-frame", "--yaw", "--pitch", "--roll", "--json"),
     ],
     "edit": [
-        *("image", "--output", "--yaw", "--pitch", "--roll", "--sweep", "--model", "--device"),
+        *("image", "--output", "--yaw", "--pitch", "--roll", "--smile", "--pout", "--mouth-open"),
+        *("--brow-left", "--brow-right", "--blink-left", "--blink-right", "--sliders"),
+        *("--save-sliders", "--sweep", "--model", "--device"),
         *("--engine", "--precision"),
         *("--crop", "--paste-back", "--face", "--detail", "--still-background", "--json"),
     ],

@@ -1,10 +1,19 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fnevr.animation.animator import Animator
-from fnevr.animation.retargeting import Retargeting, Ride, can_retarget, in_head, in_picture
+from fnevr.animation.retargeting import (
+    Regions,
+    Retargeting,
+    Ride,
+    can_retarget,
+    in_head,
+    in_picture,
+)
+from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Framing, prepare
 from fnevr.config.presets import asset
 from fnevr.errors import FaceError, FnevrError
@@ -159,3 +168,46 @@ def test_models_without_a_map_cannot_retarget(tiny_models):
     assert not can_retarget(engine)
     with pytest.raises(FnevrError, match="cannot retarget: use `transfer='relative'`"):
         Animator(engine).frames(np.zeros((8, 8, 3), np.uint8), [], transfer="retarget")
+
+
+def test_regions_are_shares_of_the_way_to_the_driver(retarget):
+    own = retarget.own
+    driver = performance(
+        retarget,
+        rotations=[[0.2, 0.0, 0.0]],
+        expressions=own.expressions + 1.0,
+        eyes=[[0.0, 0.0]],
+        lips=[[0.1]],
+    )
+    mixed = Regions(head=0.5, expression=0.0, eyes=1.0, lips=0.25).of(driver, own)
+    np.testing.assert_allclose(mixed.rotations, [[0.1, 0.0, 0.0]])
+    np.testing.assert_allclose(mixed.expressions, own.expressions)
+    np.testing.assert_allclose(mixed.eyes, 0.0)
+    np.testing.assert_allclose(mixed.lips, 0.75 * own.lips + 0.25 * 0.1)
+    for name, values in Regions().of(driver, own).arrays().items():
+        np.testing.assert_allclose(values, driver.arrays()[name], atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [-0.1, 2.1, float("nan")])
+def test_factors_beyond_their_limits_are_refused(factor):
+    with pytest.raises(FnevrError, match=r"the factor of eyes is .*: wanted 0 to 2"):
+        Regions(eyes=factor)
+
+
+def test_options_of_retargeting_are_refused_elsewhere(animator):
+    portrait = read_image(asset("portrait.jpg"))
+    with pytest.raises(FnevrError, match="regions have no meaning with `transfer='relative'`"):
+        animator.frames(portrait, [], transfer="relative", regions=Regions(head=0.5))
+
+
+def test_sliders_come_on_top_of_the_driver(animator, retarget):
+    driver = performance(retarget, lips=[[0.05]], eyes=[[0.5, 1.0]])
+    both = added(driver, FaceSliders(smile=1.0, mouth_open=0.4).changes(retarget))
+    np.testing.assert_allclose(both.lips, 0.05 + 0.4 * 0.15)
+    np.testing.assert_allclose(both.eyes, driver.eyes)
+    assert np.abs(both.expressions - driver.expressions).max() > 0.1
+    portrait = read_image(asset("portrait.jpg"))
+    options: dict[str, Any] = {"paste_back": False, "detail": 256}
+    (plain,) = animator.frames(portrait, [portrait], **options)
+    (smiling,) = animator.frames(portrait, [portrait], sliders=FaceSliders(smile=1.0), **options)
+    assert np.abs(plain.astype(int) - smiling).max() > 40

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.animation.driver import Drivers
-from fnevr.animation.edit import EditReport, HeadTurn, PoseEditor, Sweep, write_edit
+from fnevr.animation.edit import Edit, EditReport, HeadTurn, PoseEditor, Sweep, write_edit
 from fnevr.animation.frames import (
     READING,
     Adjust,
@@ -35,8 +35,15 @@ from fnevr.animation.keypoint_track import (
 from fnevr.animation.output import Output, check_inputs, write_frames
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
+from fnevr.animation.retargeting import Regions
+from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import MAX_DETAIL, Framing, Source, prepare
-from fnevr.animation.transfers import Transfer, TransferChoice, choose_transfer
+from fnevr.animation.transfers import (
+    Transfer,
+    TransferChoice,
+    choose_transfer,
+    retargeting_options,
+)
 from fnevr.config.engines import EngineChoice, PrecisionChoice
 from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import DEFAULT, resolve_model
@@ -123,6 +130,8 @@ class Animator:
         *,
         transfer: TransferChoice = "auto",
         smooth: bool = True,
+        regions: Regions | None = None,
+        sliders: FaceSliders | None = None,
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
@@ -145,6 +154,8 @@ class Animator:
                 move from a reference frame; "absolute" puts them where the driver's are. "auto"
                 retargets where the model can.
             smooth: take trembling out of what is retargeted.
+            regions: how much of head, expression, eyes and lips is retargeted; None is all.
+            sliders: an expression on top of what is retargeted; None adds none.
             crop: look for the faces; False takes whole pictures, stretched to a square.
             paste_back: frames of the source picture's size; False gives the square around the face.
             face: which of the source's faces, the largest being 0; None means the largest.
@@ -171,13 +182,16 @@ class Animator:
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
         chosen = choose_transfer(self.engine, self.name, transfer, best_frame)
+        on_top = retargeting_options(chosen, regions, sliders)
         picture = read_image(source)
         framing = Framing(crop, paste_back, face, detail, still_background)
         index: int | None = None
         if chosen == "retarget":
             with self.drivers.performance(driving, smooth) as performer:
                 prepared = prepare(self.engine, picture, framing)
-                frames = render_performance(self.engine, prepared, performer, progress, adjust)
+                frames = render_performance(
+                    self.engine, prepared, performer, progress, adjust, **on_top
+                )
                 num_frames = write_frames(output, prepared, performer, frames)
             warnings = performer.warnings
         else:
@@ -227,6 +241,8 @@ class Animator:
         *,
         transfer: TransferChoice = "auto",
         smooth: bool = True,
+        regions: Regions | None = None,
+        sliders: FaceSliders | None = None,
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
@@ -249,6 +265,7 @@ class Animator:
         """
         check_rgb(source_rgb)
         chosen = choose_transfer(self.engine, self.name, transfer, best_frame)
+        on_top = retargeting_options(chosen, regions, sliders)
         source = prepare(
             self.engine, source_rgb, Framing(crop, paste_back, face, detail, still_background)
         )
@@ -256,7 +273,7 @@ class Animator:
         if chosen == "retarget":
             performer = self.drivers.performance_of_arrays(driving_rgb_frames, smooth)
             return _pictures(
-                lambda: render_performance(self.engine, source, performer, None, adjust)
+                lambda: render_performance(self.engine, source, performer, None, adjust, **on_top)
             )
         driver = self.drivers.keypoints_of_arrays(driving_rgb_frames, crop)
         choice = "first" if best_frame is None else best_frame
@@ -285,15 +302,16 @@ class Animator:
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
         *,
+        sliders: FaceSliders | None = None,
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
         detail: int = MAX_DETAIL,
         still_background: bool = True,
     ) -> Output:
-        """Turn the head of a picture, a file or an array.
+        """Turn the head of a picture, a file or an array, or change its expression.
 
-        The angles are those of `edit`, the other options those of `animate`.
+        Angles and sliders are those of `edit`, the other options those of `animate`.
 
         Raises:
             FnevrError: if the picture cannot be used, or an angle is not within 80 degrees.
@@ -302,7 +320,7 @@ class Animator:
         picture = source if isinstance(source, np.ndarray) else read_image(source)
         return self.pose_editor(
             picture, Framing(crop, paste_back, face, detail, still_background)
-        ).turned(turn)
+        ).turned(turn, sliders)
 
     def edit(  # noqa: PLR0913 - the public face; all but the files are optional
         self,
@@ -313,6 +331,7 @@ class Animator:
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
         sweep: Sweep | None = None,
+        sliders: FaceSliders | None = None,
         crop: bool = True,
         paste_back: bool = True,
         face: int | None = None,
@@ -329,6 +348,7 @@ class Animator:
             pitch_deg: positive: up.
             roll_deg: positive: clockwise as seen.
             sweep: a turn from one angle to another and back, about one axis.
+            sliders: the expression, by changes from the picture's own; None leaves it.
             crop: look for the face; False takes the whole picture, stretched to a square.
             paste_back: the picture's size; False gives the square around the face.
             face: which face, the largest being 0; None means the largest.
@@ -343,12 +363,12 @@ class Animator:
         (check_image_target if sweep is None else check_video_target)(output)
         check_inputs(output, image)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
-        if sweep is not None:
-            sweep.turns(turn)
+        change = Edit(turn, FaceSliders() if sliders is None else sliders, sweep)
+        change.turns  # noqa: B018 - says now what is wrong with the angles
         editor = self.pose_editor(
             read_image(image), Framing(crop, paste_back, face, detail, still_background)
         )
-        return write_edit(editor, image, output, turn, sweep, self.name, start_s, progress)
+        return write_edit(editor, image, output, change, self.name, start_s, progress)
 
     def record(
         self,

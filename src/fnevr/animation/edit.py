@@ -8,14 +8,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
+from fnevr.animation.retargeting import Retargeting, can_retarget
+from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import Framing, Source, draw, prepare
 from fnevr.config.stages import PathText
 from fnevr.errors import FnevrError
@@ -168,10 +171,38 @@ class PoseEditor:
         """
         return self.turned(HeadTurn(yaw_deg, pitch_deg, roll_deg))
 
-    def turned(self, turn: HeadTurn) -> UInt8[np.ndarray, "h w 3"]:
-        """Show the head turned."""
-        keypoints = turn.apply(self.turn, self.source.keypoints)
+    def turned(
+        self, turn: HeadTurn, sliders: FaceSliders | None = None
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Show the head turned, with another expression.
+
+        Args:
+            turn: by which angles; none needs no pose editor.
+            sliders: the expression; None leaves it as it is.
+
+        Raises:
+            FnevrError: if the model can do neither.
+        """
+        keypoints = self.source.keypoints
+        if sliders is not None and not sliders.is_none:
+            keypoints = self.retarget(sliders.performance(self.retarget))
+        if not turn.is_none:
+            keypoints = turn.apply(self.turn, keypoints)
         return self.source.finish(draw(self.engine, self.source, keypoints)[0])
+
+    @cached_property
+    def retarget(self) -> Retargeting:
+        """What moves the face of this picture.
+
+        Raises:
+            FnevrError: if the model cannot retarget.
+        """
+        if not can_retarget(self.engine):
+            raise FnevrError(
+                "this model cannot change expressions: use the model 'lite', or leave the sliders "
+                "out"
+            )
+        return Retargeting.of_source(self.engine, self.source)
 
 
 class EditReport(BaseModel):
@@ -200,30 +231,56 @@ class EditReport(BaseModel):
     seconds: float
     """From reading the picture to the finished file."""
 
+    expression: dict[str, float]
+    """The sliders that are not 0."""
+
     warnings: list[str]
     """Which angles are beyond what was measured."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is done to a portrait.
+
+    Attributes:
+        turn: of the head.
+        sliders: changes of the expression.
+        sweep: makes a video of it, in which one angle goes there and back.
+    """
+
+    turn: HeadTurn
+    sliders: FaceSliders
+    sweep: Sweep | None = None
+
+    @property
+    def turns(self) -> list[HeadTurn]:
+        """The turn of each frame.
+
+        Raises:
+            FnevrError: if the turn has an angle about the axis of the sweep.
+        """
+        return [self.turn] if self.sweep is None else self.sweep.turns(self.turn)
 
 
 def write_edit(
     editor: PoseEditor,
     image: PathLike,
     output: PathLike,
-    turn: HeadTurn,
-    sweep: Sweep | None,
+    edit: Edit,
     model_name: str,
     start_s: float,
     progress: Progress | None = None,
 ) -> EditReport:
-    """Write the turned picture, or a video of a sweep; see `Animator.edit`."""
-    turns = sweep.turns(turn) if sweep else [turn]
+    """Write the edited picture, or a video of a sweep; see `Animator.edit`."""
+    turns, sliders = edit.turns, edit.sliders
     width, height = editor.source.width, editor.source.height
-    if sweep is None:
-        write_image(output, editor.turned(turn))
+    if edit.sweep is None:
+        write_image(output, editor.turned(edit.turn, sliders))
     else:
         with VideoWriter(output, width, height, SWEEP_RATE) as writer:
-            for index, rgb in enumerate(_frames(editor, turns, progress)):
+            for index, rgb in enumerate(_frames(editor, edit, progress)):
                 writer.write(rgb, index / SWEEP_RATE)
-    warnings = {text: None for turn in _ends(turns, sweep) for text in turn.warnings()}
+    warnings = {text: None for turn in _ends(edit) for text in turn.warnings()}
     return EditReport(
         image=str(image),
         output=str(output),
@@ -232,21 +289,24 @@ def write_edit(
         width=width,
         height=height,
         seconds=round(time.perf_counter() - start_s, 3),
+        expression={name: value for name, value in asdict(sliders).items() if value},
         warnings=list(warnings),
     )
 
 
 def _frames(
-    editor: PoseEditor, turns: list[HeadTurn], progress: Progress | None
+    editor: PoseEditor, edit: Edit, progress: Progress | None
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    turns = edit.turns
     for index, turn in enumerate(turns):
         if progress is not None:
             progress(TURNING, index, len(turns))
-        yield editor.turned(turn)
+        yield editor.turned(turn, edit.sliders)
     if progress is not None:
         progress(TURNING, len(turns), len(turns))
 
 
-def _ends(turns: list[HeadTurn], sweep: Sweep | None) -> list[HeadTurn]:
+def _ends(edit: Edit) -> list[HeadTurn]:
     """Return the turns with the largest angles."""
-    return [turns[0], turns[len(turns) // 2]] if sweep else turns
+    turns = edit.turns
+    return turns if edit.sweep is None else [turns[0], turns[len(turns) // 2]]

@@ -12,7 +12,8 @@ from typing import TypeVar
 from fnevr.animation.driver import Driver
 from fnevr.animation.keypoint_log import DrivingBatch, M
 from fnevr.animation.reference_frame import BestFrame, choose_reference, face_positions
-from fnevr.animation.retargeting import Retargeting
+from fnevr.animation.retargeting import Regions, Retargeting
+from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Source, draw
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
@@ -79,16 +80,29 @@ def render_performance(
     driver: Driver[Performance],
     progress: Progress | None = None,
     adjust: Adjust | None = None,
+    *,
+    regions: Regions,
+    sliders: FaceSliders,
 ) -> Frames:
-    """Animate the source by what the driver's face does; see `render`.
+    """Animate the source by what the driver's face does.
+
+    Args:
+        engine: the one that the source was prepared with.
+        source: the picture.
+        driver: the performance, not read yet.
+        progress: is called after every step.
+        adjust: as in `render`.
+        regions: how much of it goes over.
+        sliders: an expression on top.
 
     Raises:
         FaceError: if the source shows no face.
     """
     retarget = Retargeting.of_source(engine, source)
+    changes = {} if sliders.is_none else sliders.changes(retarget)
 
     def move(driving: Performance) -> Keypoints:
-        moved = retarget(driving)
+        moved = retarget(added(regions.of(driving, retarget.own), changes))
         return moved if adjust is None else adjust(moved)
 
     return _frames(engine, source, driver, driver.read(source.encoded), move, progress)

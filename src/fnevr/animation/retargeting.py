@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.animation.source import Source
-from fnevr.face3d.face_fit import FaceFit, Similarity
+from fnevr.errors import FnevrError
+from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
 from fnevr.face3d.performance import (
     NECK,
     SHUT_EYE,
@@ -39,12 +40,63 @@ CLOSED_SOURCE = 0.6  # of the usual opening: an eye less open than this may be w
 WIDEST_EYE = 1.25  # share of the usual opening
 EYE_GAIN, LIP_GAIN = 1.6, 1.25  # drawn lids and lips move by less than their keypoints
 PRESS, TOUCH = 0.012, 0.008  # lips that touch are pressed together; face heights
+LARGEST_FACTOR = 2.0
 STEPS = 3  # of Newton's method, for lids and lips
 
 
 def can_retarget(engine: Engine) -> bool:
     """Return whether a model's faces can be driven by a performance."""
     return engine.retarget_map is not None
+
+
+@dataclass(frozen=True)
+class Regions:
+    """How much of the driver's performance goes over, by region: 1 is all, 0 leaves the source's.
+
+    Attributes:
+        head: turns, place and size of the head.
+        expression: brows, cheeks, jaw and the shape of the mouth.
+        eyes: how far lids are open.
+        lips: how far lips are apart.
+
+    Raises:
+        FnevrError: if a factor is not a number from 0 to 2.
+    """
+
+    head: float = 1.0
+    expression: float = 1.0
+    eyes: float = 1.0
+    lips: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("head", "expression", "eyes", "lips"):
+            factor = getattr(self, name)
+            if not 0 <= factor <= LARGEST_FACTOR:  # also true for not-a-number
+                raise FnevrError(
+                    f"the factor of {name} is {factor:g}: wanted 0 to {LARGEST_FACTOR:g}",
+                    argument=name,
+                )
+
+    def of(self, performance: Performance, own: Performance) -> Performance:
+        """Return the share of a performance: own + factor (performance - own).
+
+        Args:
+            performance: the driver's.
+            own: what the source itself does.
+        """
+
+        def part(factor: float, name: str) -> np.ndarray:
+            start, end = getattr(own, name), getattr(performance, name)
+            return start + factor * (end - start)
+
+        return Performance(
+            rotations=part(self.head, "rotations"),
+            shifts=part(self.head, "shifts"),
+            zooms=part(self.head, "zooms"),
+            expressions=part(self.expression, "expressions"),
+            eyes=part(self.eyes, "eyes"),
+            lips=part(self.lips, "lips").clip(0),
+        )
 
 
 class Retargeting:
@@ -77,7 +129,7 @@ class Retargeting:
             eyes=((shown - SHUT_EYE) / (self.open_eyes - SHUT_EYE))[None],
             lips=np.array([[max(lip_gap(self.fit.at_rest) - SHUT_LIPS, 0.0)]]),
         )
-        self.slopes = _slopes(self.still, self.fit.basis.expression_basis)
+        self.slopes = slopes(_openings, self.still, self.fit.basis.expression_basis)
         num_face = self.patches.num_keypoints
         face, self.beside = (
             Keypoints(keypoints.positions[:, part], keypoints.jacobians[:, part])
@@ -205,15 +257,6 @@ class Ride:
 def _openings(face: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " 3"]:
     """Return how far both eyes and the lips are open, of a face at rest."""
     return np.array([*eye_openings(face), lip_gap(face)])
-
-
-def _slopes(
-    face: Float[np.ndarray, "N 3"], basis: Float[np.ndarray, "N 3 E"]
-) -> Float[np.ndarray, "3 E"]:
-    """Return the openings' derivatives by the coefficients of expression."""
-    start, step = _openings(face), 1e-4
-    moved = [_openings(face + step * basis[..., index]) for index in range(basis.shape[-1])]
-    return (np.array(moved).T - start[:, None]) / step
 
 
 def in_head(face: Keypoints, head: Keypoints) -> Float[np.ndarray, "F 6"]:

@@ -7,10 +7,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 from fnevr.animation.reference_frame import BestFrame
-from fnevr.animation.retargeting import can_retarget
+from fnevr.animation.retargeting import Regions, can_retarget
+from fnevr.animation.sliders import FaceSliders
 from fnevr.errors import FnevrError
 from fnevr.runtime.engine import Engine
 
@@ -49,3 +50,28 @@ def choose_transfer(
             argument="best_frame",
         )
     return chosen
+
+
+class RetargetingOptions(TypedDict):
+    """What only retargeting knows."""
+
+    regions: Regions
+    sliders: FaceSliders
+
+
+def retargeting_options(
+    transfer: Transfer, regions: Regions | None, sliders: FaceSliders | None
+) -> RetargetingOptions:
+    """Fill in what was left out.
+
+    Raises:
+        FnevrError: if something is asked for that the transfer does not know.
+    """
+    asked = {"regions": regions, "sliders": sliders}
+    for name, value in asked.items():
+        if value is not None and transfer != "retarget":
+            raise FnevrError(
+                f"{name} have no meaning with `transfer='{transfer}'`: leave them out, or use "
+                "`transfer='retarget'`"
+            )
+    return {"regions": regions or Regions(), "sliders": sliders or FaceSliders()}

@@ -74,6 +74,14 @@ Smooth = Annotated[
         "--smooth/--no-smooth", help="Take trembling out of what is read of the driver's face."
     ),
 ]
+Factor = Annotated[
+    float, typer.Option(help="How much of the driver's goes over: 1 is all, 0 leaves the source's.")
+]
+Slider = Annotated[float, typer.Option(help="Change of the expression; -1 to 1.")]
+Sliders = Annotated[
+    Path | None,
+    typer.Option("--sliders", help="A JSON file with sliders, as `edit --save-sliders` writes it."),
+]
 TransferName = Literal["auto", "retarget", "relative", "absolute"]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov, .mkv or .gif.")
@@ -112,6 +120,11 @@ def animate(
         ),
     ] = "auto",
     smooth: Smooth = True,
+    head: Factor = 1.0,
+    expression: Factor = 1.0,
+    eyes: Factor = 1.0,
+    lips: Factor = 1.0,
+    sliders: Sliders = None,
     crop: Crop = True,
     paste_back: PasteBack = True,
     face: Face = None,
@@ -133,15 +146,19 @@ def animate(
 ) -> None:
     """Move a portrait as a driving video does; with no options, the bundled ones."""
     flags = {"--source": source, "--driving": driving, "--output": output, "--model": model}
+    flags["--sliders"] = sliders
     with answering_for_errors(flags):
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
         reference = None if best_frame is None else _best_frame(best_frame)
         check_json(json_file, flags)
 
+        from fnevr.animation.retargeting import Regions
+        from fnevr.animation.sliders import FaceSliders
         from fnevr.config.presets import asset
         from fnevr.progress import progress_bar
 
+        regions = Regions(head, expression, eyes, lips)
         source = source or asset("portrait.jpg")
         driving = driving or asset("motion.safetensors")
         animator = _load(model, device, engine, precision)
@@ -152,6 +169,8 @@ def animate(
                 output,
                 transfer=transfer,
                 smooth=smooth,
+                regions=None if regions == Regions() else regions,
+                sliders=None if sliders is None else FaceSliders.load(sliders),
                 crop=crop,
                 paste_back=paste_back,
                 face=face,
@@ -239,6 +258,17 @@ def edit(
     yaw: Yaw = 0.0,
     pitch: Pitch = 0.0,
     roll: Roll = 0.0,
+    smile: Slider = 0.0,
+    pout: Slider = 0.0,
+    mouth_open: Slider = 0.0,
+    brow_left: Slider = 0.0,
+    brow_right: Slider = 0.0,
+    blink_left: Slider = 0.0,
+    blink_right: Slider = 0.0,
+    sliders: Sliders = None,
+    save_sliders: Annotated[
+        Path | None, typer.Option("--save-sliders", help="Write the sliders to a JSON file.")
+    ] = None,
     sweep: Annotated[
         str | None,
         typer.Option(
@@ -258,18 +288,36 @@ def edit(
     still_background: StillBackground = True,
     json_file: Json = None,
 ) -> None:
-    """Turn the head of a portrait by angles."""
+    """Turn the head of a portrait by angles, and change its expression.
+
+    Sliders go from -1 to 1 (--blink-left and --blink-right from -0.1) and are changes from how the
+    picture shows the face; left and right are the picture's.
+    """
     output = output or Path("edited.png" if sweep is None else "sweep.mp4")
-    flags = {"IMAGE": image, "--output": output, "--model": model}
+    flags = {
+        "IMAGE": image,
+        "--output": output,
+        "--model": model,
+        "--sliders": sliders,
+        "--save-sliders": save_sliders,
+    }
     with answering_for_errors(flags):
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
         check_json(json_file, flags)
 
         from fnevr.animation.edit import Sweep
+        from fnevr.animation.sliders import FaceSliders
         from fnevr.progress import progress_bar
 
         swing = None if sweep is None else Sweep.parse(sweep)
+        face_sliders = FaceSliders(
+            smile, pout, mouth_open, brow_left, brow_right, blink_left, blink_right
+        )
+        if sliders is not None:
+            face_sliders = FaceSliders.load(sliders) + face_sliders
+        if save_sliders is not None:
+            face_sliders.save(save_sliders)
         animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
             report = animator.edit(
@@ -279,6 +327,7 @@ def edit(
                 pitch_deg=pitch,
                 roll_deg=roll,
                 sweep=swing,
+                sliders=face_sliders,
                 crop=crop,
                 paste_back=paste_back,
                 face=face,

@@ -20,6 +20,7 @@ Shapes: N = 478 landmarks, S shape coefficients, E = 1 + those of expression, th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -36,6 +37,7 @@ DEPTH_TRUST = 0.25  # information of depth, which the landmark model guesses, be
 LIDS_TRUST = 4.0  # that of the lids, which are few points
 JAW_RAD = 0.2  # the jaw's deviation
 STEPS_FIRST, STEPS_NEXT = 8, 2
+STEP = 1e-4  # of derivatives, in deviations
 
 # Contours in MediaPipe's mesh: each lid and the skin above or below it.
 LIDS = (
@@ -188,3 +190,14 @@ class FaceFit:
             unexplained = (self.at_rest - self.neutral)[:NUM_MESH]
             self.expression = basis.to_expression @ unexplained.reshape(-1)
         self._mean = mean
+
+
+def slopes(
+    measure: Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, " K"]],
+    face: Float[np.ndarray, "N 3"],
+    basis: Float[np.ndarray, "N 3 E"],
+) -> Float[np.ndarray, "K E"]:
+    """Return the derivatives of measures of a face at rest by the coefficients of expression."""
+    start = measure(face)
+    moved = [measure(face + STEP * basis[..., index]) for index in range(basis.shape[-1])]
+    return (np.array(moved).T - start[:, None]) / STEP
