@@ -36,7 +36,7 @@ LIMITS = {
 DEVIATIONS = 2.0  # of a measure, at 1
 WIDEST_LIPS = 0.15  # gap at 1, in face heights
 MEASURED = ("smile", "pout", "brow_left", "brow_right")
-GAINS = np.array([1.6, 2.0, 1.6, 1.6])  # drawn faces change by less than their keypoints
+GAINS = np.array([1.6, 3.5, 2.2, 2.2])  # drawn faces change by less than their keypoints
 
 # Points of MediaPipe's mesh.
 CORNERS, LIPS = [61, 291], [0, 17]
