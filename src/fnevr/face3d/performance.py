@@ -19,13 +19,10 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.face3d.face_fit import FaceFit
+from fnevr.faces.expression import EYES, LOWER_LIP, UPPER_LIP
 from fnevr.faces.landmarks import Landmarks
 from fnevr.geometry.rotations import axis_angles
 
-# Points of MediaPipe's mesh: the middle of the inner lips; of each eye a corner, two points of the
-# upper lid, the other corner, two points of the lower lid.
-UPPER_LIP, LOWER_LIP = 13, 14
-EYES = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
 SHUT_EYE = 0.08  # aspect ratio of an eye that is shut, as the landmarks have it
 SHUT_LIPS = 0.006  # gap of lips that touch, as the landmarks have it, in face heights
 NECK = np.array([0.0, 0.35, 0.55])  # what the head turns about, at rest

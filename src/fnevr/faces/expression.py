@@ -11,8 +11,11 @@ from jaxtyping import Float
 from fnevr.faces.landmarks import OUTER_EYE_CORNERS
 
 FOREHEAD, CHIN, NOSE = 10, 152, 1
+UPPER_LIP, LOWER_LIP = 13, 14  # the middle of the inner lips
+# Of each eye a corner, two points of the upper lid, the other corner, two points of the lower lid.
+EYES = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
 # Inner lips, corners of the mouth, lids of each eye.
-OPENINGS = ((13, 14), (78, 308), (159, 145), (386, 374))
+OPENINGS = ((UPPER_LIP, LOWER_LIP), (78, 308), (159, 145), (386, 374))
 
 
 def expressions(landmarks: Float[np.ndarray, "T N 2"]) -> Float[np.ndarray, "T 4"]:

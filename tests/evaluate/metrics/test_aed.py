@@ -77,7 +77,7 @@ def test_missing_and_foreign_files_say_what_to_do(tmp_path, weights):
     with pytest.raises(CheckpointError, match=r"(?s)gone\.pth.*OpenFacePytorch.*`openface=FILE`"):
         OpenFace.load(tmp_path / "gone.pth")
     (tmp_path / "text.pth").write_text("no network")
-    with pytest.raises(CheckpointError, match="damaged weights"):
+    with pytest.raises(CheckpointError, match="not a torch checkpoint, or damaged"):
         OpenFace.load(tmp_path / "text.pth")
     state = torch.load(weights, weights_only=True)
     del state["layer19.seq_list.2.1_conv.weight"]

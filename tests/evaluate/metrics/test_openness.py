@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from fnevr.evaluate.metrics.openness import (
+    blinks_followed,
+    closures_followed,
     correlation,
     eye_opening,
+    eye_shares,
     mouth_opening,
     pooled_correlation,
     pooled_slope,
+    slope,
 )
 
 
@@ -75,3 +79,29 @@ def test_pooled_slope_is_the_share_of_the_drivers_change():
 
 def test_pooled_correlation_without_any_frame_is_unknown():
     assert np.isnan(pooled_correlation([np.full(3, np.nan)], [np.zeros(3)]))
+
+
+def test_slope_is_the_change_per_change_of_the_driver():
+    driver = np.array([0.1, 0.3, 0.2, np.nan, 0.5])
+    assert slope(0.4 * driver + 7, driver) == pytest.approx(0.4)
+    assert np.isnan(slope(driver, np.full(5, 0.2)))
+
+
+def test_eye_shares_are_0_shut_and_1_as_usual():
+    openings = np.array([0.08] * 2 + [0.30] * 8)
+    np.testing.assert_allclose(eye_shares(openings), [0] * 2 + [1] * 8)
+    assert np.isnan(eye_shares(np.full(3, np.nan))).all()
+
+
+def test_blinks_count_where_the_driver_blinks():
+    driver = np.array([0.3] * 8 + [0.1, 0.09])
+    assert blinks_followed(driver * 0.9, driver) == 1
+    assert blinks_followed(np.array([0.3] * 9 + [0.1]), driver) == 0.5
+    assert blinks_followed(np.array([0.3] * 9 + [np.nan]), driver) == 0
+    assert np.isnan(blinks_followed(driver, np.full(10, 0.3)))
+
+
+def test_lips_count_where_the_drivers_touch():
+    driver = np.array([0.0, 0.01, 0.3, 0.5])
+    assert closures_followed(np.array([0.0, 0.2, 0.0, 0.5]), driver) == 0.5
+    assert np.isnan(closures_followed(driver, np.full(4, 0.3)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-# Points of MediaPipe's mesh: the inner lips, then corner, lids above, corner, lids below of an eye.
-UPPER_LIP, LOWER_LIP, MOUTH_CORNERS = 13, 14, (78, 308)
-EYES = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
+from fnevr.face3d.performance import SHUT_EYE
+from fnevr.faces.expression import EYES, LOWER_LIP, UPPER_LIP
+
+MOUTH_CORNERS = (78, 308)  # of the inner lips, in MediaPipe's mesh
 MIN_DEVIATION = 1e-6
-SHUT_EYE, USUAL, SHUT_SHARE = 0.08, 0.7, 1 / 3  # an aspect ratio, a quantile, a share
+USUAL, SHUT_SHARE = 0.7, 1 / 3  # a quantile, a share
 TOUCH = 0.04  # gap over width of a mouth whose lips touch, as the landmarks have it
 
 
