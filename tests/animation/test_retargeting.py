@@ -1,10 +1,12 @@
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fnevr.animation.animator import Animator
+from fnevr.animation.keypoint_track import load_track, save_track
 from fnevr.animation.retargeting import (
     Regions,
     Retargeting,
@@ -16,14 +18,15 @@ from fnevr.animation.retargeting import (
 from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Framing, prepare
 from fnevr.config.presets import asset
-from fnevr.errors import FaceError, FnevrError
+from fnevr.errors import FaceError, FnevrError, MediaError
 from fnevr.face3d.face_fit import Similarity
-from fnevr.face3d.performance import NECK, eye_openings, lip_gap
+from fnevr.face3d.performance import NECK, Performance, eye_openings, lip_gap
 from fnevr.faces.landmarks import FaceMesh, landmarks_region
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
 from fnevr.media.image import read_image
+from fnevr.media.writer import VideoWriter
 from fnevr.runtime.torch_engine import TorchEngine
 
 
@@ -211,3 +214,27 @@ def test_sliders_come_on_top_of_the_driver(animator, retarget):
     (plain,) = animator.frames(portrait, [portrait], **options)
     (smiling,) = animator.frames(portrait, [portrait], sliders=FaceSliders(smile=1.0), **options)
     assert np.abs(plain.astype(int) - smiling).max() > 40
+
+
+def test_old_tracks_play_with_relative_motion(animator, tmp_path):
+    track = replace(load_track(asset("motion.safetensors")), performance=None)
+    short = replace(track, keypoints=track.keypoints[:3])
+    save_track(tmp_path / "old.safetensors", short)
+    portrait, out = asset("portrait.jpg"), tmp_path / "out.mp4"
+    report = animator.animate(portrait, tmp_path / "old.safetensors", out, detail=256)
+    assert (report.transfer, report.frames) == ("relative", 3)
+    with pytest.raises(MediaError, match="has keypoints only"):
+        animator.animate(portrait, tmp_path / "old.safetensors", out, transfer="retarget")
+
+
+def test_recorded_motion_does_what_the_video_does(animator, tmp_path):
+    portrait = read_image(asset("portrait.jpg"))
+    with VideoWriter(tmp_path / "talk.mp4", 512, 512, Fraction(25)) as writer:
+        for index in range(4):
+            writer.write(portrait, Fraction(index, 25))
+    track = animator.record(tmp_path / "talk.mp4", tmp_path / "talk.safetensors")
+    assert track.performance is not None
+    with animator.drivers.performance(tmp_path / "talk.mp4", smooth=True) as driver:
+        seen = Performance.concatenate(batch.motion for batch in driver.read(None))
+    for name, values in seen.arrays().items():
+        np.testing.assert_allclose(track.performance.arrays()[name], values, atol=1e-6)

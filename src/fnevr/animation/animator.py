@@ -29,6 +29,7 @@ from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,
     is_track,
+    load_track,
     record_track,
     save_track,
 )
@@ -181,7 +182,8 @@ class Animator:
         check_inputs(output, source, driving)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
-        chosen = choose_transfer(self.engine, self.name, transfer, best_frame)
+        performs = not is_track(driving) or load_track(driving).performance is not None
+        chosen = choose_transfer(self.engine, self.name, transfer, best_frame, performs=performs)
         on_top = retargeting_options(chosen, regions, sliders)
         picture = read_image(source)
         framing = Framing(crop, paste_back, face, detail, still_background)

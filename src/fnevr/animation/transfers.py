@@ -20,23 +20,30 @@ TransferChoice = Literal["auto", "retarget", "relative", "absolute"]
 
 
 def choose_transfer(
-    engine: Engine, name: str, choice: TransferChoice, best_frame: BestFrame | None
+    engine: Engine,
+    name: str,
+    choice: TransferChoice,
+    best_frame: BestFrame | None,
+    *,
+    performs: bool = True,
 ) -> Transfer:
     """Say how motion goes over.
 
-    "auto" is relative where a reference frame is named, and where the model cannot retarget.
+    "auto" is relative where a reference frame is named, and where the model cannot retarget or the
+    driver has no performance.
 
     Args:
         engine: runs the model.
         name: of the model, for messages.
         choice: what is asked for.
         best_frame: the reference frame that is asked for; it belongs to relative motion.
+        performs: whether the driver has a performance, which tracks of older versions lack.
 
     Raises:
         FnevrError: if the model cannot do it, or a reference frame is asked for in vain.
     """
     chosen: Transfer = choice if choice != "auto" else "relative"
-    if choice == "auto" and best_frame is None and can_retarget(engine):
+    if choice == "auto" and best_frame is None and performs and can_retarget(engine):
         chosen = "retarget"
     if chosen == "retarget" and not can_retarget(engine):
         raise FnevrError(
