@@ -19,6 +19,7 @@ from fnevr.faces.find import find_face
 from fnevr.media.image import read_image
 from fnevr.models import FaceVid2Vid, FNeVR
 from fnevr.models.pose_editor import LightweightPoseEditor
+from fnevr.models.retarget_map import RetargetMap
 
 SIDE = 256
 
@@ -65,6 +66,9 @@ def test_the_pose_editor_lies_beside_the_weights_and_knows_how_far_heads_follow(
     editor = LightweightPoseEditor.from_pretrained(lite)
     assert editor.response.isfinite().all()
     assert not torch.equal(editor.response, torch.ones(3))
+    retarget_map = RetargetMap.from_folder(lite, 25, 45)
+    assert retarget_map is not None
+    assert np.abs(retarget_map.lids).max() > 0
     result = CliRunner().invoke(app, [str(part) for part in edit])
     assert result.exit_code == 0, result.output
 

@@ -80,7 +80,8 @@ def look(model: PortraitModel, clip: Clip, mesh: FaceMesh) -> SeenClip | None:
     for frame in np.unique(chosen):
         rgb = np.ascontiguousarray(clip.frames[int(frame)])
         half = len(rgb) / 2
-        region = landmarks_region(half * (clip.landmarks[frame] + 1))
+        stored = np.pad(half * (clip.landmarks[frame] + 1), ((0, 0), (0, 1)))  # without depth
+        region = landmarks_region(stored)
         face = mesh.mesh(rgb, region, num_passes=1)
         if face.is_face:
             signed = face.landmarks / half - np.array([1.0, 1.0, 0.0])
