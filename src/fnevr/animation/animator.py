@@ -366,7 +366,6 @@ class Animator:
         check_inputs(output, image)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         change = Edit(turn, FaceSliders() if sliders is None else sliders, sweep)
-        change.turns  # noqa: B018 - says now what is wrong with the angles
         editor = self.pose_editor(
             read_image(image), Framing(crop, paste_back, face, detail, still_background)
         )

@@ -37,7 +37,7 @@ from fnevr.models.encoded_source import EncodedSource
 from fnevr.runtime.ahead import Ahead
 from fnevr.runtime.engine import Engine
 
-READ_AHEAD = 4  # squares that wait to be used
+READ_AHEAD = 4  # frames that wait to be used
 T = TypeVar("T")
 Read = Callable[[EncodedSource | None], Iterator[DrivingBatch[M]]]
 """Gives a driver's motion for a source."""
@@ -58,7 +58,7 @@ class Driver(Generic[M]):
         warnings: what the report should say about it.
     """
 
-    read: Callable[[EncodedSource | None], Iterator[DrivingBatch[M]]]
+    read: Read[M]
     frame_rate: Fraction
     num_frames: int | None
     audio_from: Path | None = None
@@ -103,8 +103,7 @@ class Drivers:
             yield driver
             return
         with self._opened(path, partial(self._squares, crop=crop)) as (squares, driver_of):
-            driver = driver_of(self._finds(squares))
-            yield driver
+            yield driver_of(self._finds(squares))
 
     @contextmanager
     def performance(self, path: PathLike, smooth: bool) -> Iterator[Driver[Performance]]:
@@ -127,7 +126,7 @@ class Drivers:
             yield self._of_track(track, track.performance)
             return
         with self._opened(path, partial(performances, smooth=smooth)) as (faces, driver_of):
-            yield driver_of(lambda _source: performance_batches(faces, self.batch_size))
+            yield driver_of(self._performs(faces))
 
     @contextmanager
     def recording(
@@ -156,8 +155,7 @@ class Drivers:
     def _recorded(
         self, faces: Iterable[SeenFace]
     ) -> Iterator[tuple[Keypoints, Performance | None]]:
-        remaining = iter(faces)
-        while batch := list(itertools.islice(remaining, self.batch_size)):
+        for batch in in_batches(faces, self.batch_size):
             pictures = [face.rgb for face in batch if face.rgb is not None]
             performance = Performance.concatenate([face.performance for face in batch])
             yield driving_keypoints(self.engine, pictures), performance
@@ -173,7 +171,7 @@ class Drivers:
     ) -> Driver[Performance]:
         """Take arrays as a driver whose performance is read as it is asked for."""
         faces = performances(_timed(pictures), smooth)
-        return Driver(lambda _source: performance_batches(faces, self.batch_size), ARRAY_RATE, None)
+        return Driver(self._performs(faces), ARRAY_RATE, None)
 
     @contextmanager
     def _opened(
@@ -203,9 +201,14 @@ class Drivers:
 
         return read
 
+    def _performs(self, faces: Iterable[SeenFace]) -> Read[Performance]:
+        return lambda _source: performance_batches(faces, self.batch_size)
+
     def _of_track(self, track: KeypointTrack, motion: M) -> Driver[M]:
-        batches = partial(track_batches, motion, track.frame_rate, self.batch_size)
-        return Driver(lambda _source: batches(), track.frame_rate, len(track))
+        def read(_source: EncodedSource | None) -> Iterator[DrivingBatch[M]]:
+            return track_batches(motion, track.frame_rate, self.batch_size)
+
+        return Driver(read, track.frame_rate, len(track))
 
     def _check_keypoints(self, path: PathLike, track: KeypointTrack) -> None:
         if self.engine.config.uses_source_keypoints:
@@ -227,14 +230,20 @@ def _timed(pictures: Iterable[Picture]) -> Iterator[VideoFrame]:
         yield VideoFrame(rgb, index / ARRAY_RATE)
 
 
+def in_batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
+    """Take items as they come, so many at a time; the last batch may be smaller."""
+    remaining = iter(items)
+    while batch := list(itertools.islice(remaining, batch_size)):
+        yield batch
+
+
 def video_batches(
     frames: Iterable[VideoFrame],
     find_keypoints: Callable[[list[Picture]], Keypoints],
     batch_size: int,
 ) -> Iterator[DrivingBatch[Keypoints]]:
     """Find the keypoints of frames that have the model's size, a batch at a time."""
-    remaining = iter(frames)
-    while batch := list(itertools.islice(remaining, batch_size)):
+    for batch in in_batches(frames, batch_size):
         keypoints = find_keypoints([frame.rgb for frame in batch])
         yield DrivingBatch(keypoints, tuple(frame.time for frame in batch))
 
@@ -243,8 +252,7 @@ def performance_batches(
     faces: Iterable[SeenFace], batch_size: int
 ) -> Iterator[DrivingBatch[Performance]]:
     """Join what a face does, a batch at a time."""
-    remaining = iter(faces)
-    while batch := list(itertools.islice(remaining, batch_size)):
+    for batch in in_batches(faces, batch_size):
         performance = Performance.concatenate([face.performance for face in batch])
         yield DrivingBatch(performance, tuple(face.time for face in batch))
 

@@ -246,19 +246,22 @@ class Edit:
         turn: of the head.
         sliders: changes of the expression.
         sweep: makes a video of it, in which one angle goes there and back.
+
+    Raises:
+        FnevrError: if the turn has an angle about the axis of the sweep.
     """
 
     turn: HeadTurn
     sliders: FaceSliders
     sweep: Sweep | None = None
 
+    def __post_init__(self) -> None:
+        if self.sweep is not None:
+            self.sweep.turns(self.turn)
+
     @property
     def turns(self) -> list[HeadTurn]:
-        """The turn of each frame.
-
-        Raises:
-            FnevrError: if the turn has an angle about the axis of the sweep.
-        """
+        """The turn of each frame."""
         return [self.turn] if self.sweep is None else self.sweep.turns(self.turn)
 
 

@@ -80,9 +80,7 @@ def performances(
 
     def seen() -> Iterator[tuple[tuple[Performance, Picture | None] | None, Fraction]]:
         for frame, track, seconds in followed(frames):
-            is_there = track is not None and track.status != "held"
-            landmarks = track.landmarks if track is not None and is_there else None
-            performance = reader.update(landmarks, seconds)
+            performance = reader.update(None if track is None else track.seen, seconds)
             rgb = None if view is None else view.update(frame, track, seconds)
             if size is not None and view is None:
                 rgb = resize(frame.rgb, size, size)
@@ -107,7 +105,7 @@ class FaceView:
         """Cut the face out of the next frame; where it is lost, its last picture is returned."""
         if track is not None:
             box = self.smoother.update(crop_box(track.landmarks), seconds)
-            if track.status != "held":
+            if track.seen is not None:
                 self.last = crop(frame.rgb, box, self.size)
         return self.last
 
@@ -130,17 +128,15 @@ def from_first(values: Iterable[tuple[T | None, Fraction]]) -> Iterator[tuple[T,
         FaceError: at the end, if no frame has one.
     """
     waiting: list[Fraction] = []
-    has_value = False
     for value, time in values:
         if value is None:
             waiting.append(time)
             continue
-        has_value = True
         for earlier in waiting:
             yield value, earlier
         waiting.clear()
         yield value, time
-    if waiting and not has_value:
+    if waiting:
         raise FaceError(
             f"no face found in any of the {len(waiting)} frames of the driving video; use one that "
             "shows a face from the front, or `crop=False` if it is cropped already"

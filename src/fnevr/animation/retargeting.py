@@ -21,10 +21,10 @@ from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
 from fnevr.face3d.performance import (
     NECK,
     SHUT_EYE,
-    SHUT_LIPS,
     Performance,
     eye_openings,
     lip_gap,
+    lips_apart,
 )
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
@@ -127,9 +127,11 @@ class Retargeting:
             zooms=np.zeros((1, 1)),
             expressions=self.fit.expression[None],
             eyes=((shown - SHUT_EYE) / (self.open_eyes - SHUT_EYE))[None],
-            lips=np.array([[max(lip_gap(self.fit.at_rest) - SHUT_LIPS, 0.0)]]),
+            lips=np.array([[lips_apart(self.fit.at_rest)]]),
         )
-        self.slopes = slopes(_openings, self.still, self.fit.basis.expression_basis)
+        self.to_openings = np.linalg.pinv(
+            slopes(_openings, self.still, self.fit.basis.expression_basis)
+        )
         num_face = self.patches.num_keypoints
         face, self.beside = (
             Keypoints(keypoints.positions[:, part], keypoints.jacobians[:, part])
@@ -209,10 +211,9 @@ class Retargeting:
         opening = LIP_GAIN * (lips - own.lips[0, 0])
         press = PRESS * np.exp(-lips / TOUCH) * (1 - np.exp(-own.lips[0, 0] / TOUCH))
         wanted = np.array([*eyes, lip_gap(self.fit.at_rest) + opening - press])
-        step = np.linalg.pinv(self.slopes)
         for _ in range(STEPS):
             gaps = _openings(self.still + basis @ coefficients)
-            coefficients = coefficients + step @ (wanted - gaps)
+            coefficients = coefficients + self.to_openings @ (wanted - gaps)
         return coefficients
 
 

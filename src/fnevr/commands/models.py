@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,11 @@ from fnevr.commands.options import (
 )
 from fnevr.config.engines import GraphPrecision
 from fnevr.errors import FnevrError
+
+if TYPE_CHECKING:
+    from fnevr.animation.prepare_stills import StillReport
+    from fnevr.data.settings import PrepareReport
+
 
 PreparedFolder = Annotated[
     Path, typer.Argument(metavar="OUT", help="The prepared folder; taken up if it exists.")
@@ -100,10 +105,7 @@ def prepare(
                 workers=workers,
                 progress=progress,
             )
-        if json_file is not None:
-            write_json(json_file, report.model_dump_json(indent=2))
-        for line in report.lines():
-            typer.echo(line, err=True)
+        _tell(report, json_file)
         if not report.clips:
             raise FnevrError(f"no clip came out of '{videos}'; the lines above say why")
         if shards is not None:
@@ -111,6 +113,13 @@ def prepare(
 
             with progress_bar("clips") as progress:
                 write_shards(out_dir, shards, progress=progress)
+
+
+def _tell(report: PrepareReport | StillReport, json_file: str | None) -> None:
+    if json_file is not None:
+        write_json(json_file, report.model_dump_json(indent=2))
+    for line in report.lines():
+        typer.echo(line, err=True)
 
 
 def prepare_stills(
@@ -140,10 +149,7 @@ def prepare_stills(
         settings = StillSettings(motion=str(motion), views=views, model=model)
         with progress_bar("stills") as progress:
             report = prepare_pictures(stills, out_dir, settings, progress=progress)
-        if json_file is not None:
-            write_json(json_file, report.model_dump_json(indent=2))
-        for line in report.lines():
-            typer.echo(line, err=True)
+        _tell(report, json_file)
         if not report.stills:
             raise FnevrError(f"no still came out of '{stills}'; the lines above say why")
 

@@ -134,8 +134,7 @@ def _retargeting(engine: Engine, source: Picture, reference: Picture) -> Predict
 
     def read(rgb: Picture) -> Performance | None:
         track = tracker.update(rgb)
-        is_there = track is not None and track.status != "held"
-        return reader.update(track.landmarks if track and is_there else None, FRAME_S)
+        return reader.update(None if track is None else track.seen, FRAME_S)
 
     read(reference)
 

@@ -126,7 +126,7 @@ class PerformanceReader:
             zooms=np.array([[zoom]]),
             expressions=self.fit.expression[None],
             eyes=self._eyes()[None],
-            lips=np.array([[max(lip_gap(self.fit.at_rest) - SHUT_LIPS, 0.0)]]),
+            lips=np.array([[lips_apart(self.fit.at_rest)]]),
         )
         seen = self._smoothed(seen, seconds) if self.smooth else seen
         self._last = self._back(seen, seconds)
@@ -207,6 +207,11 @@ class OneEuro:
 def lip_gap(face: Float[np.ndarray, "N 3"]) -> float:
     """Return how far the lower inner lip is below the upper one, of a face at rest."""
     return float(face[LOWER_LIP, 1] - face[UPPER_LIP, 1])
+
+
+def lips_apart(face: Float[np.ndarray, "N 3"]) -> float:
+    """Return the gap of the inner lips, 0 where they touch, of a face at rest."""
+    return max(lip_gap(face) - SHUT_LIPS, 0.0)
 
 
 def eye_openings(face: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " 2"]:

@@ -34,6 +34,11 @@ class Track:
     status: Literal["tracked", "detected", "held"]
     num_lost: int = 0
 
+    @property
+    def seen(self) -> Landmarks | None:
+        """The landmarks, where the face was found in this frame; None where it is held."""
+        return None if self.status == "held" else self.landmarks
+
 
 class FaceTracker:
     """Give the landmarks of one face, frame by frame.
