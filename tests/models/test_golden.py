@@ -7,7 +7,6 @@ import pytest
 import torch
 from support import formula
 
-from fnevr.compat import load_checkpoint
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import DaGAN, FaceVid2Vid
 
@@ -22,15 +21,10 @@ MILLIONS = {  # parameters of the reference, by part of the checkpoint
 
 
 @pytest.fixture(scope="module", params=list(MILLIONS))
-def golden(request, tmp_path_factory):
+def golden(request, from_formula):
     """Load a checkpoint of the authors' layout and run it on the reference's images."""
     name = request.param
-    checkpoint = tmp_path_factory.mktemp(name) / "checkpoint.pth.tar"
-    parts = formula.checkpoint(name)
-    torch.save({**parts, "epoch": 3, "optimizer_generator": {}}, checkpoint)
-    model = load_checkpoint(checkpoint)
-    checkpoint.unlink()  # up to two thirds of a gigabyte
-
+    model, sizes = from_formula(name)
     with torch.inference_mode():
         values, out = run(model)
     outputs = (
@@ -44,10 +38,6 @@ def golden(request, tmp_path_factory):
         if array is not None:
             values[f"{key}_sub"] = array[..., ::stride, ::stride]
             values[f"{key}_mean"], values[f"{key}_std"] = array.mean(), array.std()
-    sizes = {
-        part: sum(tensor.numel() for key, tensor in tensors.items() if is_parameter(key))
-        for part, tensors in parts.items()
-    }
     total = sum(parameter.numel() for parameter in model.parameters())
     return name, (total, sizes), {key: value.numpy() for key, value in values.items()}
 
@@ -86,12 +76,6 @@ def run(model):
         "jac_source": kp_source.jacobians,
         "jac_driving": kp_driving.jacobians,
     }, out
-
-
-def is_parameter(name):
-    """Tell parameters from buffers by the names of the reference."""
-    buffers = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
-    return not name.endswith((*buffers, "down.weight"))
 
 
 def test_every_array_matches(golden, capsys):

@@ -35,6 +35,51 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return gain * noise / np.sqrt(prod(shape[1:]))
 
 
+def adapted(system: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return `weight` with the few changes that keep a system's outputs informative."""
+    value = weight(name, shape)
+    if system == "bilayer":
+        return value * bilayer_factor(name, shape)
+    if system == "fnevr-dense":
+        if name.endswith("nerf_module.layer3_1.weight"):
+            return 1.5 * (value - value.mean())
+        if name.endswith("nerf_module.layer3_1.bias"):
+            return value + 0.9
+        if name.endswith("nerf_module.layer6.weight"):
+            return 4 * value
+        if name.endswith("mini_decoder.2.norm.bias"):
+            return value + 1
+    return value
+
+
+def bilayer_factor(name: str, shape: tuple[int, ...]) -> float:
+    """Return what Bilayer's tensors are multiplied by, so that its texture is not saturated."""
+    leaf = name.rpartition(".")[2]
+    unit = float(np.sqrt(prod(shape[1:])) / 1.2)
+    if leaf == "gen_tex_input":
+        return unit
+    if leaf == "pixel_feats":
+        return 0.3 * unit * min(1, 64 / shape[-1])
+    if leaf == "bias" and name.startswith(("prj_", "net.mlp.")):
+        return 0.1
+    is_first = name.startswith("gen_inf.blocks.0.block_feats.0.")
+    factors = {
+        ("gen_inf.", "running_var"): 0.001 if is_first else 0.35,
+        ("gen_inf.", "running_mean"): 0.05 if is_first else 0.5,
+        ("gen_tex.", "running_var"): 1.5,
+    }
+    return next((f for (net, end), f in factors.items() if name.startswith(net) and leaf == end), 1)
+
+
+def spectral_vectors(kernel: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return u and v after one step of the power iteration, far from the singular vectors."""
+    matrix = kernel.reshape(len(kernel), -1)
+    v = matrix.T @ start
+    v = v / np.linalg.norm(v)
+    u = matrix @ v
+    return u / np.linalg.norm(u), v
+
+
 def antialias_kernel(shape: tuple[int, ...]) -> np.ndarray:
     """Return the fixed Gaussian of the down-sampling by 4, which the formula leaves alone."""
     offsets = np.arange(shape[-1]) - shape[-1] // 2
@@ -59,11 +104,23 @@ def checkpoint(name: str) -> dict[str, dict[str, Tensor]]:
     DaGAN's has its depth network too, which the authors keep in files of their own.
     """
     parts: dict[str, dict[str, Tensor]] = {}
-    rows = (FOLDER / f"{name}_state_dict.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    layout = name.removesuffix("-dense")
+    rows = (FOLDER / f"{layout}_state_dict.tsv").read_text(encoding="utf-8").splitlines()[1:]
     for row in rows:
         part, tensor_name, shape_text, _ = row.split("\t")
         shape = tuple(int(size) for size in shape_text.strip("()").split(",") if size.strip())
-        parts.setdefault(part, {})[tensor_name] = tensor(tensor_name, shape)
+        parts.setdefault(part, {})[tensor_name] = tensor(tensor_name, shape, name)
+    for tensors in parts.values():
+        stems = [key.removesuffix("_orig") for key in tensors if key.endswith(".weight_orig")]
+        # Face vid2vid-S and DaGAN were given the formula's own vectors.
+        for stem in stems if name == "bilayer" else ():
+            vectors = spectral_vectors(
+                adapted(name, f"{stem}_orig", tuple(tensors[f"{stem}_orig"].shape)),
+                adapted(name, f"{stem}_u", tuple(tensors[f"{stem}_u"].shape)),
+            )
+            tensors[f"{stem}_u"], tensors[f"{stem}_v"] = (
+                torch.from_numpy(vector).float() for vector in vectors
+            )
     if name.startswith("dagan"):
         for part, shapes in (
             ("depth_encoder", depth_encoder()),
@@ -73,13 +130,23 @@ def checkpoint(name: str) -> dict[str, dict[str, Tensor]]:
     return parts
 
 
-def tensor(name: str, shape: tuple[int, ...]) -> Tensor:
+def num_parameters(tensors: dict[str, Tensor]) -> int:
+    """Count the parameters of one part of a checkpoint; buffers are told by their names."""
+    buffers = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
+    buffers += ("down.weight", "identity_grid")
+    return sum(value.numel() for name, value in tensors.items() if not name.endswith(buffers))
+
+
+def tensor(name: str, shape: tuple[int, ...], system: str = "") -> Tensor:
     """Return a tensor of a checkpoint."""
     if name.endswith("num_batches_tracked"):
         return torch.zeros((), dtype=torch.int64)
+    if name == "identity_grid":
+        places = (2 * torch.arange(shape[1]) + 1) / shape[1] - 1
+        return torch.stack(torch.meshgrid(places, places, indexing="xy"), dim=-1)[None]
     if name.endswith("down.weight"):
         return torch.from_numpy(antialias_kernel(shape)).float()
-    return torch.from_numpy(weight(name, shape)).float()
+    return torch.from_numpy(adapted(system, name, shape)).float()
 
 
 def depth_encoder() -> dict[str, tuple[int, ...]]:
@@ -115,3 +182,46 @@ def depth_decoder() -> dict[str, tuple[int, ...]]:
 def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
     leaves = ("weight", "bias", "running_mean", "running_var")
     return {f"{name}.{leaf}": (width,) for leaf in leaves} | {f"{name}.num_batches_tracked": ()}
+
+
+def coefficients(index: int) -> Tensor:
+    """Return a window of 3DMM coefficients, (1, 73, 27)."""
+    c, t = np.mgrid[0:73, 0:27].astype(float)
+    size = np.select([c < 64, c < 67, c < 70], [0.8, 0.4, 0.5], 1.2)
+    window = size * np.sin(0.7 * c + 0.11 * (1 + c % 4) * (t - 13) + 1.3 * index)
+    return torch.from_numpy(window).float()[None]
+
+
+def landmarks(index: int) -> np.ndarray:
+    """Return 68 landmarks in iBUG's order, (68, 2) in [-1, 1], in float64."""
+
+    def arc(count, middle, size, ends, *, closed=False):
+        angle = np.deg2rad(np.linspace(*ends, count, endpoint=not closed))
+        return np.stack([np.cos(angle), -np.sin(angle)], axis=1) * size + middle
+
+    opened, below, round_ = 0.02 + 0.03 * index, (180, 360), (180, -180)
+    bridge = np.stack([np.zeros(4), np.linspace(-0.18, 0.12, 4)], axis=1)
+    points = np.concatenate(
+        [
+            arc(17, (0.0, -0.05), (0.56, 0.62), below),
+            arc(5, (-0.27, -0.30), (0.17, 0.07), (160, 20)),
+            arc(5, (0.27, -0.30), (0.17, 0.07), (160, 20)),
+            bridge,
+            arc(5, (0.0, 0.18), (0.12, 0.04), below),
+            arc(6, (-0.26, -0.16), (0.10, 0.05), round_, closed=True),
+            arc(6, (0.26, -0.16), (0.10, 0.05), round_, closed=True),
+            arc(12, (0.0, 0.36), (0.22, 0.07 + opened), round_, closed=True),
+            arc(8, (0.0, 0.36), (0.15, 0.01 + opened), round_, closed=True),
+        ]
+    )
+    turn = 0.037 + 0.11 * index
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return (1 + 0.04 * index) * points @ rotation.T + [0.013 + 0.05 * index, 0.017 - 0.03 * index]
+
+
+def mask(index: int) -> Tensor:
+    """Return a soft mask of the person, (1, 1, 256, 256) in [0, 1]."""
+    y, x = np.mgrid[0:256, 0:256] / 127.5 - 1
+    middle = landmarks(index).mean(axis=0)
+    distance = np.sqrt(((x - middle[0]) / 0.7) ** 2 + ((y - middle[1]) / 0.9) ** 2)
+    return torch.from_numpy(1 / (1 + np.exp(20 * (distance - 1)))).float()[None, None]

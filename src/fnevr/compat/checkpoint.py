@@ -1,8 +1,8 @@
 """Read and write the checkpoints of other projects: FNeVR's authors', FOMM's and the baselines'.
 
 Theirs is a `torch.save` of a dict ``part -> state_dict``, beside optimizers and `epoch`, which are
-left out; DaGAN has its depth network in two files of their own. Files are opened with
-`weights_only=True`: no code in them runs.
+left out; DaGAN has its depth network in two files of their own, and Bilayer's checkpoint is a folder
+with a file for each part. Files are opened with `weights_only=True`: no code in them runs.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from fnevr.compat.names import LAYOUTS, Layout
-from fnevr.config.models import AnyConfig
+from fnevr.config.models import AnyConfig, BilayerConfig
 from fnevr.errors import CheckpointError, describe_problems
+from fnevr.geometry.driving import NUM_POINTS
 from fnevr.media.files import make_folder
 from fnevr.models import ARCHITECTURES, PortraitModel
 from fnevr.models.checkpoint_file import read_checkpoint, write_checkpoint
@@ -23,6 +24,7 @@ from fnevr.models.weights import tensor_problems, with_counters
 
 # DaGAN's depth network: part, file, and what in the file is no part of the network.
 _DEPTH_FILES = (("depth_encoder", "encoder.pth"), ("depth_decoder", "depth.pth"))
+ENHANCEMENTS = 4  # of Bilayer's texture, where the checkpoint has an enhancer
 _DEPTH_EXTRAS = ("height", "width", "use_stereo", "encoder.fc.")
 
 
@@ -35,7 +37,7 @@ def convert(
     """Convert an authors' checkpoint to a weights folder of ours, and return the model.
 
     Args:
-        checkpoint: the file.
+        checkpoint: the file; of Bilayer, the folder.
         out_dir: gets `config.json` and `model.safetensors`; untouched if anything is wrong.
         config: None takes that of the released 256x256 face models.
         depth: for DaGAN, the folder with its depth network: encoder.pth and depth.pth.
@@ -54,7 +56,7 @@ def load_checkpoint(
     """Load an authors' checkpoint; which project's, its tensor names tell.
 
     Args:
-        checkpoint: the file.
+        checkpoint: the file; of Bilayer, the folder.
         config: None takes that of the released 256x256 face models. Released FNeVR weights need
             `transmittance="inclusive"`, which that config has.
         depth: for DaGAN, the folder with its depth network: encoder.pth and depth.pth.
@@ -63,12 +65,12 @@ def load_checkpoint(
         CheckpointError: if a file is unsafe, damaged, or does not match the model.
     """
     path = Path(checkpoint)
-    parts = read_parts(path)
+    parts = read_part_files(path) if path.is_dir() else read_parts(path)
     if depth is not None:
         parts |= read_depth(Path(depth))
     layout = _detect(parts, path)
     if config is None:
-        config = layout.config()
+        config = _as_the_checkpoint_is(layout.config(), parts)
     if config.architecture != layout.architecture:
         raise CheckpointError(
             f"{path}: is a checkpoint of {layout.architecture!r}, but the config given is for "
@@ -82,7 +84,9 @@ def load_checkpoint(
     theirs = _their_names(layout, ours)
     layout_tensors = {".".join(theirs[name]): tensor for name, tensor in ours.items()}
     file_tensors = {
-        f"{part}.{name}": parts[part][name] for part in layout.parts for name in parts[part]
+        f"{part}.{name}": parts[part][name]
+        for part in (*layout.parts, *layout.optional_parts)
+        for name in parts.get(part, ())
     }
     file_tensors = with_counters(layout_tensors, file_tensors)
     problems = tensor_problems(layout_tensors, file_tensors)
@@ -97,7 +101,7 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
 
     Args:
         model: FNeVR or a baseline.
-        path: the file; appears only when complete.
+        path: the file; appears only when complete. For Bilayer, a folder with a file per part.
 
     Raises:
         CheckpointError: if the model has tensors that the authors' layout has no name for.
@@ -115,8 +119,13 @@ def export_checkpoint(model: PortraitModel, path: str | Path) -> None:
     layout = max(layouts, key=lambda row: sum(row.to_theirs(name) is not None for name in weights))
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in layout.parts}
     for ours, (part, name) in _their_names(layout, weights).items():
-        parts[part][name] = weights[ours].detach().cpu().clone()
+        parts.setdefault(part, {})[name] = weights[ours].detach().cpu().clone()
 
+    if layout.has_file_per_part:
+        make_folder(Path(path))
+        for part, tensors in parts.items():
+            write_checkpoint(Path(path) / f"0_{part}.pth", tensors)
+        return
     make_folder(Path(path).parent)
     write_checkpoint(Path(path), {**parts, "epoch": 0})
 
@@ -131,6 +140,38 @@ def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
         str(part): {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
         for part, state in read_checkpoint(path).items()
         if isinstance(state, dict)
+    }
+
+
+def read_part_files(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Return the state dicts of a folder with a file EPOCH_PART.pth for each part.
+
+    Raises:
+        CheckpointError: if there is none, two are of one part, or one is unsafe or damaged.
+    """
+    known = [
+        part
+        for layout in LAYOUTS
+        if layout.has_file_per_part
+        for part in (*layout.parts, *layout.optional_parts)
+    ]
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*_*.pth")):
+        part = path.stem.partition("_")[2]
+        if part in found:
+            raise CheckpointError(
+                f"{folder}: has '{found[part].name}' and '{path.name}': leave the one that is meant"
+            )
+        if part in known:
+            found[part] = path
+    if not found:
+        raise CheckpointError(
+            f"{folder}: no such checkpoint file. A folder is a checkpoint where it has a file for "
+            f"each part, as Bilayer's do: EPOCH_{known[0]}.pth and so on"
+        )
+    return {
+        part: {str(name).removeprefix("module."): value for name, value in read_checkpoint(path).items()}
+        for part, path in found.items()
     }
 
 
@@ -150,11 +191,24 @@ def read_depth(folder: Path) -> dict[str, dict[str, Tensor]]:
     }
 
 
+def _as_the_checkpoint_is(config: AnyConfig, parts: dict[str, dict[str, Tensor]]) -> AnyConfig:
+    """Change the released configuration where checkpoints of one model differ: Bilayer's do."""
+    if not isinstance(config, BilayerConfig):
+        return config
+    steps = ENHANCEMENTS if "texture_enhancer" in parts else 0
+    first = parts["keypoints_embedder"].get("net.mlp.0.weight_orig")
+    width = first.shape[-1] if isinstance(first, Tensor) and first.ndim else 0
+    harmonics = width // (4 * NUM_POINTS) if width > 2 * NUM_POINTS else 0
+    return config.model_copy(update={"num_enhancements": steps, "num_harmonics": harmonics})
+
+
 def _detect(parts: dict[str, dict[str, Tensor]], path: Path) -> Layout:
-    """Return the layout whose signature the generator bears."""
+    """Return the layout whose signature one of its parts bears."""
     for layout in LAYOUTS:
         has_signature = any(
-            name.startswith(layout.signature) for name in parts.get("generator", ())
+            name.startswith(layout.signature)
+            for part in layout.parts
+            for name in parts.get(part, ())
         )
         if not has_signature:
             continue
@@ -169,8 +223,8 @@ def _detect(parts: dict[str, dict[str, Tensor]], path: Path) -> Layout:
             )
     names = ", ".join(layout.name for layout in LAYOUTS)
     raise CheckpointError(
-        f"{path}: not a checkpoint of a known model ({names}): wanted the parts 'generator' and "
-        f"'kp_detector' with such a model's tensors, got the parts {sorted(parts)}"
+        f"{path}: not a checkpoint of a known model ({names}): wanted the parts of one, such as "
+        f"'generator' and 'kp_detector', got the parts {sorted(parts)}"
     )
 
 

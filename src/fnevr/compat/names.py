@@ -15,6 +15,7 @@ from fnevr.compat.baseline_names import (
     Row,
     residual_spade_decoder,
 )
+from fnevr.compat.face_driven_names import BILAYER, BILAYER_ENHANCER, PIRENDER
 from fnevr.config.models import AnyConfig
 from fnevr.config.presets import find_preset
 
@@ -92,15 +93,19 @@ class Layout:
     Attributes:
         name: of the model, for messages.
         preset: the name of the released model in `fnevr.config.presets`.
-        signature: a prefix in the generator by which the layout is recognized; layouts are tried in
-            the order of `LAYOUTS`, and none that comes later has this prefix.
+        signature: a prefix in one of its parts by which the layout is recognized; layouts are tried
+            in the order of `LAYOUTS`, and none that comes later has this prefix.
         rows: the table of names.
+        optional_rows: that of a part which some checkpoints lack.
+        has_file_per_part: whether a checkpoint is a folder, with a file EPOCH_PART.pth each.
     """
 
     name: str
     preset: str
     signature: str
     rows: tuple[Row, ...]
+    optional_rows: tuple[Row, ...] = ()
+    has_file_per_part: bool = False
 
     def config(self) -> AnyConfig:
         """Return the configuration of the released model."""
@@ -118,9 +123,14 @@ class Layout:
         """The parts of the checkpoint that hold the model."""
         return tuple(dict.fromkeys(part for part, _, _ in self.rows))
 
+    @property
+    def optional_parts(self) -> tuple[str, ...]:
+        """The parts that some checkpoints lack."""
+        return tuple(dict.fromkeys(part for part, _, _ in self.optional_rows))
+
     def to_theirs(self, name: str) -> tuple[str, str] | None:
         """Return part and name of our tensor in their checkpoint, or None."""
-        for part, theirs, ours in self.rows:
+        for part, theirs, ours in (*self.rows, *self.optional_rows):
             if name.startswith(ours):
                 return part, theirs + name.removeprefix(ours)
         return None
@@ -158,4 +168,8 @@ LAYOUTS: tuple[Layout, ...] = (
         (*FACE_VID2VID, *FACE_VID2VID_DECODER),
     ),
     Layout("fomm", "fomm", "bottleneck.", (*DETECTOR, *MOTION, *ENCODER, *RESIDUAL_DECODER)),
+    Layout("pirender", "pirender", "mapping_net.", PIRENDER),
+    Layout(
+        "bilayer", "bilayer", "net.dec_blocks.", BILAYER, BILAYER_ENHANCER, has_file_per_part=True
+    ),
 )

@@ -9,6 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from fnevr.config.face_driven import (
+    BilayerConfig,
+    PIRenderConfig,
+    bilayer_config,
+    pirender_config,
+)
 from fnevr.config.stages import (
     MAX_LEVELS,
     MAX_SIZE,
@@ -18,6 +24,7 @@ from fnevr.config.stages import (
     EncoderConfig,
     FrozenConfig,
     HourglassConfig,
+    KeypointConfig,
     MotionConfig,
     PortraitConfig,
     ReferenceConfig,
@@ -30,6 +37,7 @@ from fnevr.config.stages import (
 __all__ = [
     "MODEL_CONFIG",
     "AnyConfig",
+    "BilayerConfig",
     "DaGANConfig",
     "DetectorConfig",
     "EncoderConfig",
@@ -38,20 +46,24 @@ __all__ = [
     "FaceVid2VidConfig",
     "FrozenConfig",
     "HourglassConfig",
+    "KeypointConfig",
     "LiteConfig",
     "ModelConfig",
     "MotionConfig",
+    "PIRenderConfig",
     "PortraitConfig",
     "ReferenceConfig",
     "RendererConfig",
     "SpadeConfig",
     "Transmittance",
     "base_config",
+    "bilayer_config",
     "dagan_config",
     "dagan_spade_config",
     "face_vid2vid_config",
     "face_vid2vid_s_config",
     "fomm_config",
+    "pirender_config",
 ]
 
 
@@ -136,7 +148,7 @@ class DaGANConfig(ReferenceConfig):
         return self
 
 
-class FaceVid2VidConfig(PortraitConfig):
+class FaceVid2VidConfig(KeypointConfig):
     """Face vid2vid: canonical 3D keypoints, head pose and expression, a warped feature volume."""
 
     architecture: Literal["face-vid2vid"] = "face-vid2vid"
@@ -227,7 +239,7 @@ class FaceVid2VidConfig(PortraitConfig):
         return self
 
 
-class LiteConfig(PortraitConfig):
+class LiteConfig(KeypointConfig):
     """`lite`: the same stages for a laptop CPU (models/lite)."""
 
     architecture: Literal["fnevr-lite"] = "fnevr-lite"
@@ -317,7 +329,8 @@ class LiteConfig(PortraitConfig):
         return self
 
 
-AnyConfig = FNeVRConfig | FOMMConfig | FaceVid2VidConfig | DaGANConfig | LiteConfig
+AnyKeypointConfig = FNeVRConfig | FOMMConfig | FaceVid2VidConfig | DaGANConfig | LiteConfig
+AnyConfig = AnyKeypointConfig | PIRenderConfig | BilayerConfig
 ModelConfig = Annotated[AnyConfig, Field(discriminator="architecture")]
 MODEL_CONFIG: TypeAdapter[AnyConfig] = TypeAdapter(ModelConfig)
 

@@ -14,11 +14,13 @@ from fnevr.config.models import (
     AnyConfig,
     LiteConfig,
     base_config,
+    bilayer_config,
     dagan_config,
     dagan_spade_config,
     face_vid2vid_config,
     face_vid2vid_s_config,
     fomm_config,
+    pirender_config,
 )
 from fnevr.errors import CheckpointError
 from fnevr.media.files import file_sha256, home
@@ -109,6 +111,18 @@ PRESETS = (
         name="dagan-spade",
         summary="DaGAN, SPADE decoder (baseline); brings no weights",
         config=dagan_spade_config,
+    ),
+    Preset(
+        name="pirender",
+        summary="PIRender (baseline), by 3DMM coefficients; brings no weights",
+        config=pirender_config,
+        published_as="PIRender",
+    ),
+    Preset(
+        name="bilayer",
+        summary="Bilayer (baseline), by face landmarks; brings no weights",
+        config=bilayer_config,
+        published_as="Bilayer",
     ),
 )
 DEFAULT = PRESETS[0].name

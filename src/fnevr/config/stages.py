@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_valida
 from fnevr.errors import FnevrError, printable
 
 Transmittance = Literal["exclusive", "inclusive"]
+DrivenBy = Literal["keypoints", "coefficients", "landmarks"]
+"""What moves a model; `geometry.driving` has the three."""
 
 # Numbers of a file are bounded before anything is computed of them: 2 ** num_levels, for one.
 MAX_LEVELS, MAX_SIZE, MAX_SEED = 12, 16_384, 2**32 - 1
@@ -151,22 +153,19 @@ class PortraitConfig(FrozenConfig):
     image_size: int = Field(default=256, gt=0, le=4096)
     """Height and width of the images, in pixels."""
 
-    num_keypoints: Count = 10
-    """K, the number of keypoints."""
-
     @property
     def size_multiple(self) -> int:
         """What the height and width of an image must be multiples of."""
         raise NotImplementedError
 
     @property
-    def num_face_keypoints(self) -> int:
-        """How many of the keypoints, the first ones, tell the size and pose of the face."""
-        return self.num_keypoints
+    def driven_by(self) -> DrivenBy:
+        """What moves it: keypoints of its own, 3DMM coefficients, or the landmarks of a face."""
+        raise NotImplementedError
 
     @property
     def uses_source_keypoints(self) -> bool:
-        """Whether the keypoints of a driving image depend on the source."""
+        """Whether what drives it depends on the source as well as on the driver."""
         return False
 
     @property
@@ -184,7 +183,24 @@ class PortraitConfig(FrozenConfig):
         return self
 
 
-class ReferenceConfig(PortraitConfig):
+class KeypointConfig(PortraitConfig):
+    """What the models that are driven by keypoints have."""
+
+    num_keypoints: Count = 10
+    """K, the number of keypoints."""
+
+    @property
+    def driven_by(self) -> DrivenBy:
+        """Keypoints, which the model itself detects."""
+        return "keypoints"
+
+    @property
+    def num_face_keypoints(self) -> int:
+        """How many of the keypoints, the first ones, tell the size and pose of the face."""
+        return self.num_keypoints
+
+
+class ReferenceConfig(KeypointConfig):
     """The stages that the published models share."""
 
     detector: DetectorConfig = DetectorConfig()

@@ -7,15 +7,18 @@ from pathlib import Path
 import torch
 
 from fnevr.config.folder import read_config
+from fnevr.models.baselines.bilayer import Bilayer
 from fnevr.models.baselines.dagan import DaGAN
 from fnevr.models.baselines.face_vid2vid import FaceVid2Vid
 from fnevr.models.baselines.fomm import FOMM
+from fnevr.models.baselines.pirender import PIRender
 from fnevr.models.fnevr import FNeVR
 from fnevr.models.lite import FNeVRLite
 from fnevr.models.portrait import PortraitModel
 
 ARCHITECTURES: dict[str, type[PortraitModel]] = {
-    model.architecture: model for model in (FNeVR, FNeVRLite, FOMM, FaceVid2Vid, DaGAN)
+    model.architecture: model
+    for model in (FNeVR, FNeVRLite, FOMM, FaceVid2Vid, DaGAN, PIRender, Bilayer)
 }
 
 

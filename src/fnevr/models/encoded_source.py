@@ -12,6 +12,7 @@ from typing import Any
 from jaxtyping import Float
 
 from fnevr.geometry.arrays import namespace
+from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
 
 
@@ -40,6 +41,19 @@ class Detail:
 
 
 @dataclass(frozen=True)
+class SourceFace:
+    """What is known of a source's face, for models that do not see it themselves.
+
+    Attributes:
+        own: what the face does, in the terms in which the model is driven.
+        person_01: 1 where the image shows the person, 0 where it shows the background.
+    """
+
+    own: Driving
+    person_01: Float[Any, "S 1 H W"]
+
+
+@dataclass(frozen=True)
 class EncodedSource:
     """What a model makes of a source image, whatever the driver does.
 
@@ -47,13 +61,19 @@ class EncodedSource:
 
     Attributes:
         image_01: RGB in [0, 1].
-        keypoints: of the image.
+        own: what the source itself does, in the terms in which the model is driven.
         features: the encoded image, as the model's `encode` returns it.
         detail: what models that blend the warped source into the result take its texture from;
             None takes the image.
     """
 
     image_01: Float[Any, "S 3 H W"]
-    keypoints: Keypoints
+    own: Driving
     features: Float[Any, "S C *space"]
     detail: Detail | None = None
+
+    @property
+    def keypoints(self) -> Keypoints:
+        """The source's keypoints, of models that are driven by them."""
+        assert isinstance(self.own, Keypoints)
+        return self.own

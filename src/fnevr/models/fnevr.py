@@ -51,7 +51,7 @@ class FNeVR(ReferenceModel):
         )
 
     def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
-        """Draw the source as the driving keypoints have it; see `PortraitModel.render`."""
+        """Draw the source as the driving keypoints have it; see `KeypointModel.render`."""
         source = self.one_each(source, driving)
         motion = self.motion(source.image_01, source.keypoints, driving)
         warped_features = motion.warp_features(source.features)

@@ -1,4 +1,4 @@
-"""What all portrait-animation models share: keypoints, dense motion, a cached source, saving.
+"""What all portrait-animation models share: a cached source, what drives them, saving.
 
 Shapes: B batch (of driving frames), K keypoints, H and W pixels, H1 and W1 of a source's detail.
 Images are RGB in [0, 1].
@@ -16,16 +16,18 @@ from torch import Tensor, nn
 
 from fnevr.config.folder import read_config
 from fnevr.config.models import AnyConfig
-from fnevr.config.stages import PortraitConfig, ReferenceConfig
+from fnevr.config.stages import KeypointConfig, PortraitConfig, ReferenceConfig
+from fnevr.geometry.driving import Coefficients, Driving, FacePoints
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.blocks import Encoder
-from fnevr.models.encoded_source import Detail, EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource, SourceFace
 from fnevr.models.keypoints import KeypointDetector
 from fnevr.models.motion import DenseMotion
 from fnevr.models.weights import load_strict, read_weights, save_folder
 
 # Not typing.Self: the runtime type checker of the tests cannot take it in methods of modules.
 Model = TypeVar("Model", bound="PortraitModel")
+D = TypeVar("D", Keypoints, Coefficients, FacePoints)
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,142 @@ class Generated:
 
 
 class PortraitModel(nn.Module):
-    """Base of all models: detector, encoder and motion are modules that subclasses make."""
+    """Base of all models: a source is read once and drawn as often as a driver wants it.
+
+    What drives a model, its config says (`driven_by`): keypoints that it detects itself
+    (`KeypointModel`), coefficients of a 3D face model, or the landmarks of a face.
+    """
 
     architecture: ClassVar[str]
-    detector: nn.Module
-    encoder: nn.Module
-    motion: nn.Module
 
     def __init__(self, config: PortraitConfig) -> None:
         super().__init__()
         self.config = config
+
+    def read_source(
+        self, source_01: Float[Tensor, "S 3 H W"], face: SourceFace | None = None
+    ) -> EncodedSource:
+        """Return all that `draw` needs of a source: it is read once and drawn many times.
+
+        Args:
+            source_01: the sources.
+            face: what is known of their faces; models that are driven by keypoints see themselves.
+
+        Raises:
+            ValueError: if the images have a size that the networks cannot take, or the model needs
+                to be told of the face.
+        """
+        raise NotImplementedError
+
+    def draw(self, source: EncodedSource, driving: Driving) -> Float[Tensor, "B 3 H1 W1"]:
+        """Draw the source as the driver has it.
+
+        The result has the size of the source's detail in models that use it, otherwise that of its
+        image.
+
+        Args:
+            source: one for all driving frames, or one for each.
+            driving: B of them, one frame each, of the kind that drives the model.
+
+        Raises:
+            ValueError: if sizes do not fit each other or the networks, or this drives other models.
+        """
+        raise NotImplementedError
+
+    def expect(self, driving: Driving, kind: type[D]) -> D:
+        """Return what drives the model, if it is of its kind.
+
+        Raises:
+            ValueError: if it is not.
+        """
+        if not isinstance(driving, kind):
+            raise ValueError(
+                f"'{self.architecture}' is driven by {self.config.driven_by}: wanted "
+                f"{kind.__name__}, got {type(driving).__name__}"
+            )
+        return driving
+
+    def check_image(self, image_01: Tensor) -> None:
+        """Raise a ValueError unless this is a batch of RGB images of a size the networks take."""
+        shape, multiple = tuple(image_01.shape), self.config.size_multiple
+        if len(shape) != 4 or shape[1] != 3:
+            raise ValueError(f"expected RGB images of shape (B, 3, H, W), got {shape}")
+        if shape[2] == 0 or shape[2] % multiple or shape[3] == 0 or shape[3] % multiple:
+            raise ValueError(
+                f"height and width must be multiples of {multiple}, got {shape[2]} x {shape[3]}: "
+                f"resize to {self.config.image_size} x {self.config.image_size} first"
+            )
+
+    def for_each(self, source: EncodedSource, count: int) -> tuple[Tensor, Tensor]:
+        """Return image and features of a source for each driving frame, where there was one.
+
+        Raises:
+            ValueError: if the source is no image, or there is another number of them.
+        """
+        self.check_image(source.image_01)
+        features = source.features
+        for name, size in (("source_01", len(source.image_01)), ("source_features", len(features))):
+            if size not in (1, count):
+                raise ValueError(
+                    f"{name} holds {size} images for {count} driving frames: "
+                    "pass one, or one for each frame"
+                )
+        return (
+            source.image_01.expand(count, -1, -1, -1),
+            features.expand(count, *[-1] * (features.ndim - 1)),
+        )
+
+    def save_pretrained(self, folder: str | Path, *, half_precision: bool = False) -> None:
+        """Write `config.json` and `model.safetensors`; a new folder appears only when complete.
+
+        Args:
+            folder: where to; made if it does not exist.
+            half_precision: store float16, which loads back into float32 modules.
+        """
+        save_folder(Path(folder), self.config, self.state_dict(), half_precision=half_precision)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Model], folder: str | Path, device: torch.device | str = "cpu"
+    ) -> Model:
+        """Load a model that `save_pretrained` or `fnevr convert` wrote, ready for inference.
+
+        Raises:
+            CheckpointError: if files are missing or damaged, or hold another model.
+        """
+        config = read_config(Path(folder), architecture=cls.architecture)
+        return cls.from_weights(config, read_weights(Path(folder)), str(folder)).to(device)
+
+    @classmethod
+    def from_weights(
+        cls: type[Model], config: AnyConfig, weights: dict[str, Tensor], origin: str
+    ) -> Model:
+        """Build a model around existing weights, without initializing any at random.
+
+        Args:
+            config: must configure this class.
+            weights: tensors by the names of this package.
+            origin: where they come from, for the error message.
+
+        Raises:
+            CheckpointError: listing every tensor that is missing, unexpected or mis-shaped.
+        """
+        with torch.device("meta"):
+            model = cls(config)
+        load_strict(model, weights, origin)
+        return model.eval()
+
+
+class KeypointModel(PortraitModel):
+    """Base of the models that are driven by keypoints, which they detect themselves.
+
+    Detector, encoder and motion are modules that subclasses make.
+    """
+
+    config: KeypointConfig
+    detector: nn.Module
+    encoder: nn.Module
+    motion: nn.Module
 
     def keypoints(self, image_01: Float[Tensor, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image.
@@ -100,27 +228,16 @@ class PortraitModel(nn.Module):
         self.check_image(source_01)
         return self.encoder(source_01)
 
-    def read_source(self, source_01: Float[Tensor, "S 3 H W"]) -> EncodedSource:
-        """Return all that `draw` needs of a source: it is read once and drawn many times.
-
-        Raises:
-            ValueError: if the images have a size that the networks cannot take.
-        """
+    def read_source(
+        self, source_01: Float[Tensor, "S 3 H W"], face: SourceFace | None = None
+    ) -> EncodedSource:
+        """Return the keypoints of a source and its features; see `PortraitModel`."""
+        del face
         return EncodedSource(source_01, self.keypoints(source_01), self.encode(source_01))
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[Tensor, "B 3 H1 W1"]:
-        """Draw the source as the driving keypoints have it.
-
-        The result has the size of the source's detail in models that use it, otherwise that of its
-        image.
-
-        Args:
-            source: one for all driving frames, or one for each.
-            driving: B of them, one frame each.
-
-        Raises:
-            ValueError: if sizes do not fit each other or the networks.
-        """
+    def draw(self, source: EncodedSource, driving: Driving) -> Float[Tensor, "B 3 H1 W1"]:
+        """Draw the source as the driving keypoints have it; see `PortraitModel`."""
+        driving = self.expect(driving, Keypoints)
         if source.detail is None:
             return self.render(source, driving, details=False).image
         return self.blend_layers(source.detail, *self.draw_layers(source, driving))
@@ -179,79 +296,13 @@ class PortraitModel(nn.Module):
         source = self.keypoints(source_01)
         return self.generate(source_01, source, self.driving_keypoints(driving_01, source))
 
-    def check_image(self, image_01: Tensor) -> None:
-        """Raise a ValueError unless this is a batch of RGB images of a size the networks take."""
-        shape, multiple = tuple(image_01.shape), self.config.size_multiple
-        if len(shape) != 4 or shape[1] != 3:
-            raise ValueError(f"expected RGB images of shape (B, 3, H, W), got {shape}")
-        if shape[2] == 0 or shape[2] % multiple or shape[3] == 0 or shape[3] % multiple:
-            raise ValueError(
-                f"height and width must be multiples of {multiple}, got {shape[2]} x {shape[3]}: "
-                f"resize to {self.config.image_size} x {self.config.image_size} first"
-            )
-
     def one_each(self, source: EncodedSource, driving: Keypoints) -> EncodedSource:
-        """Return a source for each driving frame, where there was one for all.
-
-        Raises:
-            ValueError: if the source is no image, or there is another number of them.
-        """
-        self.check_image(source.image_01)
-        count, features = driving.batch_size, source.features
-        for name, size in (("source_01", len(source.image_01)), ("source_features", len(features))):
-            if size not in (1, count):
-                raise ValueError(
-                    f"{name} holds {size} images for {count} driving frames: "
-                    "pass one, or one for each frame"
-                )
-        return EncodedSource(
-            source.image_01.expand(count, -1, -1, -1),
-            source.keypoints.expand(count),
-            features.expand(count, *[-1] * (features.ndim - 1)),
-        )
-
-    def save_pretrained(self, folder: str | Path, *, half_precision: bool = False) -> None:
-        """Write `config.json` and `model.safetensors`; a new folder appears only when complete.
-
-        Args:
-            folder: where to; made if it does not exist.
-            half_precision: store float16, which loads back into float32 modules.
-        """
-        save_folder(Path(folder), self.config, self.state_dict(), half_precision=half_precision)
-
-    @classmethod
-    def from_pretrained(
-        cls: type[Model], folder: str | Path, device: torch.device | str = "cpu"
-    ) -> Model:
-        """Load a model that `save_pretrained` or `fnevr convert` wrote, ready for inference.
-
-        Raises:
-            CheckpointError: if files are missing or damaged, or hold another model.
-        """
-        config = read_config(Path(folder), architecture=cls.architecture)
-        return cls.from_weights(config, read_weights(Path(folder)), str(folder)).to(device)
-
-    @classmethod
-    def from_weights(
-        cls: type[Model], config: AnyConfig, weights: dict[str, Tensor], origin: str
-    ) -> Model:
-        """Build a model around existing weights, without initializing any at random.
-
-        Args:
-            config: must configure this class.
-            weights: tensors by the names of this package.
-            origin: where they come from, for the error message.
-
-        Raises:
-            CheckpointError: listing every tensor that is missing, unexpected or mis-shaped.
-        """
-        with torch.device("meta"):
-            model = cls(config)
-        load_strict(model, weights, origin)
-        return model.eval()
+        """Return a source for each driving frame, where there was one for all; see `for_each`."""
+        image_01, features = self.for_each(source, driving.batch_size)
+        return EncodedSource(image_01, source.keypoints.expand(driving.batch_size), features)
 
 
-class ReferenceModel(PortraitModel):
+class ReferenceModel(KeypointModel):
     """Base of the published models: the detector, encoder and dense motion that FOMM introduced."""
 
     def __init__(self, config: ReferenceConfig, detector_channels: int = 3) -> None:

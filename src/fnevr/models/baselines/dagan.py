@@ -23,7 +23,7 @@ from fnevr.models.baselines.depth import DepthNetwork
 from fnevr.models.baselines.fomm import ResidualDecoder
 from fnevr.models.baselines.spade import ResidualSpadeDecoder
 from fnevr.models.blocks import Encoder
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import EncodedSource, SourceFace
 from fnevr.models.portrait import Generated, ReferenceModel
 
 ATTENTION_REDUCTION = 8
@@ -151,8 +151,11 @@ class DaGAN(ReferenceModel):
         depth_01 = self.depth(source_01) if depth_01 is None else depth_01
         return torch.cat((self.encoder(source_01), self.depth_encoder(depth_01)), dim=1)
 
-    def read_source(self, source_01: Float[Tensor, "S 3 H W"]) -> EncodedSource:
+    def read_source(
+        self, source_01: Float[Tensor, "S 3 H W"], face: SourceFace | None = None
+    ) -> EncodedSource:
         """Return the keypoints and features of a source; its depth is estimated once."""
+        del face
         self.check_image(source_01)
         depth_01 = self.depth(source_01)
         return EncodedSource(
@@ -160,7 +163,7 @@ class DaGAN(ReferenceModel):
         )
 
     def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
-        """Draw the source as the driving keypoints have it; see `PortraitModel.render`.
+        """Draw the source as the driving keypoints have it; see `KeypointModel.render`.
 
         `details` changes nothing, because the decoder itself reads the warped source.
         """

@@ -28,7 +28,7 @@ from fnevr.models.baselines.head_pose import HeadMotion, HeadPoseEstimator
 from fnevr.models.baselines.spade import ResidualSpadeDecoder
 from fnevr.models.blocks import Encoder, ResidualBlock
 from fnevr.models.encoded_source import EncodedSource
-from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.models.portrait import Generated, KeypointModel
 
 SLOPE = 0.01  # of the leaky ReLU after the warp
 
@@ -89,7 +89,7 @@ class SelfGuidedSpadeDecoder(ResidualSpadeDecoder):
         return super().forward(features, features)
 
 
-class FaceVid2Vid(PortraitModel):
+class FaceVid2Vid(KeypointModel):
     """Animate a source image with the head pose and expression of a driving image."""
 
     architecture: ClassVar[str] = "face-vid2vid"
@@ -155,7 +155,7 @@ class FaceVid2Vid(PortraitModel):
         return _posed(source.canonical, self.head_pose(driving_01))
 
     def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
-        """Draw the source as the driving keypoints have it; see `PortraitModel.render`.
+        """Draw the source as the driving keypoints have it; see `KeypointModel.render`.
 
         The flow that is returned is the mean over depth, and `warped` shows it.
         """

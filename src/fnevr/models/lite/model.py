@@ -22,7 +22,7 @@ from fnevr.models.lite.detector import LiteDetector
 from fnevr.models.lite.layers import blend, blend_person, drawn_parts, sharpened
 from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion
 from fnevr.models.lite.renderer import LiteRenderer
-from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.models.portrait import Generated, KeypointModel
 from fnevr.models.volume import Rendering
 
 CELL = 4
@@ -70,7 +70,7 @@ class LiteGenerated(Generated):
     composite_mask: Float[Tensor, "B 1 H W"] | None = None
 
 
-class FNeVRLite(PortraitModel):
+class FNeVRLite(KeypointModel):
     """The root: every stage of the paper at small widths, and a composite with the warped source.
 
     image = m warp(source) + (1 - m) decoded: the source keeps its own texture where that suffices.
@@ -108,7 +108,7 @@ class FNeVRLite(PortraitModel):
         self.decoder = LiteDecoder(in_width, width, composite=config.composite)
 
     def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> LiteGenerated:
-        """Draw the source as the driving keypoints have it; see `PortraitModel.render`."""
+        """Draw the source as the driving keypoints have it; see `KeypointModel.render`."""
         source = self.one_each(source, driving)
         motion = self.motion(source.image_01, source.keypoints, driving)
         return self.compose(source.image_01, source.features, motion, details=details)
@@ -155,7 +155,7 @@ class FNeVRLite(PortraitModel):
         )
 
     def draw_layers(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, ...]:
-        """Draw what `layers.blend_person` takes, in its order; see `PortraitModel`."""
+        """Draw what `layers.blend_person` takes, in its order; see `KeypointModel`."""
         source = self.one_each(source, driving)
         motion = self.motion(source.image_01, source.keypoints, driving)
         decoded, mask, _, _ = self._decode(source.features, motion, None, details=False)
