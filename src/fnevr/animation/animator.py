@@ -197,7 +197,7 @@ class Animator:
                 num_frames = write_frames(output, prepared, performer, frames)
             warnings = performer.warnings
         else:
-            with self.drivers.keypoints(driving, crop) as driver:
+            with self.drivers.motion(driving, crop) as driver:
                 prepared = prepare(self.engine, picture, framing)
                 choice = "auto" if best_frame is None and chosen == "relative" else best_frame
                 index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
@@ -230,7 +230,7 @@ class Animator:
         with open_video(clip) as reader:
             first = next(iter(reader)).rgb
         prepared = prepare(self.engine, first, Framing(False, False))
-        with self.drivers.keypoints(clip, False) as driver:
+        with self.drivers.motion(clip, False) as driver:
             _, frames = render(self.engine, prepared, driver, None, progress)
             num_frames = write_frames(output, prepared, driver, frames)
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
@@ -277,7 +277,7 @@ class Animator:
             return _pictures(
                 lambda: render_performance(self.engine, source, performer, None, adjust, **on_top)
             )
-        driver = self.drivers.keypoints_of_arrays(driving_rgb_frames, crop)
+        driver = self.drivers.motion_of_arrays(driving_rgb_frames, crop)
         choice = "first" if best_frame is None else best_frame
         reference = choice if chosen == "relative" else None
         return _pictures(lambda: render(self.engine, source, driver, reference, None, adjust)[1])
@@ -396,6 +396,11 @@ class Animator:
         """
         check_track_name(output)
         check_target(output)
+        if self.engine.config.driven_by != "keypoints":
+            raise FnevrError(
+                f"'{self.name}' is driven by {self.engine.config.driven_by}, and a track holds "
+                "keypoints: drive it with the video itself"
+            )
         if self.engine.config.uses_source_keypoints:
             raise FnevrError(
                 f"the keypoints of '{self.name}' depend on the source: its motion cannot be "

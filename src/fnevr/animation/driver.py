@@ -1,33 +1,35 @@
-"""Drivers: where the motion comes from, frame by frame, as keypoints or as a performance.
+"""Drivers: where the motion comes from, frame by frame, as what drives a model or a performance.
 
-A driver is a video, a folder of pictures, a keypoint track or arrays. It is read once and forgotten
-frame by frame. Keypoints are those of its frames, cropped around the face; a performance is what
-the face does (`face3d.performance`).
+A driver is a video, a folder of pictures, a keypoint track, a file of coefficients or arrays. It is
+read once and forgotten frame by frame. What drives a model, `animation.motions` finds in its
+frames; a performance is what the face does (`face3d.performance`).
 
 Shapes: h1 and w1 of driving pictures.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.face_crops import SeenFace, face_crops, performances, resized
-from fnevr.animation.keypoint_log import DrivingBatch, M
+from fnevr.animation.coefficient_file import is_coefficient_file, load_coefficients
+from fnevr.animation.face_crops import SeenFace, performances
+from fnevr.animation.keypoint_log import DrivingBatch, M, in_batches
 from fnevr.animation.keypoint_track import KeypointTrack, is_track, load_track
+from fnevr.animation.motions import driving_keypoints, motion_of
 from fnevr.animation.retargeting import can_retarget
-from fnevr.animation.source import driving_keypoints
+from fnevr.config.stages import KeypointConfig
 from fnevr.errors import MediaError
 from fnevr.face3d.performance import Performance
+from fnevr.geometry.driving import Coefficients, Driving
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, check_rgb
@@ -82,28 +84,34 @@ class Drivers:
     batch_size: int
 
     @contextmanager
-    def keypoints(self, path: PathLike, crop: bool) -> Iterator[Driver[Keypoints]]:
-        """Open a keypoint track, a video or a folder of pictures, to be read as keypoints.
+    def motion(self, path: PathLike, crop: bool) -> Iterator[Driver[Driving]]:
+        """Open a keypoint track, a file of coefficients, a video or a folder of pictures.
+
+        It is read as what drives the model (`animation.motions`).
 
         Args:
             path: of the driver.
             crop: look for the face, where there are pictures.
 
         Raises:
-            MediaError: if it cannot be read, or a track has other keypoints than the model.
+            MediaError: if it cannot be read, or does not drive this model.
         """
+        if is_coefficient_file(path):
+            yield self._of_coefficients(path)
+            return
         if is_track(path):
             track = load_track(path)
             self._check_keypoints(path, track)
-            driver: Driver[Keypoints] = self._of_track(track, track.keypoints)
+            driver: Driver[Driving] = self._of_track(track, track.keypoints)
             if track.model != self.name:
                 driver.warnings.append(
                     f"'{path}' was recorded with the model '{track.model}', not '{self.name}'"
                 )
             yield driver
             return
-        with self._opened(path, partial(self._squares, crop=crop)) as (squares, driver_of):
-            yield driver_of(self._finds(squares))
+        follow = partial(motion_of(self.engine).follow, self.engine, crop=crop)
+        with self._opened(path, follow) as (followed, driver_of):
+            yield driver_of(self._finds(followed))
 
     @contextmanager
     def performance(self, path: PathLike, smooth: bool) -> Iterator[Driver[Performance]]:
@@ -131,7 +139,7 @@ class Drivers:
     @contextmanager
     def recording(
         self, path: PathLike, crop: bool, smooth: bool
-    ) -> Iterator[tuple[Driver[Keypoints], Iterator[tuple[Keypoints, Performance | None]]]]:
+    ) -> Iterator[tuple[Driver[Driving], Iterator[tuple[Keypoints, Performance | None]]]]:
         """Open a video or a folder of pictures, to be read as keypoints and as a performance.
 
         Args:
@@ -144,8 +152,8 @@ class Drivers:
             MediaError: if it cannot be read.
         """
         if not can_retarget(self.engine):
-            with self.keypoints(path, crop) as driver:
-                yield driver, ((batch.motion, None) for batch in driver.read(None))
+            with self.motion(path, crop) as moving:
+                yield moving, ((batch.motion, None) for batch in keypoints_alone(moving.read(None)))
             return
         size = self.engine.config.image_size
         reads = partial(performances, smooth=smooth, size=size, crops=crop)
@@ -160,17 +168,18 @@ class Drivers:
             performance = Performance.concatenate([face.performance for face in batch])
             yield driving_keypoints(self.engine, pictures), performance
 
-    def keypoints_of_arrays(
+    def motion_of_arrays(
         self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool
-    ) -> Driver[Keypoints]:
+    ) -> Driver[Driving]:
         """Take arrays as a driver; they are read as they are asked for."""
-        return Driver(self._finds(self._squares(_timed(pictures), crop)), ARRAY_RATE, None)
+        followed = motion_of(self.engine).follow(self.engine, timed(pictures), crop=crop)
+        return Driver(self._finds(followed), ARRAY_RATE, None)
 
     def performance_of_arrays(
         self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], smooth: bool
     ) -> Driver[Performance]:
         """Take arrays as a driver whose performance is read as it is asked for."""
-        faces = performances(_timed(pictures), smooth)
+        faces = performances(timed(pictures), smooth)
         return Driver(self._performs(faces), ARRAY_RATE, None)
 
     @contextmanager
@@ -190,16 +199,23 @@ class Drivers:
             if reader.damage:
                 warnings.append(reader.damage)
 
-    def _squares(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[VideoFrame]:
-        size = self.engine.config.image_size
-        return face_crops(frames, size) if crop else resized(frames, size)
+    def _finds(self, followed: Iterable[Any]) -> Read[Driving]:
+        motion = motion_of(self.engine)
+        return lambda source: motion.batches(self.engine, followed, source, self.batch_size)
 
-    def _finds(self, squares: Iterable[VideoFrame]) -> Read[Keypoints]:
-        def read(source: EncodedSource | None) -> Iterator[DrivingBatch[Keypoints]]:
-            find_keypoints = partial(driving_keypoints, self.engine, source=source)
-            return video_batches(squares, find_keypoints, self.batch_size)
+    def _of_coefficients(self, path: PathLike) -> Driver[Driving]:
+        """Take the numbers of a file as they are."""
+        if self.engine.config.driven_by != "coefficients":
+            raise MediaError(
+                f"'{path}' holds 3DMM coefficients, but '{self.name}' is driven by "
+                f"{self.engine.config.driven_by}: drive it with a video"
+            )
+        windows: Driving = Coefficients.of_frames(load_coefficients(path))
 
-        return read
+        def read(_source: EncodedSource | None) -> Iterator[DrivingBatch[Driving]]:
+            return track_batches(windows, ARRAY_RATE, self.batch_size)
+
+        return Driver(read, ARRAY_RATE, len(windows))
 
     def _performs(self, faces: Iterable[SeenFace]) -> Read[Performance]:
         return lambda _source: performance_batches(faces, self.batch_size)
@@ -216,7 +232,12 @@ class Drivers:
                 f"'{path}' is a keypoint track, but the keypoints of '{self.name}' depend on the "
                 "source: drive it with a video"
             )
-        num_keypoints = getattr(self.engine.config, "num_keypoints", track.keypoints.num_keypoints)
+        if not isinstance(self.engine.config, KeypointConfig):
+            raise MediaError(
+                f"'{path}' is a keypoint track, but '{self.name}' is driven by "
+                f"{self.engine.config.driven_by}: drive it with a video"
+            )
+        num_keypoints = self.engine.config.num_keypoints
         if track.keypoints.num_keypoints != num_keypoints:
             raise MediaError(
                 f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
@@ -224,28 +245,20 @@ class Drivers:
             )
 
 
-def _timed(pictures: Iterable[Picture]) -> Iterator[VideoFrame]:
+def timed(pictures: Iterable[Picture]) -> Iterator[VideoFrame]:
+    """Give pictures the times of a video of `ARRAY_RATE`."""
     for index, rgb in enumerate(pictures):
         check_rgb(rgb)
         yield VideoFrame(rgb, index / ARRAY_RATE)
 
 
-def in_batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
-    """Take items as they come, so many at a time; the last batch may be smaller."""
-    remaining = iter(items)
-    while batch := list(itertools.islice(remaining, batch_size)):
-        yield batch
-
-
-def video_batches(
-    frames: Iterable[VideoFrame],
-    find_keypoints: Callable[[list[Picture]], Keypoints],
-    batch_size: int,
+def keypoints_alone(
+    batches: Iterable[DrivingBatch[Driving]],
 ) -> Iterator[DrivingBatch[Keypoints]]:
-    """Find the keypoints of frames that have the model's size, a batch at a time."""
-    for batch in in_batches(frames, batch_size):
-        keypoints = find_keypoints([frame.rgb for frame in batch])
-        yield DrivingBatch(keypoints, tuple(frame.time for frame in batch))
+    """Take batches of a model that is driven by keypoints for what they are."""
+    for batch in batches:
+        assert isinstance(batch.motion, Keypoints)
+        yield DrivingBatch(batch.motion, batch.times)
 
 
 def performance_batches(

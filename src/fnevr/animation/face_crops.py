@@ -5,14 +5,17 @@ Shapes: S the side of the model's image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
 
+import numpy as np
+
 from fnevr.errors import FaceError
 from fnevr.face3d.performance import Performance, PerformanceReader
-from fnevr.faces.crop import CropSmoother, crop, crop_box
+from fnevr.faces.crop import CropBox, CropSmoother, crop, crop_box
+from fnevr.faces.landmarks import Landmarks
 from fnevr.faces.tracker import FaceTracker, Track
 from fnevr.media.image import Picture
 from fnevr.media.reader import VideoFrame
@@ -88,6 +91,51 @@ def performances(
 
     for (performance, rgb), time in from_first(seen()):
         yield SeenFace(performance, time, rgb)
+
+
+@dataclass(frozen=True)
+class ViewedFace:
+    """Where the face is in a frame.
+
+    Attributes:
+        landmarks: in pixels of the model's view.
+        time: when the frame is shown.
+    """
+
+    landmarks: Landmarks
+    time: Fraction
+
+
+def faces_in_view(
+    frames: Iterable[VideoFrame], size: int, box: Callable[[Landmarks], CropBox] | None
+) -> Iterator[ViewedFace]:
+    """Follow the largest face of a video in the model's view.
+
+    While no face is seen, the last one stands still. Frames before its first appearance show that.
+
+    Args:
+        frames: the video.
+        size: side of the view, in pixels.
+        box: frames a face, smoothed over time; None takes whole frames.
+
+    Raises:
+        FaceError: at the end, if no frame shows a face.
+    """
+    smoother = CropSmoother()
+
+    def seen() -> Iterator[tuple[Landmarks | None, Fraction]]:
+        for frame, track, seconds in followed(frames):
+            if track is None:
+                yield None, frame.time
+            elif box is None:
+                height, width = frame.rgb.shape[:2]
+                scale = np.array([size / width, size / height, size / width])
+                yield track.landmarks * scale, frame.time
+            else:
+                framed = smoother.update(box(track.landmarks), seconds)
+                yield framed.to_view(track.landmarks, size), frame.time
+
+    return (ViewedFace(landmarks, time) for landmarks, time in from_first(seen()))
 
 
 class FaceView:

@@ -9,13 +9,19 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import TypeVar
 
-from fnevr.animation.driver import Driver
+from fnevr.animation.driver import Driver, keypoints_alone
 from fnevr.animation.keypoint_log import DrivingBatch, M
-from fnevr.animation.reference_frame import BestFrame, choose_reference, face_positions
+from fnevr.animation.reference_frame import (
+    BestFrame,
+    choose_reference,
+    face_positions,
+    num_face_keypoints,
+)
 from fnevr.animation.retargeting import Regions, Retargeting
 from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Source, draw
 from fnevr.face3d.performance import Performance
+from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
 from fnevr.media.image import Picture
@@ -34,12 +40,12 @@ READING, ANIMATING = "reading the motion", "animating"
 def render(
     engine: Engine,
     source: Source,
-    driver: Driver[Keypoints],
+    driver: Driver[Driving],
     best_frame: BestFrame | None,
     progress: Progress | None = None,
     adjust: Adjust | None = None,
 ) -> tuple[int | None, Frames]:
-    """Animate the source by keypoints; the driver is read as frames are asked for.
+    """Animate the source by what drives its model, which is read as frames are asked for.
 
     Args:
         engine: the one that the source was prepared with.
@@ -47,7 +53,7 @@ def render(
         driver: the motion, not read yet.
         best_frame: where relative motion is measured from; None for absolute motion.
         progress: is called after every step.
-        adjust: is applied last to the moved keypoints, as a turn of the head; None changes nothing.
+        adjust: is applied last to moved keypoints, as a turn of the head; None changes nothing.
 
     Returns:
         The number of the reference frame (None for absolute motion), and the frames with the
@@ -56,12 +62,16 @@ def render(
     Raises:
         FnevrError: if the reference frame does not exist or cannot be used.
     """
-    batches = driver.read(source.encoded)
+    if best_frame is None and adjust is None:
+        read = driver.read(source.encoded)
+        return None, _frames(engine, source, driver.num_frames, read, _as_driven, progress)
+    batches = keypoints_alone(driver.read(source.encoded))
     if best_frame is None:
-        return None, _frames(engine, source, driver, batches, adjust or _as_driven, progress)
+        assert adjust is not None
+        return None, _frames(engine, source, driver.num_frames, batches, adjust, progress)
     if best_frame == "auto":
         batches = watched(batches, READING, driver.num_frames, progress, num_frames_of)
-    num_face = engine.config.num_face_keypoints
+    num_face = num_face_keypoints(engine)
     reference = choose_reference(batches, source.keypoints, best_frame, num_face)
     scale = movement_scale(
         face_positions(source.keypoints, num_face), face_positions(reference.keypoints, num_face)
@@ -71,7 +81,8 @@ def render(
         moved = transfer_relative(source.keypoints, driving, reference.keypoints, scale)
         return moved if adjust is None else adjust(moved)
 
-    return reference.index, _frames(engine, source, driver, reference.batches, move, progress)
+    frames = _frames(engine, source, driver.num_frames, reference.batches, move, progress)
+    return reference.index, frames
 
 
 def render_performance(
@@ -105,22 +116,23 @@ def render_performance(
         moved = retarget(added(regions.of(driving, retarget.own), changes))
         return moved if adjust is None else adjust(moved)
 
-    return _frames(engine, source, driver, driver.read(source.encoded), move, progress)
+    batches = driver.read(source.encoded)
+    return _frames(engine, source, driver.num_frames, batches, move, progress)
 
 
-def _as_driven(driving: Keypoints) -> Keypoints:
+def _as_driven(driving: Driving) -> Driving:
     return driving
 
 
 def _frames(
     engine: Engine,
     source: Source,
-    driver: Driver[M],
+    num_frames: int | None,
     batches: Iterator[DrivingBatch[M]],
-    move: Callable[[M], Keypoints],
+    move: Callable[[M], Driving],
     progress: Progress | None,
 ) -> Frames:
-    for batch in watched(batches, ANIMATING, driver.num_frames, progress, num_frames_of):
+    for batch in watched(batches, ANIMATING, num_frames, progress, num_frames_of):
         images = draw(engine, source, move(batch.motion))
         for image, shown_at in zip(images, batch.times, strict=True):
             yield source.finish(image), shown_at

@@ -8,7 +8,8 @@ Shapes: B frames at a time, K keypoints, M numbers of one keypoint: 6, or 12 in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Generic, TypeVar
@@ -17,17 +18,19 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.face3d.performance import Performance
+from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
 
 FRAMES_PER_BLOCK = 1024
 
 
-M = TypeVar("M", Keypoints, Performance)
+T = TypeVar("T")
+M = TypeVar("M", Keypoints, Performance, Driving)
 
 
 @dataclass(frozen=True)
 class DrivingBatch(Generic[M]):
-    """What the driver does in consecutive frames: its keypoints, or its performance.
+    """What the driver does in consecutive frames: what drives the model, or a performance.
 
     Attributes:
         motion: one entry per frame.
@@ -36,6 +39,13 @@ class DrivingBatch(Generic[M]):
 
     motion: M
     times: tuple[Fraction, ...]
+
+
+def in_batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
+    """Take items as they come, so many at a time; the last batch may be smaller."""
+    remaining = iter(items)
+    while batch := list(itertools.islice(remaining, batch_size)):
+        yield batch
 
 
 class KeypointLog:

@@ -17,9 +17,11 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.animation.keypoint_log import DrivingBatch, KeypointLog
+from fnevr.config.stages import KeypointConfig
 from fnevr.errors import MediaError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import best_frame
+from fnevr.runtime.engine import Engine
 
 BestFrame = Literal["auto", "first"] | int
 
@@ -37,6 +39,12 @@ class Reference:
     index: int
     keypoints: Keypoints
     batches: Iterator[DrivingBatch[Keypoints]]
+
+
+def num_face_keypoints(engine: Engine) -> int | None:
+    """Return how many keypoints of a model, the first ones, lie on the face; None: all."""
+    config = engine.config
+    return config.num_face_keypoints if isinstance(config, KeypointConfig) else None
 
 
 def face_positions(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarray, "N 2"]:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from fnevr.animation.detail import inside_border, layered
-from fnevr.faces.crop import crop, crop_box
+from fnevr.animation.motions import motion_of
+from fnevr.faces.crop import crop
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
 from fnevr.faces.landmarks import FaceMesh, Landmarks
 from fnevr.faces.parts import PersonParts
 from fnevr.faces.paste import PasteBack
+from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01, to_pictures
 from fnevr.media.image import Picture
@@ -54,7 +57,6 @@ class Source:
 
     Attributes:
         encoded: what the engine needs of it to draw.
-        keypoints: where its keypoints are, batch 1.
         view: the picture as the model sees it.
         landmarks: of its face, in pixels of the view; None where the face was not looked for.
         finish: turns a drawn image into a frame of the output.
@@ -63,12 +65,16 @@ class Source:
     """
 
     encoded: EncodedSource
-    keypoints: Keypoints
     view: Picture
     landmarks: Landmarks | None
     finish: Callable[[Picture], Picture]
     width: int
     height: int
+
+    @cached_property
+    def keypoints(self) -> Keypoints:
+        """Where its keypoints are, batch 1, of models that are driven by keypoints."""
+        return self.encoded.keypoints.numpy()
 
 
 def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
@@ -77,7 +83,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     Raises:
         FaceError: if there is no usable face.
     """
-    size = engine.config.image_size
+    size, motion = engine.config.image_size, motion_of(engine)
     height, width = picture.shape[:2]
     detail: Detail | None = None
     landmarks: Landmarks | None = None
@@ -85,7 +91,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     if framing.crop:
         # One thread: graphs are loaded beside this. The driver's face is found by the same models.
         face = find_face(picture, framing.face, FaceDetector(1), FaceMesh(1))
-        box = crop_box(face)
+        box = motion.box(face)
         side = detail_side(engine, box.size, framing.detail)
         if abs(side - box.size) <= 1:
             box = box.on_pixels(side)
@@ -109,8 +115,9 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     else:
         finish = _Resize(width, height)
 
-    encoded = engine.read_source(to_images_01([view]), detail)
-    return Source(encoded, encoded.keypoints.numpy(), view, landmarks, finish, width, height)
+    told = motion.of_source(view, landmarks)
+    encoded = engine.read_source(to_images_01([view]), detail, told)
+    return Source(encoded, view, landmarks, finish, width, height)
 
 
 def detail_side(engine: Engine, length: float, limit: int) -> int:
@@ -127,24 +134,8 @@ def detail_side(engine: Engine, length: float, limit: int) -> int:
     return max(size, min(2 * round(length / 2), 2 * (limit // 2)))
 
 
-def driving_keypoints(
-    engine: Engine, pictures: list[Picture], source: EncodedSource | None = None
-) -> Keypoints:
-    """Find the keypoints of driving pictures that have the model's size.
-
-    Args:
-        engine: finds them.
-        pictures: a batch.
-        source: the source to be animated; None where there is none, as in recording.
-    """
-    images_01 = to_images_01(pictures)
-    if source is None:
-        return engine.keypoints(images_01)
-    return engine.driving_keypoints(images_01, source)
-
-
-def draw(engine: Engine, source: Source, moved: Keypoints) -> list[UInt8[np.ndarray, "S S 3"]]:
-    """Draw the source at the moved keypoints, one image per batch entry."""
+def draw(engine: Engine, source: Source, moved: Driving) -> list[UInt8[np.ndarray, "S S 3"]]:
+    """Draw the source as it is to move, one image per batch entry."""
     return list(to_pictures(engine.draw(source.encoded, moved)))
 
 

@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from fnevr.animation.edit import HeadTurn
-from fnevr.animation.reference_frame import face_positions
-from fnevr.animation.source import Framing, Source, draw, driving_keypoints, prepare
+from fnevr.animation.motions import driving_keypoints
+from fnevr.animation.reference_frame import face_positions, num_face_keypoints
+from fnevr.animation.source import Framing, Source, draw, prepare
 from fnevr.data.clips import Clip, to_signed
 from fnevr.faces.expression import CHIN, FOREHEAD, expressions, head_turns
 from fnevr.faces.landmarks import NUM_MESH, FaceMesh, Landmarks, landmarks_region
@@ -174,7 +175,7 @@ def _moved(
         driving_keypoints(engine, [motion.clip.frames[int(motion.tracked[index])]], source.encoded)
         for index in (reference, driver)
     )
-    num_face = engine.config.num_face_keypoints
+    num_face = num_face_keypoints(engine)
     scale = movement_scale(
         face_positions(source.keypoints, num_face), face_positions(at_reference, num_face)
     )
@@ -185,7 +186,7 @@ def _astray(
     engine: Engine, source: Source, picture: UInt8[np.ndarray, "S S 3"], moved: Keypoints
 ) -> float:
     """Return how far the face's keypoints are from where they were put: root mean square."""
-    num_face = engine.config.num_face_keypoints
+    num_face = num_face_keypoints(engine)
     found = face_positions(driving_keypoints(engine, [picture], source.encoded), num_face)
     offsets = found - face_positions(moved, num_face)
     return float(np.sqrt(np.square(offsets).sum(axis=-1).mean()))

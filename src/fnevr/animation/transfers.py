@@ -2,7 +2,7 @@
 
 - retarget: what the driver's face does, in the head model's terms (`animation.retargeting`).
 - relative: changes of the driver's keypoints since its reference frame (FOMM, section 3.4).
-- absolute: the driver's keypoints themselves.
+- absolute: the driver's keypoints themselves; coefficients and landmarks always go over so.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def choose_transfer(
     """Say how motion goes over.
 
     "auto" is relative where a reference frame is named, and where the model cannot retarget or the
-    driver has no performance.
+    driver has no performance; absolute in models that are not driven by keypoints.
 
     Args:
         engine: runs the model.
@@ -42,12 +42,20 @@ def choose_transfer(
     Raises:
         FnevrError: if the model cannot do it, or a reference frame is asked for in vain.
     """
-    chosen: Transfer = choice if choice != "auto" else "relative"
+    moves_relatively = engine.config.driven_by == "keypoints"
+    usual: Transfer = "relative" if moves_relatively else "absolute"
+    chosen: Transfer = choice if choice != "auto" else usual
     if choice == "auto" and best_frame is None and performs and can_retarget(engine):
         chosen = "retarget"
     if chosen == "retarget" and not can_retarget(engine):
         raise FnevrError(
-            f"the model '{name}' cannot retarget: use `transfer='relative'`, or the model 'lite'",
+            f"the model '{name}' cannot retarget: use `transfer='{usual}'`, or the model 'lite'",
+            argument="transfer",
+        )
+    if chosen == "relative" and not moves_relatively:
+        raise FnevrError(
+            f"the model '{name}' is driven by {engine.config.driven_by}, which are absolute: use "
+            "`transfer='absolute'`",
             argument="transfer",
         )
     if best_frame is not None and chosen != "relative":

@@ -1,8 +1,8 @@
 """Read and write the checkpoints of other projects: FNeVR's authors', FOMM's and the baselines'.
 
 Theirs is a `torch.save` of a dict ``part -> state_dict``, beside optimizers and `epoch`, which are
-left out; DaGAN has its depth network in two files of their own, and Bilayer's checkpoint is a folder
-with a file for each part. Files are opened with `weights_only=True`: no code in them runs.
+left out; DaGAN has its depth network in two files of their own, and Bilayer's checkpoint is a
+folder with a file for each part. Files are opened with `weights_only=True`: no code in them runs.
 """
 
 from __future__ import annotations
@@ -170,7 +170,10 @@ def read_part_files(folder: Path) -> dict[str, dict[str, Tensor]]:
             f"each part, as Bilayer's do: EPOCH_{known[0]}.pth and so on"
         )
     return {
-        part: {str(name).removeprefix("module."): value for name, value in read_checkpoint(path).items()}
+        part: {
+            str(name).removeprefix("module."): value
+            for name, value in read_checkpoint(path).items()
+        }
         for part, path in found.items()
     }
 

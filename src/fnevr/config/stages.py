@@ -169,6 +169,15 @@ class PortraitConfig(FrozenConfig):
         return False
 
     @property
+    def why_no_graphs(self) -> str:
+        """Why it cannot be exported for the graph engines; empty where it can."""
+        if self.driven_by != "keypoints":
+            return f"it is driven by {self.driven_by}, and graphs are of keypoints"
+        if self.uses_source_keypoints:
+            return "its driving keypoints depend on the source"
+        return ""
+
+    @property
     def uses_detail(self) -> bool:
         """Whether the result takes texture from the source at a higher resolution."""
         return False

@@ -27,11 +27,14 @@ from fnevr.config.engines import ENGINES, GRAPH_ENGINES, PRECISIONS, EngineName,
 from fnevr.config.presets import resolve_model
 from fnevr.cost.ceilings import GIGA, measure_ceilings, synchronize
 from fnevr.cost.complexity import config_of
+from fnevr.cost.example import drive_example, example_face, read_example
 from fnevr.data.clips import Clip
 from fnevr.errors import CheckpointError, FnevrError
+from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import ARCHITECTURES, load_model
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.encoded_source import EncodedSource, SourceFace
+from fnevr.models.portrait import KeypointModel, PortraitModel
 from fnevr.progress import Progress
 from fnevr.runtime.export import write_graphs
 from fnevr.runtime.folding import fold
@@ -53,7 +56,7 @@ class Row:
         precision: of its numbers.
         batch: frames per call.
         load_s: seconds until it can run, the first frame included.
-        keypoints_ms: per frame, the driving keypoints.
+        keypoints_ms: per frame, the driving keypoints; 0 for models that are told of faces.
         draw_ms: per frame, the picture (in the plain loop with the encoding of the source).
         fps: frames per second of both.
         speedup: over the plain loop of batch 1, of medians.
@@ -116,8 +119,8 @@ class Bench:
 @dataclass
 class _Variant:
     row: Row
-    keypoints: Callable[[], Keypoints]
-    draw: Callable[[Keypoints], np.ndarray | Tensor]
+    keypoints: Callable[[], Driving]
+    draw: Callable[[Driving], np.ndarray | Tensor]
     times: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -156,7 +159,7 @@ def bench(
             for precision in precisions:
                 try:
                     for batch in batches:
-                        variants.append(_variant(folder, engine, precision, device, batch))
+                        variants.append(_variant(model, folder, engine, precision, device, batch))
                 except FnevrError as error:
                     missing[f"{engine}, {precision}"] = str(error).splitlines()[0]
         _compare(variants)
@@ -241,13 +244,13 @@ def _folder(
             not wants_int8 or has_graphs(folder, "int8")
         )
         model = load_model(folder)
-        if not graph_engines or is_complete or model.config.uses_source_keypoints:
+        if not graph_engines or is_complete or model.config.why_no_graphs:
             yield folder, has_weights
             return
     with tempfile.TemporaryDirectory(prefix="fnevr-bench-") as temporary:
         copy = Path(temporary) / "model"
         model.save_pretrained(copy)
-        if graph_engines and not model.config.uses_source_keypoints:
+        if graph_engines and isinstance(model, KeypointModel) and not model.config.why_no_graphs:
             noise = [_noise(model.config.image_size)]
             clips = Calibration(noise, noise) if wants_int8 else None
             with torch.inference_mode(mode=False):
@@ -276,28 +279,47 @@ def _plain_variant(model: PortraitModel, device: str, batch: int) -> _Variant:
     source_01, driving_01 = (
         torch.from_numpy(images).to(device) for images in _pictures(model.config.image_size, batch)
     )
-    source = model.keypoints(source_01)
+    source = read_example(model, source_01)
 
-    def draw(driving: Keypoints) -> Tensor:
-        frames = [model.generate(source_01, source, driving[i]).image for i in range(len(driving))]
-        return torch.cat(frames)
+    def draw(driving: Driving) -> Tensor:
+        frames = [driving[index : index + 1] for index in range(len(driving))]
+        return torch.cat([_drawn_anew(model, source, frame) for frame in frames])
 
     return _Variant(
-        Row(PLAIN, "float32", batch), lambda: model.driving_keypoints(driving_01, source), draw
+        Row(PLAIN, "float32", batch), lambda: drive_example(model, driving_01, source), draw
     )
 
 
+def _drawn_anew(model: PortraitModel, source: EncodedSource, driving: Driving) -> Tensor:
+    """Draw a frame as the authors' code does, which encodes the source anew for each."""
+    if isinstance(model, KeypointModel):
+        keypoints = model.expect(driving, Keypoints)
+        return model.generate(source.image_01, source.keypoints, keypoints).image
+    return model.draw(read_example(model, source.image_01), driving)
+
+
 def _variant(
-    folder: Path, engine: EngineName, precision: Precision, device: str, batch: int
+    model: PortraitModel,
+    folder: Path,
+    engine: EngineName,
+    precision: Precision,
+    device: str,
+    batch: int,
 ) -> _Variant:
     start = time.perf_counter()
     runner = load_engine(folder, device, engine, precision)
     source_01, driving_01 = _pictures(runner.config.image_size, batch)
-    source = runner.read_source(source_01)
+    face = example_face(model, torch.from_numpy(source_01))
+    told = None if face is None else SourceFace(face.own.numpy(), face.person_01.numpy())
+    source = runner.read_source(source_01, face=told)
+
+    def drive() -> Driving:
+        if isinstance(model, KeypointModel):
+            return runner.driving_keypoints(driving_01, source)
+        return drive_example(model, torch.from_numpy(driving_01), source).numpy()
+
     variant = _Variant(
-        Row(engine, precision, batch),
-        lambda: runner.driving_keypoints(driving_01, source),
-        lambda driving: runner.draw(source, driving),
+        Row(engine, precision, batch), drive, lambda driving: runner.draw(source, driving)
     )
     variant.draw(variant.keypoints())
     variant.row.load_s = time.perf_counter() - start
@@ -355,11 +377,10 @@ def _finish(
 def _gmacs(model: PortraitModel) -> tuple[float, float]:
     """Count a frame of the plain loop, and one of the folded model."""
     source_01, driving_01 = map(torch.from_numpy, _pictures(model.config.image_size, 1))
-    source = model.read_source(source_01)
+    source = read_example(model, source_01)
     with FlopCounterMode(display=False) as plain:
-        driving = model.driving_keypoints(driving_01, source.keypoints)
-        model.generate(source_01, source.keypoints, driving)
+        _drawn_anew(model, source, drive_example(model, driving_01, source))
     folded_model = fold(model)
     with FlopCounterMode(display=False) as cheap:
-        folded_model.draw(source, folded_model.driving_keypoints(driving_01, source.keypoints))
+        folded_model.draw(source, drive_example(folded_model, driving_01, source))
     return plain.get_total_flops() / 2 / GIGA, cheap.get_total_flops() / 2 / GIGA

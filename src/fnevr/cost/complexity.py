@@ -18,10 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from fnevr.config.folder import CONFIG_NAME, parse_config
 from fnevr.config.models import AnyConfig
 from fnevr.config.presets import PRESETS, find_preset
+from fnevr.cost.example import drive_example, read_example
 from fnevr.errors import FnevrError
 from fnevr.evaluate.published import published_tables
+from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import ARCHITECTURES
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel, PortraitModel
 from fnevr.runtime.folding import fold
 
 NAMES = tuple(preset.name for preset in PRESETS)
@@ -69,7 +71,8 @@ def measure_complexity(
     """
     config = config_of(name)
     with torch.device("meta"):
-        model = ARCHITECTURES[config.architecture](config).eval()
+        # What counts the operations cannot follow views of parameters that have gradients.
+        model = ARCHITECTURES[config.architecture](config).eval().requires_grad_(False)
     image = torch.zeros(1, 3, config.image_size, config.image_size, device="meta")
     for_source, for_frame = _gmacs(fold(model), image)
     return Complexity(
@@ -143,9 +146,9 @@ def complexity_table(rows: list[Complexity]) -> str:
 def _gmacs(model: PortraitModel, image: torch.Tensor) -> tuple[float, float]:
     """Count what a source and what a driving frame need."""
     with FlopCounterMode(display=False) as for_source:
-        encoded = model.read_source(image)
+        encoded = read_example(model, image)
     with FlopCounterMode(display=False) as for_frame:
-        model.draw(encoded, model.driving_keypoints(image, encoded.keypoints))
+        model.draw(encoded, drive_example(model, image, encoded))
     source, frame = (counter.get_total_flops() / 2 / GIGA for counter in (for_source, for_frame))
     return source, frame
 
@@ -154,9 +157,12 @@ def _gmacs(model: PortraitModel, image: torch.Tensor) -> tuple[float, float]:
 def _plain_gmacs(model: PortraitModel, image: torch.Tensor) -> float:
     """Count one pair through every layer as the network defines it."""
     with FlopCounterMode(display=False) as counter:
-        encoded = model.read_source(image)
-        driving = model.driving_keypoints(image, encoded.keypoints)
-        model.render(encoded, driving, details=True)
+        encoded = read_example(model, image)
+        driving = drive_example(model, image, encoded)
+        if isinstance(model, KeypointModel):
+            model.render(encoded, model.expect(driving, Keypoints), details=True)
+        else:
+            model.draw(encoded, driving)
     return counter.get_total_flops() / 2 / GIGA
 
 
@@ -165,11 +171,11 @@ def _frames_per_second(config: AnyConfig, repeats: int, device: torch.device | s
     plain: PortraitModel = ARCHITECTURES[config.architecture](config).eval().to(device)
     model = fold(plain)
     image = torch.rand(1, 3, config.image_size, config.image_size, device=device)
-    encoded = model.read_source(image)
+    encoded = read_example(model, image)
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        model.draw(encoded, model.driving_keypoints(image, encoded.keypoints))
+        model.draw(encoded, drive_example(model, image, encoded))
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)

@@ -38,8 +38,8 @@ def sheet(
     for model in evaluation.models:
         if model.name == STILL:
             continue
-        predict = predictor_of(model, source[0], driver[0], evaluation.settings.protocol)
-        image_01 = predict(driving).clamp(0, 1)
+        predict = predictor_of(model, source[0], driver, evaluation.settings.protocol)
+        image_01 = predict(indices - 1).clamp(0, 1)
         rows.append([_label(model.name, len(source[0])), *to_frames(image_01)])
     return _grid(rows)
 

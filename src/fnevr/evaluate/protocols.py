@@ -5,8 +5,9 @@ are what should come out. Frame 0 itself is not scored: it is the source.
 
 cross-identity: frame 0 of one person's clip is driven by another's clip, as `animate` does it:
 retargeted by models that can, by others with relative motion from the driver's frame 0 (FOMM,
-section 3.4), as in the papers. There is no truth to compare with: identity is compared with the
-source, features with the real frames of the source's clip, movements with the driver.
+section 3.4), as in the papers; models that are driven by coefficients or landmarks take them as
+they are. There is no truth to compare with: identity is compared with the source, features with the
+real frames of the source's clip, movements with the driver.
 
 pose-editing: frame 0 is turned by known angles (`fnevr.evaluate.pose_editing`).
 
@@ -22,15 +23,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
-from fnevr.animation.reference_frame import face_positions
+from fnevr.animation.driver import timed
+from fnevr.animation.motions import motion_of
+from fnevr.animation.reference_frame import face_positions, num_face_keypoints
 from fnevr.animation.retargeting import Retargeting, can_retarget
 from fnevr.animation.source import Framing, prepare
 from fnevr.data.cropped import check_rows
 from fnevr.errors import FaceError, FnevrError
 from fnevr.evaluate.clips import EvaluationClip
-from fnevr.evaluate.scorer import Predictor, to_tensor
+from fnevr.evaluate.scorer import BATCH_SIZE, Predictor, to_tensor
 from fnevr.face3d.performance import Performance, PerformanceReader
 from fnevr.faces.tracker import FaceTracker
 from fnevr.geometry.keypoints import Keypoints
@@ -93,33 +96,38 @@ def make_pairs(
 def still_predictor(source: Picture) -> Predictor:
     """Repeat the source."""
     source_01 = to_tensor(source[None])
-    return lambda driving: source_01.expand(len(driving), -1, -1, -1)
+    return lambda numbers: source_01.expand(len(numbers), -1, -1, -1)
 
 
 def model_predictor(
-    engine: Engine, source: Picture, reference: Picture, protocol: Protocol
+    engine: Engine,
+    source: Picture,
+    driver: UInt8[np.ndarray, "T H W 3"],
+    protocol: Protocol,
 ) -> Predictor:
     """Animate the source.
 
     Args:
         engine: runs what is evaluated.
         source: the picture.
-        reference: the driver's first frame.
+        driver: the driver's first frame, and those that are asked for by their numbers after it.
         protocol: absolute motion for same-identity; for cross-identity see above.
 
     Raises:
-        FaceError: if the source, or for relative motion the reference, shows no face.
+        FaceError: if the source, or for relative motion the driver's first frame, shows no face.
     """
+    if engine.config.driven_by != "keypoints":
+        return _told_of_faces(engine, source, driver)
     if protocol == "cross-identity" and can_retarget(engine):
-        return _retargeting(engine, source, reference)
+        return _retargeting(engine, source, driver)
     encoded = engine.read_source(to_images_01(source[None]))
     keypoints = encoded.keypoints.numpy()
-    start = engine.driving_keypoints(to_images_01(reference[None]), encoded)
-    num_face = engine.config.num_face_keypoints
+    start = engine.driving_keypoints(to_images_01(driver[:1]), encoded)
+    num_face = num_face_keypoints(engine)
     scale = 1.0 if protocol == "same-identity" else _scale(keypoints, start, num_face)
 
-    def predict(driving: UInt8[np.ndarray, "B H W 3"]) -> torch.Tensor:
-        driving_keypoints = engine.driving_keypoints(to_images_01(driving), encoded)
+    def predict(numbers: Int[np.ndarray, " B"]) -> torch.Tensor:
+        driving_keypoints = engine.driving_keypoints(to_images_01(driver[numbers + 1]), encoded)
         if protocol == "cross-identity":
             driving_keypoints = transfer_relative(keypoints, driving_keypoints, start, scale)
         return torch.from_numpy(engine.draw(encoded, driving_keypoints))
@@ -127,7 +135,30 @@ def model_predictor(
     return predict
 
 
-def _retargeting(engine: Engine, source: Picture, reference: Picture) -> Predictor:
+def _told_of_faces(
+    engine: Engine, source: Picture, driver: UInt8[np.ndarray, "T H W 3"]
+) -> Predictor:
+    """Animate by what a whole driver's face does, which is found at once."""
+    motion = motion_of(engine)
+    told = motion.of_source(source, None)
+    encoded = engine.read_source(to_images_01(source[None]), face=told)
+    frames = motion.follow(engine, timed(driver), crop=False)
+    moves = [
+        batch.motion[index : index + 1]
+        for batch in motion.batches(engine, frames, encoded, BATCH_SIZE)
+        for index in range(len(batch.times))
+    ]
+
+    def predict(numbers: Int[np.ndarray, " B"]) -> torch.Tensor:
+        drawn = [engine.draw(encoded, moves[number + 1]) for number in numbers]
+        return torch.from_numpy(np.concatenate(drawn))
+
+    return predict
+
+
+def _retargeting(
+    engine: Engine, source: Picture, driver: UInt8[np.ndarray, "T H W 3"]
+) -> Predictor:
     prepared = prepare(engine, source, Framing(crop=False, paste_back=False, detail=len(source)))
     retarget = Retargeting.of_source(engine, prepared)
     tracker, reader = FaceTracker(num_threads=1), PerformanceReader()
@@ -136,10 +167,10 @@ def _retargeting(engine: Engine, source: Picture, reference: Picture) -> Predict
         track = tracker.update(rgb)
         return reader.update(None if track is None else track.seen, FRAME_S)
 
-    read(reference)
+    read(driver[0])
 
-    def predict(driving: UInt8[np.ndarray, "B H W 3"]) -> torch.Tensor:
-        seen = [read(rgb) for rgb in driving]
+    def predict(numbers: Int[np.ndarray, " B"]) -> torch.Tensor:
+        seen = [read(driver[number + 1]) for number in numbers]
         moved = [
             prepared.keypoints if performance is None else retarget(performance)
             for performance in seen

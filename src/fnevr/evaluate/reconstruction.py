@@ -16,7 +16,7 @@ from torch import Tensor
 from fnevr.data.clips import Clip
 from fnevr.evaluate.metrics.psnr import psnr
 from fnevr.media.arrays import to_images_01
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 
 MOVING_BELOW_DB = 21.0
 
@@ -50,7 +50,7 @@ class Summary:
 
 @torch.inference_mode()
 def score_clip(
-    model: PortraitModel, clip: Clip, *, stride: int = 1, batch_size: int = 8
+    model: KeypointModel, clip: Clip, *, stride: int = 1, batch_size: int = 8
 ) -> ClipScore:
     """Score the frames ``stride``, ``2 stride``, ... of one clip.
 
@@ -74,7 +74,7 @@ def score_clip(
 
 
 @torch.inference_mode()
-def score_still(model: PortraitModel, still: Clip) -> ClipScore:
+def score_still(model: KeypointModel, still: Clip) -> ClipScore:
     """Score how the first photograph of a still is made of each of its other frames.
 
     Raises:

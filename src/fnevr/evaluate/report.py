@@ -43,9 +43,10 @@ PROTOCOLS = {
     "frames are driven by absolute motion and scored before any video encoding; mean over frames, "
     "then over clips. Frame 0 itself is not scored: it is the source.",
     "cross-identity": "Cross-identity reenactment: frame 0 of each source clip is driven by "
-    "another person's clip, by relative motion from that clip's frame 0. There is no truth to "
-    "compare with: identity is compared with the source picture, Fréchet features with the real "
-    "frames of the source's clip, pose and openings with the driver.",
+    "another person's clip: retargeted by models that can, by others with relative motion from "
+    "that clip's frame 0; models that are driven by coefficients or landmarks take them as they "
+    "are. There is no truth to compare with: identity is compared with the source picture, Fréchet "
+    "features with the real frames of the source's clip, pose and openings with the driver.",
     "pose-editing": "Pose editing: the head in frame 0 of each clip is turned about one axis at a "
     "time, by yaw of 10, 20 and 30 and by pitch and roll of 10 and 20 degrees to either side. The "
     "turn is measured between source and output; identity is compared with the source. Repeating "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -31,7 +30,7 @@ from fnevr.evaluate.protocols import (
     model_predictor,
     still_predictor,
 )
-from fnevr.evaluate.scorer import ClipScorer, ClipScores, to_tensor
+from fnevr.evaluate.scorer import ClipScorer, ClipScores, Predictor, to_tensor
 from fnevr.evaluate.store import ScoreStore, settings_key
 from fnevr.media.files import atomic_path, file_sha256, make_folder
 from fnevr.progress import Progress
@@ -225,14 +224,14 @@ def choose_models(
 def predictor_of(
     model: EvaluatedModel,
     source: np.ndarray,
-    reference: np.ndarray,
+    driver: np.ndarray,
     protocol: Protocol,
     device: str | None = None,
-) -> Callable[[np.ndarray], torch.Tensor]:
-    """Return what draws a model's pictures."""
+) -> Predictor:
+    """Return what draws a model's pictures of the driver's frames after its first."""
     if model.folder is None:
         return still_predictor(source)
-    return model_predictor(_engine(model, device), source, reference, protocol)
+    return model_predictor(_engine(model, device), source, driver, protocol)
 
 
 def turner_of(model: EvaluatedModel, source: np.ndarray, device: str | None = None) -> Turner:
@@ -317,7 +316,7 @@ def _score_on_this_thread(job: _Job) -> None:
         store.write(REAL, job.pair.name, ClipScores({}, scorer.meter.features(real)))
     for model in job.models:
         predict = predictor_of(
-            model, source[0], driver[0], job.settings.protocol, job.settings.device
+            model, source[0], driver, job.settings.protocol, job.settings.device
         )
         store.write(model.key, job.pair.name, scorer.score(predict))
 

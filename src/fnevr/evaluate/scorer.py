@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from fnevr.evaluate.metrics.csim import cosine_similarity
 from fnevr.evaluate.metrics.embedding_distance import embedding_distance
@@ -32,8 +32,8 @@ from fnevr.media.arrays import to_images_01, to_pictures
 BATCH_SIZE = 8
 Video = UInt8[np.ndarray, "T H W 3"]
 
-# Takes driving frames, uint8 (B, H, W, 3), in order; returns pictures in [0, 1].
-Predictor = Callable[[UInt8[np.ndarray, "B H W 3"]], torch.Tensor]
+# Takes the numbers of driving frames, in order; returns pictures (B, 3, H, W) in [0, 1].
+Predictor = Callable[[Int[np.ndarray, " B"]], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class ClipScorer:
         generated: list[UInt8[np.ndarray, "H W 3"]] = []
         for start in range(0, len(self.driving), BATCH_SIZE):
             batch = self.driving[start : start + BATCH_SIZE]
-            image_01 = predict(batch).clamp(0, 1)
+            image_01 = predict(np.arange(start, start + len(batch))).clamp(0, 1)
             if self.is_target:
                 self._score_pictures(values, image_01, to_tensor(batch), start)
             generated += list(to_frames(image_01))

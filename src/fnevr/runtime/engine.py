@@ -2,8 +2,9 @@
 
 Encode once, draw many: `read_source` returns an `EncodedSource`, and `draw` takes it. What is in it
 belongs to the engine that made it (on a GPU, tensors that stay there), so only that engine can draw
-it. `source.keypoints.numpy()` gives its keypoints as arrays. Importing this module does not import
-torch.
+it. `source.own.numpy()` gives what the source itself does, as arrays: its keypoints, in models that
+are driven by keypoints. The others are told of faces, and have no use for the first two methods.
+Importing this module does not import torch.
 
 Shapes: B driving frames, K keypoints, H and W pixels, H1 and W1 of what is drawn.
 Images are RGB in [0, 1], float32.
@@ -19,8 +20,9 @@ from jaxtyping import Float
 
 from fnevr.config.engines import EngineName, Precision
 from fnevr.config.stages import PortraitConfig
+from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.encoded_source import Detail, EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource, SourceFace
 from fnevr.models.retarget_map import RetargetMap
 
 Turn = Callable[[Keypoints, Float[np.ndarray, "B 3"]], Keypoints]
@@ -35,7 +37,6 @@ class Engine(Protocol):
         name: which engine it is.
         precision: of the networks' numbers.
         device: what it runs on: "cpu", "cuda" or "mps".
-        config: of the model.
         turn: the pose editor; None for models without one.
         retarget_map: how its keypoints go with a head; None for models that cannot retarget.
     """
@@ -43,12 +44,21 @@ class Engine(Protocol):
     name: EngineName
     precision: Precision
     device: str
-    config: PortraitConfig
+
+    @property
+    def config(self) -> PortraitConfig:
+        """The model's configuration."""
+        ...
+
     turn: Turn | None
     retarget_map: RetargetMap | None
 
     def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
-        """Detect the keypoints of each image."""
+        """Detect the keypoints of each image.
+
+        Raises:
+            FnevrError: if the model is not driven by keypoints.
+        """
         ...
 
     def driving_keypoints(
@@ -61,16 +71,19 @@ class Engine(Protocol):
         self,
         source_01: Float[np.ndarray, "1 3 H W"],
         detail: Detail | None = None,
+        face: SourceFace | None = None,
     ) -> EncodedSource:
-        """Return the keypoints of a source, and what `draw` needs of it.
+        """Return what `draw` needs of a source.
 
         Args:
             source_01: the source.
             detail: of the source, in arrays, for models with `config.uses_detail`: what is drawn
                 then has the size of its plate.
+            face: what is known of the source's face, in arrays, for models that do not see it
+                themselves (`config.driven_by`).
         """
         ...
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
-        """Draw the source as the driving keypoints have it, at the size of its detail."""
+    def draw(self, source: EncodedSource, driving: Driving) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source as the driver has it, at the size of its detail."""
         ...

@@ -25,7 +25,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import file_sha256, partial_folder
 from fnevr.models.architectures import load_model
 from fnevr.models.encoded_source import Detail, EncodedSource
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.progress import Progress
 from fnevr.runtime.folding import fold
@@ -50,7 +50,7 @@ BATCH = torch.export.Dim("batch", min=1, max=1024)
 class EncodeGraph(nn.Module):
     """`encode` of a model."""
 
-    def __init__(self, model: PortraitModel) -> None:
+    def __init__(self, model: KeypointModel) -> None:
         super().__init__()
         self.model = model
 
@@ -62,7 +62,7 @@ class EncodeGraph(nn.Module):
 class KeypointGraph(nn.Module):
     """`keypoints` of a model, with tensors alone."""
 
-    def __init__(self, model: PortraitModel) -> None:
+    def __init__(self, model: KeypointModel) -> None:
         super().__init__()
         self.model = model
 
@@ -75,7 +75,7 @@ class KeypointGraph(nn.Module):
 class DrawGraph(nn.Module):
     """`draw_layers` of a model, with tensors alone."""
 
-    def __init__(self, model: PortraitModel) -> None:
+    def __init__(self, model: KeypointModel) -> None:
         super().__init__()
         self.model = model
 
@@ -97,7 +97,7 @@ class DrawGraph(nn.Module):
 class BlendGraph(nn.Module):
     """`blend_layers` of a model."""
 
-    def __init__(self, model: PortraitModel) -> None:
+    def __init__(self, model: KeypointModel) -> None:
         super().__init__()
         self.model = model
 
@@ -156,10 +156,10 @@ def export(
         raise FnevrError(f"'{out}' exists already: remove it, or name another folder")
     clips = None if calibration is None else Calibration.load(calibration)
     model = load_model(model_folder)
-    if model.config.uses_source_keypoints:
+    if model.config.why_no_graphs or not isinstance(model, KeypointModel):
         raise FnevrError(
-            f"'{model.architecture}' cannot be exported: its driving keypoints depend on the "
-            "source; use it with `engine='torch'`"
+            f"'{model.architecture}' cannot be exported: {model.config.why_no_graphs}; use it with "
+            "`engine='torch'`"
         )
     with partial_folder(out) as partial:
         left_out = shutil.ignore_patterns(FOLDER, "*.md")
@@ -170,7 +170,7 @@ def export(
 
 
 def write_graphs(
-    model: PortraitModel,
+    model: KeypointModel,
     folder: Path,
     calibration: Calibration | None = None,
     progress: Progress | None = None,
@@ -231,7 +231,7 @@ def _strip(path: Path) -> None:
 
 
 def _describe(
-    model: PortraitModel, folder: Path, precision: GraphPrecision, psnr_db: float | None
+    model: KeypointModel, folder: Path, precision: GraphPrecision, psnr_db: float | None
 ) -> Manifest:
     """Write the manifest of graphs that are there."""
     graphs = graphs_folder(folder, precision)
@@ -254,7 +254,7 @@ def _describe(
 
 @torch.no_grad()
 def export_graph(
-    folded: PortraitModel,
+    folded: KeypointModel,
     name: GraphName,
     path: Path,
     editor: LightweightPoseEditor | None = None,
@@ -299,7 +299,7 @@ def export_graph(
 
 
 def _arguments(
-    model: PortraitModel, name: GraphName, editor: LightweightPoseEditor | None
+    model: KeypointModel, name: GraphName, editor: LightweightPoseEditor | None
 ) -> tuple[nn.Module, tuple[Tensor, ...], tuple[Any, ...]]:
     """Return a graph's module, examples of its inputs, and which of their axes vary.
 

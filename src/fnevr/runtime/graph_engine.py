@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.config.engines import EngineName, Precision
-from fnevr.config.stages import PortraitConfig
+from fnevr.config.stages import KeypointConfig
 from fnevr.errors import CheckpointError
+from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.encoded_source import Detail, EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource, SourceFace
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Turn
 from fnevr.runtime.graphs import GraphName
@@ -38,7 +39,7 @@ class GraphEngine:
 
     def __init__(
         self,
-        config: PortraitConfig,
+        config: KeypointConfig,
         runs: Mapping[GraphName, Run],
         name: EngineName = "onnx",
         precision: Precision = "float32",
@@ -78,12 +79,14 @@ class GraphEngine:
         self,
         source_01: Float[np.ndarray, "1 3 H W"],
         detail: Detail | None = None,
+        face: SourceFace | None = None,
     ) -> EncodedSource:
         """Return the keypoints and the features of a source; see `Engine`.
 
         Raises:
             ValueError: if it does not have the model's size.
         """
+        del face
         (features,) = self._run("encode", self._checked(source_01))
         if "blend" not in self.runs:
             detail = None
@@ -91,8 +94,9 @@ class GraphEngine:
             detail = Detail.opaque(source_01)
         return EncodedSource(source_01, self.keypoints(source_01), features, detail)
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
+    def draw(self, source: EncodedSource, driving: Driving) -> Float[np.ndarray, "B 3 H1 W1"]:
         """Draw the source as the driving keypoints have it; see `Engine`."""
+        assert isinstance(driving, Keypoints)
         layers = self._run("draw", *draw_inputs(source, driving))
         if source.detail is None:
             return layers[0]

@@ -15,7 +15,7 @@ from fnevr.config.engines import (
     PrecisionChoice,
 )
 from fnevr.config.folder import EDITOR_NAME, read_config
-from fnevr.config.stages import PortraitConfig
+from fnevr.config.stages import KeypointConfig, PortraitConfig
 from fnevr.errors import FnevrError
 from fnevr.extras import has_torch, need_torch
 from fnevr.models.retarget_map import RetargetMap
@@ -60,8 +60,10 @@ def load_engine(
             argument="precision",
         )
     config = read_config(folder)
-    if config.uses_source_keypoints:
-        raise FnevrError(f"'{config.architecture}' has no graphs: use `engine='torch'`")
+    if config.why_no_graphs or not isinstance(config, KeypointConfig):
+        raise FnevrError(
+            f"'{config.architecture}' has no graphs ({config.why_no_graphs}): use `engine='torch'`"
+        )
     runs = open_graphs(folder, engine_name, device, exact, name or str(folder))
     return GraphEngine(config, runs, engine_name, exact, device, _retarget_map(folder, config))
 
@@ -117,5 +119,6 @@ def _torch_engine(folder: Path, device: str, engine: EngineName, precision: Prec
 
 
 def _retarget_map(folder: Path, config: PortraitConfig) -> RetargetMap | None:
-    num_keypoints = config.num_keypoints
-    return RetargetMap.from_folder(folder, config.num_face_keypoints, num_keypoints)
+    if not isinstance(config, KeypointConfig):
+        return None
+    return RetargetMap.from_folder(folder, config.num_face_keypoints, config.num_keypoints)

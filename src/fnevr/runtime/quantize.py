@@ -22,7 +22,7 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01
 from fnevr.models.encoded_source import Detail, EncodedSource
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 from fnevr.progress import Progress
 from fnevr.runtime.graph_engine import draw_inputs
 from fnevr.runtime.graphs import INPUTS
@@ -38,7 +38,7 @@ QUANTIZED_PARTS = ("decoder", "renderer")
 
 
 def quantize(
-    model: PortraitModel,
+    model: KeypointModel,
     draw_graph: Path,
     calibration: list[Clip],
     progress: Progress | None = None,
@@ -126,7 +126,7 @@ class Calibration:
 
 
 @torch.inference_mode()
-def quantized_psnr(model: PortraitModel, draw_graph: Path, clips: list[Clip]) -> float:
+def quantized_psnr(model: KeypointModel, draw_graph: Path, clips: list[Clip]) -> float:
     """Return the PSNR of a quantized graph's pictures from the model's, in dB: the mean of pairs.
 
     Args:
@@ -160,7 +160,7 @@ def quantized_nodes(graph: Any) -> list[str]:
 
 
 @torch.inference_mode()
-def calibration_inputs(model: PortraitModel, clips: list[Clip]) -> list[dict[str, np.ndarray]]:
+def calibration_inputs(model: KeypointModel, clips: list[Clip]) -> list[dict[str, np.ndarray]]:
     """Return inputs of the draw graph from pairs of frames, drawn with a fixed seed.
 
     Args:

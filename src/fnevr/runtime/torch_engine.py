@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from fnevr.config.engines import EngineName, Precision
 from fnevr.errors import FnevrError
+from fnevr.geometry.driving import Driving, on_device
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.encoded_source import Detail, EncodedSource
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.encoded_source import Detail, EncodedSource, SourceFace
+from fnevr.models.portrait import KeypointModel, PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Turn
@@ -33,6 +35,8 @@ class TorchEngine:
     """
 
     turn: Turn | None
+    _find: Callable[..., Keypoints]
+    _find_driving: Callable[..., Keypoints]
 
     def __init__(
         self,
@@ -73,7 +77,10 @@ class TorchEngine:
         self.turn = None if editor is None else self._turn
         if precision in HALF:
             run_networks_in(self.model, HALF[precision])
-        self._find, self._find_driving = self.model.keypoints, self.model.driving_keypoints
+        if isinstance(self.model, KeypointModel):
+            self._find, self._find_driving = self.model.keypoints, self.model.driving_keypoints
+        else:
+            self._find = self._find_driving = self._has_no_keypoints
         self._draw = self.model.draw
         if compiled:
             self._compile()
@@ -96,32 +103,40 @@ class TorchEngine:
         self,
         source_01: Float[np.ndarray, "1 3 H W"],
         detail: Detail | None = None,
+        face: SourceFace | None = None,
     ) -> EncodedSource:
-        """Return the keypoints of a source, and what `draw` needs of it; see `Engine`."""
+        """Return what `draw` needs of a source; see `Engine`."""
+        told = None
+        if face is not None:
+            told = SourceFace(on_device(face.own, self._tensor), self._tensor(face.person_01))
         with torch.inference_mode():
-            source = self.model.read_source(self._tensor(source_01))
+            source = self.model.read_source(self._tensor(source_01), told)
         if detail is None:
             return source
         own = Detail(self._tensor(detail.foreground), self._tensor(detail.plate_01))
         return replace(source, detail=own)
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
-        """Draw the source as the driving keypoints have it."""
+    def draw(self, source: EncodedSource, driving: Driving) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source as the driver has it."""
         with torch.inference_mode():
-            return self._draw(source, self._own(driving)).float().cpu().numpy()
+            return self._draw(source, on_device(driving, self._tensor)).float().cpu().numpy()
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:
         assert self.editor is not None
         with torch.inference_mode():
-            return self.editor.turned(self._own(keypoints), self._tensor(angles_deg)).numpy()
+            own = Keypoints(self._tensor(keypoints.positions), self._tensor(keypoints.jacobians))
+            return self.editor.turned(own, self._tensor(angles_deg)).numpy()
+
+    def _has_no_keypoints(self, *_images: Tensor | Keypoints) -> Keypoints:
+        raise FnevrError(
+            f"'{self.config.architecture}' has no keypoints: it is driven by "
+            f"{self.config.driven_by}"
+        )
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         # A copy in PyTorch's own memory: NumPy's is aligned now one way, now another, and
         # convolutions round differently on it.
         return torch.tensor(array, dtype=torch.float32, device=self.device)
-
-    def _own(self, keypoints: Keypoints) -> Keypoints:
-        return Keypoints(self._tensor(keypoints.positions), self._tensor(keypoints.jacobians))
 
     def _compile(self) -> None:
         """Compile what is called for every frame."""

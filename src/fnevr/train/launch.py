@@ -18,7 +18,7 @@ from fnevr.data.pairs import PairSampler
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 from fnevr.progress import progress_bar
 from fnevr.train.log import Record, record_json
 from fnevr.train.loop import Trainer
@@ -138,7 +138,7 @@ def make_accelerator(device: str | None) -> Accelerator:
     return Accelerator(cpu=device == "cpu" or not has_cuda)
 
 
-def starting_model(init: str | None, model: str | None, recipe: Recipe) -> PortraitModel:
+def starting_model(init: str | None, model: str | None, recipe: Recipe) -> KeypointModel:
     """Return the model of a preset or folder, or a new one.
 
     A new `lite` starts as the geometric warp; other models start from random weights.

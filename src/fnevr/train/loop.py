@@ -25,7 +25,7 @@ from fnevr.data.loader import batches
 from fnevr.data.pairs import Pairs, PairSampler
 from fnevr.errors import FnevrError
 from fnevr.media.files import make_folder
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 from fnevr.runtime.precision import run_networks_in
 from fnevr.train.average import WeightAverage
 from fnevr.train.batchnorm import share_statistics
@@ -57,7 +57,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: PortraitModel,
+        model: KeypointModel,
         sampler: PairSampler,
         recipe: AnyRecipe,
         run_dir: Path,

@@ -6,14 +6,14 @@ from typing import Any
 
 from torch import nn
 
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 from fnevr.train.recipe import LiteRecipe, MotionRecipe, PictureRecipe, Recipe
 
 UNUSED_BY_MOTION = ("motion.occlusion.", "motion.context.")
 """The occlusion is of the features, which the motion stage does not warp."""
 
 
-def parameter_groups(model: PortraitModel, recipe: Recipe) -> list[dict[str, Any]]:
+def parameter_groups(model: KeypointModel, recipe: Recipe) -> list[dict[str, Any]]:
     """Group the parameters that the stage trains by learning rate; freeze the others.
 
     The groups are the motion, the widths and biases of its Gaussian blend (`lite`), and the

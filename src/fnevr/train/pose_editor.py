@@ -34,7 +34,7 @@ from fnevr.geometry.rotations import head_rotations
 from fnevr.losses.pose_edit import pose_edit_distance
 from fnevr.media.arrays import to_images_01
 from fnevr.models.architectures import load_model
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.progress import Progress
 from fnevr.runtime.load import check_device
@@ -100,7 +100,7 @@ def train_editor(
     return editor
 
 
-def _editable(folder: Path) -> PortraitModel:
+def _editable(folder: Path) -> KeypointModel:
     """Load a model whose keypoints a pose editor can turn."""
     if not (folder / CONFIG_NAME).is_file():
         raise CheckpointError(
@@ -108,6 +108,11 @@ def _editable(folder: Path) -> PortraitModel:
             "give a folder that `fnevr train` or `fnevr convert` made"
         )
     model = load_model(folder).eval()
+    if not isinstance(model, KeypointModel):
+        raise FnevrError(
+            f"'{model.architecture}' is driven by {model.config.driven_by}: a pose editor turns "
+            "keypoints"
+        )
     if model.config.uses_source_keypoints:
         raise FnevrError(
             f"the motion of '{model.architecture}' needs the source: it has no pose editor"
@@ -138,7 +143,7 @@ class MeasuredFrames:
 
 
 def measure_frames(
-    model: PortraitModel,
+    model: KeypointModel,
     clips: Sequence[Clip],
     stride: int,
     progress: Progress | None = None,
@@ -216,13 +221,13 @@ def train_pose_editor(
 
 @torch.inference_mode()
 def _detected(
-    model: PortraitModel, image_01: Float[np.ndarray, "1 3 H W"], device: torch.device
+    model: KeypointModel, image_01: Float[np.ndarray, "1 3 H W"], device: torch.device
 ) -> Keypoints:
     return model.keypoints(torch.from_numpy(image_01).to(device)).to("cpu")
 
 
 def measure_response(
-    model: PortraitModel,
+    model: KeypointModel,
     editor: LightweightPoseEditor,
     clips: Sequence[Clip],
     progress: Progress | None = None,

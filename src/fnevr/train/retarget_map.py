@@ -20,7 +20,7 @@ from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_region
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.arrays import to_images_01
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 from fnevr.models.retarget_map import LIDS, RetargetMap
 from fnevr.progress import Progress
 
@@ -47,7 +47,7 @@ class SeenClip:
 
 
 def fit_retarget_map(
-    model: PortraitModel, clips: Sequence[Clip], progress: Progress | None = None
+    model: KeypointModel, clips: Sequence[Clip], progress: Progress | None = None
 ) -> RetargetMap:
     """Compare keypoints and landmarks of frames of each clip.
 
@@ -72,7 +72,7 @@ def fit_retarget_map(
 
 
 @torch.inference_mode()
-def look(model: PortraitModel, clip: Clip, mesh: FaceMesh) -> SeenClip | None:
+def look(model: KeypointModel, clip: Clip, mesh: FaceMesh) -> SeenClip | None:
     """Find the keypoints and the head in some frames of a clip; None if there is no face."""
     device, patches = next(model.parameters()).device, FacePatches.packaged()
     chosen = clip.tracked[np.linspace(0, len(clip.tracked) - 1, NUM_FRAMES).round().astype(int)]

@@ -10,7 +10,7 @@ import torch
 from fnevr.config.models import AnyConfig, FNeVRConfig, FOMMConfig, LiteConfig
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
-from fnevr.models import FOMM, FNeVR, PortraitModel, load_model
+from fnevr.models import FOMM, FNeVR, KeypointModel, load_model
 from fnevr.models.lite import FNeVRLite
 
 NUM_EYELIDS = 4
@@ -26,7 +26,7 @@ FREE_ANCHORS = (
 )
 
 
-def start_anew(config: AnyConfig, patches: FacePatches, seed: int) -> PortraitModel:
+def start_anew(config: AnyConfig, patches: FacePatches, seed: int) -> KeypointModel:
     """Make a model with new weights; that of `lite` starts as the geometric warp.
 
     Raises:
@@ -110,10 +110,17 @@ def with_new_generator(model: FNeVRLite, changes: dict[str, Any], seed: int) -> 
     return variant
 
 
-def saved_model(folder: Path) -> PortraitModel:
+def saved_model(folder: Path) -> KeypointModel:
     """Load a saved model to train it further.
 
     Raises:
         CheckpointError: if the folder does not hold a whole model.
+        FnevrError: if no recipe trains such a model.
     """
-    return load_model(folder).requires_grad_(True)
+    model = load_model(folder)
+    if not isinstance(model, KeypointModel):
+        raise FnevrError(
+            f"no recipe trains a model of architecture {model.architecture!r}: it is driven by "
+            f"{model.config.driven_by}, not by keypoints"
+        )
+    return model.requires_grad_(True)

@@ -16,7 +16,7 @@ from fnevr.data.clips import Clip
 from fnevr.evaluate.reconstruction import ClipScore, score_clip, score_still, summarize
 from fnevr.media.arrays import to_images_01, to_pictures
 from fnevr.models.lite import LiteGenerated
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 
 SHEET_ROWS = 4
 
@@ -37,7 +37,7 @@ class Validation:
     stills_psnr: float | None = None
 
 
-def validate(model: PortraitModel, clips: Sequence[Clip], *, stride: int) -> Validation:
+def validate(model: KeypointModel, clips: Sequence[Clip], *, stride: int) -> Validation:
     """Score a model on clips, every `stride` frames; shorter clips on their last frame.
 
     Stills among them count for `stills_psnr` alone.
@@ -64,7 +64,7 @@ def validate(model: PortraitModel, clips: Sequence[Clip], *, stride: int) -> Val
 
 
 @torch.inference_mode()
-def picture_sheet(model: PortraitModel, clips: Sequence[Clip]) -> UInt8[np.ndarray, "H W 3"]:
+def picture_sheet(model: KeypointModel, clips: Sequence[Clip]) -> UInt8[np.ndarray, "H W 3"]:
     """Return a row per clip: source, driving, warped, decoded (`lite`) and final picture.
 
     The source is the first frame and the driving picture the one that differs most from it, of 32.

@@ -23,8 +23,8 @@ from fnevr.config.face_driven import BilayerConfig
 from fnevr.geometry.driving import Driving, FacePoints
 from fnevr.models.baselines.bilayer_blocks import PlainBlock, Projector, SpectralConv, activated
 from fnevr.models.baselines.bilayer_generators import (
-    Inferred,
     InferenceGenerator,
+    Inferred,
     PoseEmbedder,
     TextureGenerator,
 )
@@ -91,8 +91,10 @@ class IdentityEmbedder(nn.Module):
             x = block(x)
         embeddings = []
         for block in self.blocks:
-            embeddings.append(block.features(x))
-            x = block(x)
+            assert isinstance(block, PlainBlock)
+            embedding = block.features(x)
+            embeddings.append(embedding)
+            x = block.join(x, embedding)
         return embeddings
 
 
@@ -134,14 +136,14 @@ class Bilayer(PortraitModel):
             (width + 1, width + 1, before + 1, width + 1, width + 1)
             for before, width in zip((widths[0], *widths[:-1]), widths, strict=True)
         ]
-        inference_outs = [
-            (2, before + 1, 2) for before in (narrow[0], *narrow[:-1])
-        ]
+        inference_outs = [(2, before + 1, 2) for before in (narrow[0], *narrow[:-1])]
         self.identity = IdentityEmbedder(widths, num_downs=num_ups - 1)
         self.texture_weights = Projector(config.texture_side, hidden, texture_outs)
         self.texture = TextureGenerator(widths)
         self.pose = PoseEmbedder(config.num_harmonics, config.pose_width, narrow[0])
-        self.inference_weights = Projector(config.inference_side, hidden, inference_outs, halved=True)
+        self.inference_weights = Projector(
+            config.inference_side, hidden, inference_outs, halved=True
+        )
         self.inference = InferenceGenerator(narrow, config.image_size)
         self.enhancer = (
             TextureEnhancer(config.enhancer_width, config.num_enhancer_blocks)
@@ -239,9 +241,7 @@ def sampled(
     texture: Float[Tensor, "B 3 H W"], grid: Float[Tensor, "B H W 2"]
 ) -> Float[Tensor, "B 3 H W"]:
     """Sample a texture where a grid looks."""
-    return F.grid_sample(
-        texture, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    return F.grid_sample(texture, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def sampled_backwards(

@@ -99,12 +99,26 @@ class PlainBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
         """Return features of the block's output width."""
-        residual = self.conv2(self.features(x))
+        return self.join(x, self.features(x))
+
+    def join(
+        self, x: Float[Tensor, "B C H W"], features: Float[Tensor, "B C2 H2 W2"]
+    ) -> Float[Tensor, "B C2 _ _"]:
+        """Return the block's result, from its input and the activation in its middle."""
+        residual = self.conv2(features)
         skip = doubled(x) if self.resample == "up" else x
         if self.has_learned_skip:
             skip = self.skip(skip)
         total = residual + skip
         return F.avg_pool2d(total, 2) if self.resample == "down" else total
+
+
+class ProjectedBlock(nn.ModuleList):
+    """The layers that make the weights of one block of a generator, in order."""
+
+    def forward(self, rows: Float[Tensor, "S R _"]) -> list[Float[Tensor, "S R _"]]:
+        """Return one weight of each set of layers."""
+        return [layers(rows) for layers in self]
 
 
 class Projector(nn.Module):
@@ -134,25 +148,22 @@ class Projector(nn.Module):
         self.side, self.halved = side, halved
         row = (2 if halved else 1) * side * side
         self.blocks = nn.ModuleList(
-            nn.ModuleList(_three_layers(row, hidden, out) for out in outs)
+            ProjectedBlock(_three_layers(row, hidden, out) for out in outs)
             for hidden, outs in zip(hidden_widths, out_widths, strict=True)
         )
 
-    def forward(
-        self, embeddings: list[Float[Tensor, "S _ h w"]]
-    ) -> list[Float[Tensor, "S R _"]]:
+    def forward(self, embeddings: list[Float[Tensor, "S _ h w"]]) -> list[Float[Tensor, "S R _"]]:
         """Return the weights in order, each with its bias as the last column."""
         weights = []
         for embedding, block in zip(embeddings, self.blocks, strict=True):
             cells = F.adaptive_avg_pool2d(embedding, self.side)
-            rows = cells.flatten(1).unflatten(1, (embedding.shape[1] // (2 if self.halved else 1), -1))
-            weights += [layers(rows) for layers in block]
+            num_rows = embedding.shape[1] // (2 if self.halved else 1)
+            rows = cells.flatten(1).unflatten(1, (num_rows, -1))
+            weights += block(rows)
         return weights
 
 
-def mixed(
-    x: Float[Tensor, "B C H W"], weight: Float[Tensor, "S R _"]
-) -> Float[Tensor, "B R H W"]:
+def mixed(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "S R _"]) -> Float[Tensor, "B R H W"]:
     """Apply a projected 1x1 convolution, whose bias is the last column of its weight."""
     kernel, bias = weight[..., :-1], weight[..., -1]
     flat = kernel @ x.flatten(2) + bias[..., None]

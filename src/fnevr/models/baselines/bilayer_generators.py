@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import pi
 
 import torch
@@ -113,8 +114,7 @@ class PoseEmbedder(nn.Module):
         in_width = 2 * NUM_POINTS * max(1, 2 * num_harmonics)
         sizes = (in_width, hidden, hidden, hidden, width * START**2)
         self.layers = nn.ModuleList(
-            SpectralLinear(before, after)
-            for before, after in zip(sizes[:-1], sizes[1:], strict=True)
+            SpectralLinear(before, after) for before, after in pairwise(sizes)
         )
         self.num_harmonics = num_harmonics
 
@@ -198,8 +198,6 @@ class InferenceGenerator(nn.Module):
         )
 
 
-def scaled(
-    x: Float[Tensor, "B C H W"], weight: Float[Tensor, "S C 2"]
-) -> Float[Tensor, "B C H W"]:
+def scaled(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "S C 2"]) -> Float[Tensor, "B C H W"]:
     """Return ``x (1 + w) + b``, channel by channel."""
     return x * (1 + weight[..., 0, None, None]) + weight[..., 1, None, None]

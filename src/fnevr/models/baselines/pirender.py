@@ -218,6 +218,18 @@ class ResidualEdit(nn.Module):
         return x + self.norm2(self.conv2(x), descriptor)
 
 
+class ResidualEdits(nn.ModuleList):
+    """Edits at one resolution, one after the other."""
+
+    def forward(
+        self, x: Float[Tensor, "B C H W"], descriptor: Float[Tensor, "B Z"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Return the edited features."""
+        for block in self:
+            x = block(x, descriptor)
+        return x
+
+
 class EditingNetwork(nn.Module):
     """Source and warped source to the result: a U-Net whose way up reads the descriptor."""
 
@@ -232,7 +244,7 @@ class EditingNetwork(nn.Module):
         )
         upwards = list(reversed(range(num_levels)))
         self.residual = nn.ModuleList(
-            nn.ModuleList(ResidualEdit(widths[level + 1], norm) for _ in range(num_blocks))
+            ResidualEdits(ResidualEdit(widths[level + 1], norm) for _ in range(num_blocks))
             for level in upwards
         )
         self.up = nn.ModuleList(
@@ -261,8 +273,7 @@ class EditingNetwork(nn.Module):
             skips.append(x)
             x = F.avg_pool2d(down(x), 2)
         for blocks, up, jump in zip(self.residual, self.up, self.jump, strict=True):
-            for block in blocks:
-                x = block(x, descriptor)
+            x = blocks(x, descriptor)
             x = up(F.interpolate(x, scale_factor=2.0, mode="nearest")) + jump(skips.pop())
         return self.to_image(x).tanh()
 
@@ -276,9 +287,7 @@ class PIRender(PortraitModel):
     def __init__(self, config: PIRenderConfig) -> None:
         super().__init__(config)
         norm = (config.descriptor_width, config.hidden_width)
-        self.mapping = Mapping(
-            NUM_COEFFICIENTS, config.descriptor_width, config.num_mapping_layers
-        )
+        self.mapping = Mapping(NUM_COEFFICIENTS, config.descriptor_width, config.num_mapping_layers)
         self.warping = WarpingNetwork(
             config.warping_width,
             config.max_width,

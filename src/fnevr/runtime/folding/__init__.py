@@ -12,12 +12,13 @@ from typing import Any
 
 from torch import nn
 
+from fnevr.models.baselines.bilayer_blocks import SpectralConv, SpectralLinear
 from fnevr.models.baselines.face_vid2vid import SelfGuidedSpadeDecoder
 from fnevr.models.blocks import ConvBlock, ResidualBlock
 from fnevr.models.decoder import SpadeDecoder
 from fnevr.models.lite import blocks as lite_blocks
 from fnevr.models.lite.decoder import LiteDecoder
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import Model
 from fnevr.models.volume import FaceVolumeRenderer, RadianceField
 from fnevr.runtime.folding.blocks import (
     Affine,
@@ -27,6 +28,7 @@ from fnevr.runtime.folding.blocks import (
     FoldedLiteResidualBlock,
     FoldedResidualBlock,
 )
+from fnevr.runtime.folding.constants import plain_layer
 from fnevr.runtime.folding.decoder import (
     FoldedLiteDecoder,
     FoldedSelfGuidedDecoder,
@@ -40,6 +42,8 @@ FOLDED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     ResidualBlock: FoldedResidualBlock,
     nn.BatchNorm2d: Affine,
     nn.BatchNorm3d: Affine,
+    SpectralConv: plain_layer,
+    SpectralLinear: plain_layer,
     SelfGuidedSpadeDecoder: FoldedSelfGuidedDecoder,
     RadianceField: FoldedField,
     lite_blocks.ConvBlock: FoldedLiteConvBlock,
@@ -51,7 +55,7 @@ FOLDED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
 __all__ = ["FOLDED", "UpsampledConv", "fold"]
 
 
-def fold(model: PortraitModel, *, winograd: bool = False) -> PortraitModel:
+def fold(model: Model, *, winograd: bool = False) -> Model:
     """Return a copy of a model for use alone: every stage that can be is folded.
 
     Its public methods are those of the model, and so are their results but for rounding. It cannot

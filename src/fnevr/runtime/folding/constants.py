@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from fnevr.models.baselines.bilayer_blocks import SpectralConv, SpectralLinear
 from fnevr.runtime.folding.upsampled import point_conv
 
 BatchNorm = nn.BatchNorm2d | nn.BatchNorm3d
@@ -76,3 +77,22 @@ def stacked(convs: list[nn.Conv2d]) -> nn.Conv2d:
 def as_conv(linear: nn.Linear) -> nn.Conv2d:
     """Return the 1x1 convolution that a linear layer is where channels come first."""
     return point_conv(linear.weight, linear.bias)
+
+
+def plain_layer(layer: SpectralConv | SpectralLinear) -> nn.Conv2d | nn.Linear:
+    """Return a layer with the weight that a spectrally normalized one uses."""
+    with torch.device("meta"):
+        plain: nn.Conv2d | nn.Linear
+        if isinstance(layer, SpectralConv):
+            plain = nn.Conv2d(
+                layer.in_channels,
+                layer.out_channels,
+                layer.kernel_size,  # type: ignore[arg-type]
+                padding=layer.padding,  # type: ignore[arg-type]
+            )
+        else:
+            plain = nn.Linear(layer.in_features, layer.out_features)
+    with torch.no_grad():
+        plain.weight = nn.Parameter(layer.normalized_weight(), requires_grad=False)
+    plain.bias = layer.bias
+    return plain

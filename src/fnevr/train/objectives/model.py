@@ -9,7 +9,7 @@ from fnevr.data.pairs import Pairs
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.models.lite import FNeVRLite
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.lite import lite_terms
 from fnevr.train.objectives.lite_motion import motion_terms
@@ -21,7 +21,7 @@ from fnevr.train.share import Share
 class Objective(nn.Module):
     """A model with the loss of its stage."""
 
-    def __init__(self, model: PortraitModel, recipe: AnyRecipe) -> None:
+    def __init__(self, model: KeypointModel, recipe: AnyRecipe) -> None:
         """Take the model over.
 
         Raises:

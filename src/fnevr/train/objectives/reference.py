@@ -21,7 +21,7 @@ from fnevr.losses import (
     weighted_l1,
 )
 from fnevr.models.lite import Window
-from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.models.portrait import Generated, KeypointModel
 from fnevr.train.objectives.critics import Compare
 from fnevr.train.objectives.density import density_distance
 from fnevr.train.recipe import ReferenceRecipe
@@ -29,7 +29,7 @@ from fnevr.train.share import WHOLE, Share
 
 
 def reference_terms(
-    model: PortraitModel,
+    model: KeypointModel,
     pairs: Pairs,
     recipe: ReferenceRecipe,
     rng: Generator,
