@@ -6,11 +6,13 @@ import torch
 from support.settled import settled
 
 from fnevr.config.models import (
+    BilayerConfig,
     DaGANConfig,
     FaceVid2VidConfig,
     FNeVRConfig,
     FOMMConfig,
     LiteConfig,
+    PIRenderConfig,
 )
 from fnevr.config.stages import (
     DetectorConfig,
@@ -126,6 +128,37 @@ def tiny_configs(tiny_fnevr_config, tiny_fomm_config):
         "face-vid2vid-s": _tiny_face_vid2vid_config("spade"),
         "dagan": DaGANConfig(**dagan, decoder="residual"),
         "dagan-spade": DaGANConfig(**dagan, decoder="spade"),
+    }
+
+
+@pytest.fixture(scope="session")
+def face_driven_configs():
+    """The models that are told of faces, on 32x32 pixels; Bilayer with and without its enhancer."""
+    bilayer = {
+        "image_size": 32,
+        "width": 4,
+        "max_width": 8,
+        "texture_side": 4,
+        "inference_side": 4,
+        "pose_width": 8,
+        "enhancer_width": 4,
+        "num_enhancer_blocks": 1,
+    }
+    return {
+        "pirender": PIRenderConfig(
+            image_size=32,
+            descriptor_width=8,
+            hidden_width=4,
+            max_width=8,
+            warping_width=4,
+            num_warping_downs=3,
+            num_warping_ups=1,
+            editing_width=4,
+            num_editing_levels=2,
+            num_blocks=1,
+        ),
+        "bilayer": BilayerConfig(**bilayer),
+        "bilayer-enhanced": BilayerConfig(**bilayer, num_enhancements=2, num_harmonics=2),
     }
 
 

@@ -118,7 +118,7 @@ def test_motion_without_a_source_is_refused(vid2vid, tmp_path):
     save_track(tmp_path / "track.safetensors", KeypointTrack(keypoints, Fraction(25), "lite"))
     with (
         pytest.raises(MediaError, match="depend on the source: drive it with a video"),
-        animator.drivers.keypoints(tmp_path / "track.safetensors", crop=False),
+        animator.drivers.motion(tmp_path / "track.safetensors", crop=False),
     ):
         pass
 

@@ -152,7 +152,7 @@ class Projector(nn.Module):
             for hidden, outs in zip(hidden_widths, out_widths, strict=True)
         )
 
-    def forward(self, embeddings: list[Float[Tensor, "S _ h w"]]) -> list[Float[Tensor, "S R _"]]:
+    def forward(self, embeddings: list[Float[Tensor, "S _ h w"]]) -> list[Float[Tensor, "S _ _"]]:
         """Return the weights in order, each with its bias as the last column."""
         weights = []
         for embedding, block in zip(embeddings, self.blocks, strict=True):

@@ -1,6 +1,6 @@
 """Bilayer's generators: the texture of a source, and what each driving frame draws.
 
-Shapes: S sources, B driving frames, C channels, R rows of a projected matrix, H and W pixels.
+Shapes: S sources, B driving frames, C channels, H and W pixels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fnevr.models.baselines.bilayer_blocks import (
 )
 
 START = 4  # side of the generators' first features
-Weights = Sequence[Float[Tensor, "S R _"]]
+Weights = Sequence[Float[Tensor, "S _ _"]]
 
 
 @dataclass(frozen=True)

@@ -342,12 +342,12 @@ class PIRender(PortraitModel):
         )
         descriptor = self.mapping(windows)
         flow = self.warping(stem, descriptor)
-        warped = warp(2 * image_01 - 1, _sampling_grid(flow))
+        warped = warp(2 * image_01 - 1, sampling_grid(flow))
         image = self.editing(of_source, warped, descriptor)
         return Edited((image + 1) / 2, (warped + 1) / 2, flow, descriptor)
 
 
-def _sampling_grid(flow: Float[Tensor, "B 2 h w"]) -> Float[Tensor, "B h w 2"]:
+def sampling_grid(flow: Float[Tensor, "B 2 h w"]) -> Float[Tensor, "B h w 2"]:
     """Return where each place looks in the source, in [-1, 1], in the reference convention."""
     height, width = flow.shape[-2:]
     last = torch.tensor((width - 1, height - 1), device=flow.device, dtype=flow.dtype)
