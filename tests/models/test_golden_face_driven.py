@@ -11,6 +11,7 @@ from fnevr.compat import load_checkpoint
 from fnevr.geometry.driving import Coefficients, FacePoints
 from fnevr.models.baselines import bilayer
 from fnevr.models.baselines.pirender import sampling_grid
+from fnevr.models.baselines.stick_man import stick_men
 from fnevr.models.encoded_source import SourceFace
 
 TOLERANCE = 1e-4
@@ -30,8 +31,8 @@ def errors(found, golden):
     """Return the largest difference of each array over its range, and the mean one."""
     assert set(found) <= set(golden.files)
     largest, mean = {}, {}
-    for name, array in found.items():
-        array = np.asarray(array)
+    for name, values in found.items():
+        array = np.asarray(values)
         assert array.shape == golden[name].shape, name
         difference = np.abs(array - golden[name])
         largest[name] = float(difference.max()) / max(float(np.ptp(golden[name])), 1.0)
@@ -87,12 +88,12 @@ def bilayer_parts():
     return formula.checkpoint("bilayer")
 
 
-@pytest.fixture
-def stick_men_of_the_reference(monkeypatch):
-    """Let the model see the reference's own stick man, of OpenCV's lines."""
-    stick_man = np.load(formula.FOLDER / "bilayer.npz")["stickman_source"]
-    given = torch.from_numpy(stick_man).movedim(-1, 0)[None] / 127.5 - 1
-    monkeypatch.setattr(bilayer, "stick_men", lambda _points, _side: given)
+@pytest.mark.parametrize(("index", "name"), [(0, "source"), (1, "target")])
+def test_stick_men_are_the_references_to_the_pixel(index, name):
+    points = torch.from_numpy(formula.landmarks(index)).float()[None]
+    drawn = ((stick_men(points, 256)[0] + 1) * 127.5).round().movedim(0, -1)
+    wanted = np.load(formula.FOLDER / "bilayer.npz")[f"stickman_{name}"]
+    np.testing.assert_array_equal(drawn.numpy(), wanted)
 
 
 def run_bilayer(folder, parts):
@@ -116,7 +117,6 @@ def run_bilayer(folder, parts):
     return model, source, composed, inferred, seen
 
 
-@pytest.mark.usefixtures("stick_men_of_the_reference")
 def test_bilayer(bilayer_parts, tmp_path):
     golden = np.load(formula.FOLDER / "bilayer.npz")
     base = {part: bilayer_parts[part] for part in bilayer_parts if part != "texture_enhancer"}
@@ -168,7 +168,6 @@ def test_bilayer(bilayer_parts, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("stick_men_of_the_reference")
 def test_bilayer_with_its_enhancer(bilayer_parts, tmp_path):
     golden = np.load(formula.FOLDER / "bilayer.npz")
     sizes = {part: formula.num_parameters(tensors) for part, tensors in bilayer_parts.items()}

@@ -9,15 +9,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fnevr.config.stages import PortraitConfig
+from fnevr.config.stages import KeypointConfig
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.portrait import Generated, PortraitModel
+from fnevr.models.portrait import Generated, KeypointModel
 
 SQUARE = torch.tensor([[-0.1, -0.1], [0.1, -0.1], [0.1, 0.1], [-0.1, 0.1]])
 SIZE = 32
 
 
-class GrayConfig(PortraitConfig):
+class GrayConfig(KeypointConfig):
     architecture: str = "gray"
 
     @property
@@ -25,7 +25,7 @@ class GrayConfig(PortraitConfig):
         return 1
 
 
-class GrayModel(PortraitModel):
+class GrayModel(KeypointModel):
     architecture = "gray"
 
     def __init__(self, num_keypoints=4):

@@ -14,7 +14,7 @@ from fnevr.face3d.head_model import HeadModel, HeadParameters
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.rotations import axis_angles, head_angles_deg, head_rotations
 from fnevr.models.encoded_source import EncodedSource
-from fnevr.models.portrait import PortraitModel
+from fnevr.models.portrait import KeypointModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.train.pose_editor import (
     measure_frames,
@@ -51,7 +51,7 @@ def clips(landmarks):
     return [Clip(name, name, 0.1, pictures, landmarks) for name in ("a", "b")]
 
 
-class Detector(PortraitModel):
+class Detector(KeypointModel):
     """Stands for a model that sees the landmarks' keypoints, in the frames' order."""
 
     def __init__(self, patches, landmarks):

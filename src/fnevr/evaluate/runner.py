@@ -315,9 +315,7 @@ def _score_on_this_thread(job: _Job) -> None:
         real = driver[1:] if is_same else source
         store.write(REAL, job.pair.name, ClipScores({}, scorer.meter.features(real)))
     for model in job.models:
-        predict = predictor_of(
-            model, source[0], driver, job.settings.protocol, job.settings.device
-        )
+        predict = predictor_of(model, source[0], driver, job.settings.protocol, job.settings.device)
         store.write(model.key, job.pair.name, scorer.score(predict))
 
 

@@ -1,7 +1,9 @@
 """The 68 landmarks of iBUG's order, taken from the dense mesh by a fixed table.
 
-Sagonas et al., "300 Faces in-the-Wild Challenge", 2013: jaw, brows, nose, eyes, lips. The points of the jaw and of the nose are where the mesh has its nearest ones; an annotator, or a
-network that learned from annotators, puts the jaw of a turned head on its outline in the picture.
+Sagonas et al., "300 Faces in-the-Wild Challenge", 2013: jaw, brows, nose, eyes, lips. Those of the
+jaw are evenly spaced along the mesh's oval from beside one eye to beside the other. They are points
+of the head: an annotator, or a network that learned from annotators, puts the jaw of a turned head
+on its outline in the picture.
 
 Shapes: N faces, 478 points of the mesh.
 """
@@ -14,7 +16,7 @@ from jaxtyping import Float
 from fnevr.faces.crop import CropBox
 
 OF_MESH = (
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw
+    *(127, 234, 132, 58, 172, 136, 149, 176, 152, 400, 378, 365, 397, 288, 361, 454, 356),  # jaw
     *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),  # brows
     *(168, 197, 5, 4, 75, 97, 2, 326, 305),  # bridge of the nose, and below it
     *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes

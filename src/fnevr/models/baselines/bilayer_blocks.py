@@ -30,20 +30,25 @@ class _Spectral(nn.Module):
     v: Tensor
 
     def make_vectors(self) -> None:
-        """Register u and v, at random."""
-        rows = len(self.weight)
-        self.register_buffer("u", F.normalize(torch.randn(rows), dim=0))
-        columns = self.weight.numel() // rows
-        self.register_buffer("v", F.normalize(torch.randn(columns), dim=0))
+        """Register u and v: one step from a random vector."""
+        rows, columns = self.weight.flatten(1).shape
+        self.register_buffer("u", torch.randn(rows))
+        self.register_buffer("v", torch.empty(columns))
+        if not self.weight.is_meta:  # where it would take seconds, for no numbers
+            self.improve_vectors()
 
     def normalized_weight(self) -> Tensor:
         """Return the weight that is used."""
-        matrix = self.weight.flatten(1)
         if self.training:
-            with torch.no_grad():
-                self.v = F.normalize(matrix.T @ self.u, dim=0)
-                self.u = F.normalize(matrix @ self.v, dim=0)
-        return self.weight / (self.u @ (matrix @ self.v))
+            self.improve_vectors()
+        return self.weight / (self.u @ (self.weight.flatten(1) @ self.v))
+
+    @torch.no_grad()
+    def improve_vectors(self) -> None:
+        """Take one step of the power iteration."""
+        matrix = self.weight.flatten(1)
+        self.v = F.normalize(matrix.T @ self.u, dim=0)
+        self.u = F.normalize(matrix @ self.v, dim=0)
 
 
 class SpectralConv(_Spectral, nn.Conv2d):
@@ -163,7 +168,7 @@ class Projector(nn.Module):
         return weights
 
 
-def mixed(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "S R _"]) -> Float[Tensor, "B R H W"]:
+def mixed(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "S R _"]) -> Float[Tensor, "_ R H W"]:
     """Apply a projected 1x1 convolution, whose bias is the last column of its weight."""
     kernel, bias = weight[..., :-1], weight[..., -1]
     flat = kernel @ x.flatten(2) + bias[..., None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -18,7 +18,7 @@ from fnevr.models.blocks import ConvBlock, ResidualBlock
 from fnevr.models.decoder import SpadeDecoder
 from fnevr.models.lite import blocks as lite_blocks
 from fnevr.models.lite.decoder import LiteDecoder
-from fnevr.models.portrait import Model
+from fnevr.models.portrait import PortraitModel
 from fnevr.models.volume import FaceVolumeRenderer, RadianceField
 from fnevr.runtime.folding.blocks import (
     Affine,
@@ -51,6 +51,8 @@ FOLDED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     lite_blocks.StridedHourglass: FoldedHourglass,
     LiteDecoder: FoldedLiteDecoder,
 }
+
+Model = TypeVar("Model", bound=PortraitModel)
 
 __all__ = ["FOLDED", "UpsampledConv", "fold"]
 
