@@ -19,9 +19,7 @@ from fnevr.animation.keypoint_log import DrivingBatch, in_batches
 from fnevr.config.stages import DrivenBy
 from fnevr.face3d.coefficients import CoefficientReader, matched_scale
 from fnevr.faces.crop import CropBox, crop_box
-from fnevr.faces.detector import FaceDetector
-from fnevr.faces.find import find_face
-from fnevr.faces.landmarks import FaceMesh, Landmarks
+from fnevr.faces.landmarks import Landmarks
 from fnevr.faces.parts import PersonParts
 from fnevr.faces.points68 import in_view, points_68, points_box
 from fnevr.geometry.driving import Coefficients, Driving, FacePoints
@@ -35,21 +33,24 @@ from fnevr.runtime.engine import Engine
 
 @runtime_checkable
 class Motion(Protocol):
-    """What moves one kind of model."""
+    """What moves one kind of model.
+
+    Attributes:
+        needs_face: whether the model has to be told of a source's face.
+    """
+
+    needs_face: bool
 
     def box(self, landmarks: Landmarks) -> CropBox:
         """Frame a face, in pixels of its picture, as the models of this kind expect it."""
         ...
 
-    def of_source(self, view: Picture, landmarks: Landmarks | None) -> SourceFace | None:
-        """Return what the model has to be told of a source's face; None where it sees it itself.
+    def of_source(self, view: Picture, landmarks: Landmarks) -> SourceFace:
+        """Return what the model has to be told of a source's face.
 
         Args:
             view: the picture as the model sees it.
-            landmarks: in pixels of the view; None looks for the face.
-
-        Raises:
-            FaceError: if there is no face.
+            landmarks: in pixels of the view.
         """
         ...
 
@@ -78,16 +79,17 @@ class Motion(Protocol):
 
 
 class KeypointMotion:
-    """Keypoints, which the model's own detector finds in the frames."""
+    """Keypoints, which the model's own detector finds in the frames, and in the source."""
+
+    needs_face = False
 
     def box(self, landmarks: Landmarks) -> CropBox:
         """Frame the face as the training clips do."""
         return crop_box(landmarks)
 
-    def of_source(self, view: Picture, landmarks: Landmarks | None) -> SourceFace | None:
-        """Return None: the detector sees the source as well."""
-        del view, landmarks
-        return None
+    def of_source(self, view: Picture, landmarks: Landmarks) -> SourceFace:
+        """Not to be asked: the detector sees the source as well."""
+        raise NotImplementedError
 
     def follow(
         self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool
@@ -116,13 +118,15 @@ class LandmarkMotion:
     from Graphonomy; ours is the part map's.
     """
 
+    needs_face = True
+
     def box(self, landmarks: Landmarks) -> CropBox:
         """Frame the face as Bilayer's authors do."""
         return points_box(landmarks)
 
-    def of_source(self, view: Picture, landmarks: Landmarks | None) -> SourceFace:
+    def of_source(self, view: Picture, landmarks: Landmarks) -> SourceFace:
         """Return the source's landmarks, and where it shows the person."""
-        points = in_view(points_68(_found(view, landmarks)), len(view))
+        points = in_view(points_68(landmarks), len(view))
         person = PersonParts().parts(view).person.astype(np.float32)
         return SourceFace(FacePoints(points[None]), person[None, None])
 
@@ -156,13 +160,15 @@ class CoefficientMotion:
     its coefficients are kept.
     """
 
+    needs_face = True
+
     def box(self, landmarks: Landmarks) -> CropBox:
         """Frame the face as the training clips do."""
         return crop_box(landmarks)
 
-    def of_source(self, view: Picture, landmarks: Landmarks | None) -> SourceFace:
+    def of_source(self, view: Picture, landmarks: Landmarks) -> SourceFace:
         """Return the source's coefficients; all of the picture is the person's."""
-        row = CoefficientReader(len(view)).update(_found(view, landmarks))
+        row = CoefficientReader(len(view)).update(landmarks)
         everywhere = np.ones((1, 1, *view.shape[:2]), np.float32)
         return SourceFace(Coefficients.of_frames(row[None]), everywhere)
 
@@ -221,9 +227,3 @@ def driving_keypoints(
     if source is None:
         return engine.keypoints(images_01)
     return engine.driving_keypoints(images_01, source)
-
-
-def _found(view: Picture, landmarks: Landmarks | None) -> Landmarks:
-    if landmarks is not None:
-        return landmarks
-    return find_face(view, None, FaceDetector(1), FaceMesh(1))

@@ -105,6 +105,9 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     else:
         side = detail_side(engine, float(max(height, width)), framing.detail)
         view = resize(picture, size, size)
+        if motion.needs_face:
+            face = find_face(picture, framing.face, FaceDetector(1), FaceMesh(1))
+            landmarks = face * np.array([size / width, size / height, size / width], np.float32)
         if side > size:
             detail = Detail.opaque(to_images_01([resize(picture, side, side)]))
     finish: Callable[[Picture], Picture] = _unchanged
@@ -115,7 +118,10 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     else:
         finish = _Resize(width, height)
 
-    told = motion.of_source(view, landmarks)
+    told = None
+    if motion.needs_face:
+        assert landmarks is not None
+        told = motion.of_source(view, landmarks)
     encoded = engine.read_source(to_images_01([view]), detail, told)
     return Source(encoded, view, landmarks, finish, width, height)
 

@@ -140,8 +140,8 @@ def _told_of_faces(
 ) -> Predictor:
     """Animate by what a whole driver's face does, which is found at once."""
     motion = motion_of(engine)
-    told = motion.of_source(source, None)
-    encoded = engine.read_source(to_images_01(source[None]), face=told)
+    whole = Framing(crop=False, paste_back=False)
+    encoded = prepare(engine, source, whole).encoded
     frames = motion.follow(engine, timed(driver), crop=False)
     moves = [
         batch.motion[index : index + 1]

@@ -9,6 +9,8 @@ Shapes: B faces, L lines, H and W pixels.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -41,13 +43,19 @@ def stick_men(points: Float[Tensor, "B 68 2"], side: int) -> Float[Tensor, "B 3 
     image = torch.full(
         (len(points), 3, side, side), float(BACKGROUND), device=points.device, dtype=points.dtype
     )
-    for indices, is_closed, colour in STROKES:
-        ends = indices[1:] + indices[:1] if is_closed else indices[1:]
-        starts = indices[: len(ends)]
-        drawn = _drawn(pixels[:, list(starts)], pixels[:, list(ends)], side).any(dim=1)
+    lines = [_lines(indices, is_closed) for indices, is_closed, _ in STROKES]
+    starts, ends = zip(*itertools.chain(*lines), strict=True)
+    drawn = _drawn(pixels[:, list(starts)], pixels[:, list(ends)], side)
+    strokes = drawn.split([len(pairs) for pairs in lines], dim=1)
+    for stroke, (_, _, colour) in zip(strokes, STROKES, strict=True):
         paint = torch.tensor(colour, device=points.device, dtype=points.dtype)
-        image = torch.where(drawn[:, None], paint[:, None, None], image)
+        image = torch.where(stroke.any(dim=1)[:, None], paint[:, None, None], image)
     return image / 127.5 - 1
+
+
+def _lines(indices: tuple[int, ...], is_closed: bool) -> list[tuple[int, int]]:
+    """Return the landmarks that each line of a stroke joins."""
+    return list(itertools.pairwise(indices + indices[:1] if is_closed else indices))
 
 
 def _drawn(

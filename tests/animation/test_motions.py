@@ -1,0 +1,158 @@
+"""Models that are told of faces, from files to files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from support.media_clips import make_video
+from support.settled import settled
+
+from fnevr import Animator
+from fnevr.animation.driver import timed
+from fnevr.animation.motions import MOTIONS, motion_of
+from fnevr.animation.source import Framing, prepare
+from fnevr.config.presets import asset
+from fnevr.config.stages import DrivenBy
+from fnevr.errors import CheckpointError, FaceError, FnevrError, MediaError
+from fnevr.evaluate.protocols import model_predictor
+from fnevr.geometry.driving import Coefficients, FacePoints
+from fnevr.media.arrays import to_pictures
+from fnevr.media.image import read_image
+from fnevr.media.video import open_video
+from fnevr.models import ARCHITECTURES
+from fnevr.runtime.torch_engine import TorchEngine
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """The bundled portrait, wandering to the right: 3 frames of 256 x 256."""
+    picture = read_image(asset("portrait.jpg"))[:256, 128:384]
+    return np.stack([np.roll(picture, 12 * step, axis=1) for step in range(3)])
+
+
+@pytest.fixture(params=["pirender", "bilayer"])
+def animator(request, face_driven_configs):
+    torch.manual_seed(0)
+    config = face_driven_configs[request.param]
+    model = settled(ARCHITECTURES[config.architecture](config))
+    return Animator(TorchEngine(model), name=request.param)
+
+
+def test_every_kind_of_driver_has_its_motion():
+    assert set(MOTIONS) == set(DrivenBy.__args__)
+
+
+def test_a_video_animates_a_picture(animator, clip, tmp_path):
+    driver = make_video(tmp_path / "talk.mp4", list(clip))
+    portrait = asset("portrait.jpg")
+    report = animator.animate(portrait, driver, tmp_path / "out.mp4", detail=256)
+    assert (report.frames, report.transfer, report.reference_frame) == (3, "absolute", None)
+    height, width = read_image(portrait).shape[:2]
+    assert (report.height, report.width) == (height, width)
+    with open_video(tmp_path / "out.mp4") as video:
+        assert len(list(video)) == 3
+
+
+def test_a_clip_is_rebuilt_as_it_is_evaluated(animator, clip, tmp_path):
+    """`reconstruct` and `evaluate` find the same motion in the same frames."""
+    drawn = list(animator.frames(clip[0], clip, crop=False, paste_back=False))
+    assert [frame.shape for frame in drawn] == [(32, 32, 3)] * 3
+    assert np.abs(drawn[1].astype(int) - drawn[2]).max() > 0
+    predict = model_predictor(animator.engine, clip[0], clip, "same-identity")
+    for numbers in (np.arange(2), np.array([1])):  # of the frames after the first
+        found = to_pictures(predict(numbers).numpy())
+        np.testing.assert_array_equal(found, np.stack(drawn)[numbers + 1])
+
+
+def test_what_they_cannot_do_says_why(animator, clip, tmp_path):
+    driven_by = animator.engine.config.driven_by
+    for options, message in (
+        ({"transfer": "relative"}, f"driven by {driven_by}, which are absolute"),
+        ({"transfer": "retarget"}, "cannot retarget: use `transfer='absolute'`"),
+        ({"best_frame": "first"}, f"driven by {driven_by}, which are absolute|no meaning"),
+    ):
+        with pytest.raises(FnevrError, match=message):
+            list(animator.frames(clip[0], clip, **options))
+    with pytest.raises(CheckpointError, match="has no pose editor"):
+        list(animator.frames(clip[0], clip, yaw_deg=10.0))
+    with pytest.raises(FnevrError, match=f"driven by {driven_by}, and a track holds keypoints"):
+        animator.record(tmp_path / "talk.mp4", tmp_path / "track.safetensors")
+    with (
+        pytest.raises(MediaError, match=f"is a keypoint track, but .* driven by {driven_by}"),
+        animator.drivers.motion(asset("motion.safetensors"), crop=True),
+    ):
+        pass
+
+
+def test_a_driver_without_a_face_says_so(animator, clip):
+    gray = np.full((2, 64, 64, 3), 128, np.uint8)
+    with pytest.raises(FaceError, match="no face found in any of the 2 frames"):
+        list(animator.frames(clip[0], gray))
+
+
+def test_coefficients_come_from_a_file(animator, clip, tmp_path):
+    np.save(tmp_path / "motion.npy", np.random.default_rng(0).normal(size=(4, 73)))
+    if animator.engine.config.driven_by != "coefficients":
+        with pytest.raises(MediaError, match=r"3DMM coefficients, but .* by landmarks"):
+            animator.animate(asset("portrait.jpg"), tmp_path / "motion.npy", tmp_path / "out.mp4")
+        return
+    report = animator.animate(
+        asset("portrait.jpg"), tmp_path / "motion.npy", tmp_path / "out.mp4", paste_back=False
+    )
+    assert report.frames == 4
+    with animator.drivers.motion(tmp_path / "motion.npy", crop=True) as driver:
+        batches = list(driver.read(None))
+    windows = np.concatenate([batch.motion.windows for batch in batches])
+    np.testing.assert_allclose(windows[:, :, 13], np.load(tmp_path / "motion.npy"), rtol=1e-5)
+
+
+def found_in(animator, clip, *, crop, source=None):
+    motion = motion_of(animator.engine)
+    frames = motion.follow(animator.engine, timed(clip), crop=crop)
+    return list(motion.batches(animator.engine, frames, source, 2))
+
+
+def test_motion_is_that_of_the_frames(animator, clip):
+    """The face goes to the right by 12 pixels of 256 a frame; a crop that follows it hides that."""
+    batches = found_in(animator, clip, crop=False)
+    assert [len(batch.times) for batch in batches] == [2, 1]
+    if animator.engine.config.driven_by == "landmarks":
+        points = np.concatenate([batch.motion.points for batch in batches])
+        moved = points[2].mean(axis=0) - points[0].mean(axis=0)
+        np.testing.assert_allclose(moved, [2 * 24 / 256, 0], atol=0.015)
+    else:
+        windows = np.concatenate([batch.motion.windows for batch in batches])
+        assert windows[2, 71, 13] - windows[0, 71, 13] == pytest.approx(24, abs=2)
+        assert windows[0, 71, 13] == windows[0, 71, 0]  # the first frame repeats
+
+
+def test_what_is_known_of_a_source(animator, clip):
+    source = prepare(animator.engine, clip[0], Framing(crop=False, paste_back=False))
+    own = source.encoded.own
+    if animator.engine.config.driven_by == "landmarks":
+        assert isinstance(own, FacePoints)
+        assert own.points.shape == (1, 68, 2)
+        return
+    assert isinstance(own, Coefficients)
+    # A driver whose head is twice as large is given the source's size.
+    near = np.stack(
+        [np.kron(frame[64:192, 64:192], np.ones((2, 2, 1), np.uint8)) for frame in clip]
+    )
+    sizes = [
+        batch.motion.windows[0, 70, 13]
+        for kept in (None, source.encoded)
+        for batch in found_in(animator, near[:1], crop=False, source=kept)
+    ]
+    kept_size = own.numpy().windows[0, 70, 13]
+    assert sizes[0] == pytest.approx(kept_size / 2, rel=0.1)
+    assert sizes[1] == pytest.approx(kept_size, rel=1e-4)
+
+
+def test_bilayer_frames_faces_as_its_authors_do(animator):
+    """Its crop is wider than that of the training clips."""
+    portrait = read_image(asset("portrait.jpg"))
+    source = prepare(animator.engine, portrait, Framing(paste_back=False))
+    height = np.ptp(source.landmarks[:, 1]) / len(source.view)
+    wanted = (0.5, 0.58) if animator.engine.config.driven_by == "coefficients" else (0.5, 0.7)
+    assert wanted[0] < height < wanted[1] + 0.1
