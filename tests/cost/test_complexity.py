@@ -46,6 +46,14 @@ def test_dagan_differs_by_one_pass_of_its_depth_network():
     assert found.plain_gmacs - depth == pytest.approx(found.published["gmacs"], rel=0.01)
 
 
+def test_what_differs_by_more_than_a_percent_is_explained():
+    rows = [measure_complexity(name, repeats=0) for name in ("fomm", "dagan")]
+    table = complexity_table(rows).splitlines()
+    assert len(table) == 6
+    assert table[5].startswith("DaGAN: the paper counts its depth network once")
+    assert all(row.published is None or row.name == "dagan" for row in rows)
+
+
 def test_folding_saves_a_third_of_base():
     found = measure_complexity("base", repeats=0)
     assert found.source_gmacs + found.frame_gmacs == pytest.approx(83.6, abs=0.1)

@@ -101,8 +101,8 @@ def animate(
         typer.Option(
             "--driving",
             "-d",
-            help="A video, a folder of pictures, or a keypoint track (.safetensors). "
-            "Default: the bundled motion.",
+            help="A video, a folder of pictures, a keypoint track (.safetensors), or for PIRender "
+            "3DMM coefficients (.txt, .npy). Default: the bundled motion.",
         ),
     ] = None,
     output: Output = Path("result.mp4"),

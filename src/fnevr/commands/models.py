@@ -273,7 +273,9 @@ def train_editor(
 def convert(
     checkpoint: Annotated[
         Path,
-        typer.Argument(metavar="CHECKPOINT", help="Another project's checkpoint (.pth.tar)."),
+        typer.Argument(
+            metavar="CHECKPOINT", help="Another project's checkpoint: a file, or Bilayer's folder."
+        ),
     ],
     out_dir: Annotated[
         Path,
@@ -286,7 +288,10 @@ def convert(
         ),
     ] = None,
 ) -> None:
-    """Convert the checkpoint of FNeVR, FOMM, Face vid2vid or DaGAN to a folder for --model."""
+    """Convert a checkpoint to a folder for --model.
+
+    Of FNeVR, FOMM, Face vid2vid, DaGAN, PIRender or Bilayer.
+    """
     with answering_for_errors({"CHECKPOINT": checkpoint, "FOLDER": out_dir, "--depth": depth}):
         from fnevr.compat import convert as convert_checkpoint
         from fnevr.config.folder import MADE_OF_WEIGHTS

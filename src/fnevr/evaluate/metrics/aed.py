@@ -2,8 +2,8 @@
 
 FOMM's evaluation (github.com/AliaksandrSiarohin/pose-evaluation) embeds whole pictures by OpenFace,
 not aligned. Its script averages absolute differences in one version and sums squares in a later
-one. The papers do not say which they took: FOMM's 0.140 on VoxCeleb has the size of the sum,
-FNeVR's 0.0231 that of the mean. Hence two columns:
+one. The papers do not say which they took: for FOMM on VoxCeleb, its own paper has 0.140, the size
+of the sum, and FNeVR's paper 0.0244, that of the mean. Hence two columns:
 
     aed     sum over the 128 numbers of (e - e')^2
     aed-l1  mean over the 128 numbers of |e - e'|
