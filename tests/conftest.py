@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import jaxtyping
 import pytest
 import torch
@@ -134,7 +136,7 @@ def tiny_configs(tiny_fnevr_config, tiny_fomm_config):
 @pytest.fixture(scope="session")
 def face_driven_configs():
     """The models that are told of faces, on 32x32 pixels; Bilayer with and without its enhancer."""
-    bilayer = {
+    bilayer: dict[str, Any] = {
         "image_size": 32,
         "width": 4,
         "max_width": 8,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from support.gray_model import SQUARE
 
-from fnevr.animation.driver import video_batches
+from fnevr.animation.driver import keypoints_alone
 from fnevr.animation.face_crops import face_crops
 from fnevr.animation.keypoint_log import DrivingBatch
+from fnevr.animation.motions import video_batches
 from fnevr.animation.reference_frame import choose_reference
 from fnevr.config.presets import asset
 from fnevr.errors import FaceError, MediaError
@@ -71,7 +72,7 @@ def test_batches_keep_order_times_and_the_rest():
     def find(pictures):
         return keypoints(*[SQUARE + float(picture[0, 0, 0]) for picture in pictures])
 
-    found = list(video_batches(frames, find, 2))
+    found = list(keypoints_alone(video_batches(frames, find, 2)))
     assert [len(batch.times) for batch in found] == [2, 2, 1]
     assert found[2].times == (Fraction(4, 25),)
     np.testing.assert_allclose(found[2].motion.positions[0], SQUARE + 4)

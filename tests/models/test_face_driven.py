@@ -140,6 +140,7 @@ def test_what_drives_other_models_is_refused(model):
 def test_an_engine_draws_what_the_model_draws(model):
     image, driving = torch.rand(1, 3, 32, 32), driving_of(model, 2)
     face = example_face(model, image)
+    assert face is not None
     wanted = model.draw(model.read_source(image, face), driving).detach()
     engine = TorchEngine(model)
     told = SourceFace(face.own.numpy(), face.person_01.numpy())
@@ -196,6 +197,7 @@ def test_a_source_without_a_face_is_refused(enhanced):
 
 def test_nothing_of_the_background_is_seen(enhanced):
     image, face = torch.rand(1, 3, 32, 32), example_face(enhanced, torch.rand(1, 3, 32, 32))
+    assert face is not None
     person = torch.zeros(1, 1, 32, 32)
     person[..., 8:24] = 1
     changed = image + 0.1 * (1 - person)
@@ -253,7 +255,7 @@ def test_a_batch_of_stick_men_is_each_of_them():
 
 
 def test_harmonics_are_sines_and_cosines_of_octaves(enhanced):
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     enhanced.pose.layers[0].register_forward_hook(lambda _m, i, _o: seen.update(x=i[0]))
     points = torch.rand(1, 68, 2) - 0.5
     enhanced.pose(points)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -53,7 +55,7 @@ def test_pirender(from_formula):
     for block in (block for blocks in model.editing.residual for block in blocks):
         block.conv1.weight.data.fill_(float("nan"))
         block.norm1.shared.weight.data.fill_(float("nan"))
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     model.editing.up[-1].register_forward_hook(lambda _m, _i, output: seen.update(up0=output))
     model.warping.flow_norm.register_forward_hook(
         lambda _m, inputs, _o: seen.update(hourglass=inputs[0])
@@ -100,10 +102,10 @@ def run_bilayer(folder, parts):
     """Load a folder of files as the authors keep them, and draw what the reference drew."""
     for part, tensors in parts.items():
         torch.save(tensors, folder / f"2225_{part}.pth")
-    model = load_checkpoint(folder)
+    model: Any = load_checkpoint(folder)
     for path in folder.iterdir():
         path.unlink()
-    seen = {}
+    seen: dict[str, Any] = {}
     model.identity.register_forward_hook(lambda _m, _i, output: seen.update(embeddings=output))
     model.texture.register_forward_hook(lambda _m, _i, output: seen.update(texture=output))
     own, driving = (

@@ -39,7 +39,7 @@ def found(from_formula):
     with torch.no_grad():
         for theirs, tensor in adapted_tensors(model):
             tensor.copy_(formula.tensor(theirs, tuple(tensor.shape), "fnevr-dense"))
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     model.renderer.density_volume.register_forward_hook(
         lambda _module, inputs, output: seen.update(volume_input=inputs[0], sigma=output)
     )

@@ -132,8 +132,8 @@ def checkpoint(name: str) -> dict[str, dict[str, Tensor]]:
 
 def num_parameters(tensors: dict[str, Tensor]) -> int:
     """Count the parameters of one part of a checkpoint; buffers are told by their names."""
-    buffers = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
-    buffers += ("down.weight", "identity_grid")
+    statistics = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
+    buffers = (*statistics, "down.weight", "identity_grid")
     return sum(value.numel() for name, value in tensors.items() if not name.endswith(buffers))
 
 
@@ -196,7 +196,7 @@ def landmarks(index: int) -> np.ndarray:
     """Return 68 landmarks in iBUG's order, (68, 2) in [-1, 1], in float64."""
 
     def arc(count, middle, size, ends, *, closed=False):
-        angle = np.deg2rad(np.linspace(*ends, count, endpoint=not closed))
+        angle = np.deg2rad(np.linspace(ends[0], ends[1], count, endpoint=not closed))
         return np.stack([np.cos(angle), -np.sin(angle)], axis=1) * size + middle
 
     opened, below, round_ = 0.02 + 0.03 * index, (180, 360), (180, -180)

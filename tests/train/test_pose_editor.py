@@ -130,7 +130,7 @@ def test_partners_are_of_the_same_clip():
 class Drawer(Detector):
     """Writes into its picture by what the keypoints were turned, as `Shifted` does."""
 
-    def read_source(self, source_01):
+    def read_source(self, source_01, face=None):
         return EncodedSource(source_01, self.found[:1], torch.zeros(1, 1))
 
     def draw(self, source, driving):

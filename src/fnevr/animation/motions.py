@@ -7,8 +7,9 @@ frames say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -106,9 +107,8 @@ class KeypointMotion:
         batch_size: int,
     ) -> Iterator[DrivingBatch[Driving]]:
         """Detect the keypoints of each batch."""
-        for batch in in_batches(followed, batch_size):
-            keypoints = driving_keypoints(engine, [frame.rgb for frame in batch], source)
-            yield DrivingBatch(keypoints, tuple(frame.time for frame in batch))
+        find_keypoints = partial(driving_keypoints, engine, source=source)
+        return video_batches(followed, find_keypoints, batch_size)
 
 
 class LandmarkMotion:
@@ -206,6 +206,17 @@ MOTIONS: dict[DrivenBy, Motion] = {
     "landmarks": LandmarkMotion(),
     "coefficients": CoefficientMotion(),
 }
+
+
+def video_batches(
+    frames: Iterable[VideoFrame],
+    find_keypoints: Callable[[list[Picture]], Keypoints],
+    batch_size: int,
+) -> Iterator[DrivingBatch[Driving]]:
+    """Find the keypoints of frames that have the model's size, a batch at a time."""
+    for batch in in_batches(frames, batch_size):
+        keypoints = find_keypoints([frame.rgb for frame in batch])
+        yield DrivingBatch(keypoints, tuple(frame.time for frame in batch))
 
 
 def motion_of(engine: Engine) -> Motion:
