@@ -28,6 +28,8 @@ def test_the_names_are_an_inventory():
         "face-vid2vid-s",
         "dagan",
         "dagan-spade",
+        "pirender",
+        "bilayer",
     ]
     assert DEFAULT == "lite"
 
@@ -40,7 +42,7 @@ def test_shipped_weights_are_those_of_the_table(preset):
     assert parse_config(preset.folder / CONFIG_NAME) == preset.config()
 
 
-@pytest.mark.parametrize("name", ["base", "fomm", "face-vid2vid-s", "dagan"])
+@pytest.mark.parametrize("name", ["base", "fomm", "face-vid2vid-s", "dagan", "bilayer"])
 def test_models_without_weights_say_how_to_get_them(name, tmp_path, monkeypatch):
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
     with pytest.raises(CheckpointError, match="fnevr convert CHECKPOINT FOLDER") as caught:

@@ -19,6 +19,7 @@ from fnevr.cli import app
 from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.evaluate import runner
 from fnevr.evaluate.clips import find_clips
+from fnevr.evaluate.columns import BY_NAME
 from fnevr.evaluate.metrics.l1 import l1
 from fnevr.evaluate.metrics.psnr import psnr
 from fnevr.evaluate.networks.available import Networks
@@ -254,6 +255,25 @@ def test_published_numbers_are_the_papers():
     assert (row["psnr"], row["fid"]) == (24.292, 8.443)
     (cost,) = published_tables("complexity")
     assert set(cost.rows) == {"Face vid2vid", "Face vid2vid-S", "DaGAN", "FNeVR"}
+    assert set(quality.rows) == {*cost.rows, "FOMM", "PIRender", "Bilayer"}
+    first, second = published_tables("cross-identity")
+    assert first.columns == second.columns == ["fid", "csim"]
+    assert first.rows["Face vid2vid-S"] == [106.6, 0.6447]
+    assert second.rows["FNeVR"] == [133.9, 0.5282]
+    for table in (quality, first, second, cost):
+        assert {name: len(row) for name, row in table.rows.items()} == dict.fromkeys(
+            table.rows, len(table.columns)
+        )
+        assert {*table.columns} <= {*BY_NAME} or table is cost
+
+
+def test_no_two_unit_vectors_differ_by_pirenders_aed():
+    """What the note of the published table says: the mean of 128 numbers is bounded."""
+    (quality,) = published_tables("same-identity")
+    column = quality.columns.index("aed-l1")
+    bound = 2 / 128**0.5
+    aed = {name: row[column] for name, row in quality.rows.items()}
+    assert {name for name, value in aed.items() if value > bound} == {"PIRender"}
 
 
 @pytest.mark.slow
