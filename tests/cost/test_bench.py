@@ -43,6 +43,16 @@ def test_variants_are_set_against_the_plain_loop(quick, folder):
         assert row.share == pytest.approx(row.gmacs_per_s / 100)
 
 
+@pytest.mark.parametrize("name", ["pirender", "bilayer"])
+def test_models_that_are_told_of_faces_are_timed(quick, monkeypatch, face_driven_configs, name):
+    monkeypatch.setattr("fnevr.cost.bench.config_of", lambda _name: face_driven_configs[name])
+    found = bench(name, ["torch", "onnx"], ["float32"], [1, 2], repeats=1)
+    assert [row.engine for row in found.rows] == [PLAIN, PLAIN, "torch", "torch"]
+    assert found.missing["onnx, float32"].startswith(f"'{name}' has no graphs")
+    assert max(row.max_levels for row in found.rows) < 0.05
+    assert 0 < found.folded_gmacs < found.plain_gmacs
+
+
 def test_a_preset_without_weights_is_timed_all_the_same(quick, monkeypatch, tiny_lite_config):
     monkeypatch.setattr("fnevr.cost.bench.config_of", lambda name: tiny_lite_config)
     found = bench("base", ["torch"], ["float32"], repeats=1)

@@ -148,6 +148,36 @@ def test_an_engine_draws_what_the_model_draws(model):
     np.testing.assert_allclose(engine.draw(source, driving.numpy()), wanted, atol=1e-5)
 
 
+def test_half_precision_changes_little(model):
+    image, driving = torch.rand(1, 3, 32, 32), driving_of(model, 2)
+    face = example_face(model, image)
+    assert face is not None
+    wanted = model.draw(model.read_source(image, face), driving).detach().numpy()
+    engine = TorchEngine(model, precision="bfloat16")
+    source = engine.read_source(
+        image.numpy(), face=SourceFace(face.own.numpy(), face.person_01.numpy())
+    )
+    difference = np.abs(engine.draw(source, driving.numpy()) - wanted)
+    assert difference.max() > 0
+    assert difference.mean() < 0.02
+
+
+def test_a_source_is_read_once(model):
+    """What depends on the source alone does not run again for its frames."""
+    counts = dict.fromkeys(("identity", "texture", "texture_weights", "inference_weights"), 0)
+
+    def count(name):
+        counts[name] += 1
+
+    for name in counts:
+        if hasattr(model, name):
+            getattr(model, name).register_forward_hook(lambda *_, name=name: count(name))
+    source = read_example(model, torch.rand(1, 3, 32, 32))
+    for _ in range(3):
+        model.draw(source, driving_of(model, 2))
+    assert set(counts.values()) == {int(model.architecture == "bilayer")}
+
+
 def test_what_does_not_apply_says_why(model, tmp_path):
     folder = tmp_path / "model"
     model.save_pretrained(folder)
