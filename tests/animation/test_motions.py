@@ -21,7 +21,7 @@ from fnevr.evaluate.protocols import model_predictor
 from fnevr.faces.crop import SIDE_PER_FACE
 from fnevr.faces.landmarks import NUM_MESH
 from fnevr.faces.points68 import points_68
-from fnevr.geometry.driving import Coefficients, FacePoints
+from fnevr.geometry.driving import Coefficients, Landmarks68
 from fnevr.media.arrays import to_pictures
 from fnevr.media.image import read_image
 from fnevr.media.video import open_video
@@ -136,7 +136,7 @@ def test_what_is_known_of_a_source(animator, clip):
     source = prepare(animator.engine, clip[0], Framing(crop=False, paste_back=False))
     own = source.encoded.own
     if animator.engine.config.driven_by == "landmarks":
-        assert isinstance(own, FacePoints)
+        assert isinstance(own, Landmarks68)
         assert own.points.shape == (1, 68, 2)
         return
     assert isinstance(own, Coefficients)

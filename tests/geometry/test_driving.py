@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fnevr.geometry.driving import Coefficients, FacePoints, on_device
+from fnevr.geometry.driving import Coefficients, Landmarks68, on_device
 from fnevr.geometry.keypoints import Keypoints
 
 
@@ -35,7 +35,7 @@ def test_what_drives_goes_over_to_tensors_whole():
     driving = (
         Keypoints(np.ones((2, 3, 2)), np.ones((2, 3, 2, 2))),
         Coefficients(np.ones((2, 73, 27))),
-        FacePoints(np.ones((2, 68, 2))),
+        Landmarks68(np.ones((2, 68, 2))),
     )
     for own in driving:
         moved = on_device(own, torch.from_numpy)

@@ -12,7 +12,7 @@ from fnevr.config.models import BilayerConfig, PIRenderConfig
 from fnevr.cost.complexity import measure_complexity
 from fnevr.cost.example import drive_example, example_face, read_example
 from fnevr.errors import CheckpointError, FnevrError
-from fnevr.geometry.driving import Coefficients, FacePoints
+from fnevr.geometry.driving import Coefficients, Landmarks68
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import ARCHITECTURES, load_model
 from fnevr.models.baselines import bilayer
@@ -40,7 +40,7 @@ def enhanced(face_driven_configs):
 def driving_of(model, count):
     if model.config.driven_by == "coefficients":
         return Coefficients(torch.randn(count, 73, 27))
-    return FacePoints(torch.rand(count, 68, 2) - 0.5)
+    return Landmarks68(torch.rand(count, 68, 2) - 0.5)
 
 
 def test_one_source_serves_a_batch_of_frames(model):

@@ -10,7 +10,7 @@ import torch
 from support import formula
 
 from fnevr.compat import load_checkpoint
-from fnevr.geometry.driving import Coefficients, FacePoints
+from fnevr.geometry.driving import Coefficients, Landmarks68
 from fnevr.models.baselines import bilayer
 from fnevr.models.baselines.pirender import sampling_grid
 from fnevr.models.baselines.stick_man import stick_men
@@ -109,7 +109,7 @@ def run_bilayer(folder, parts):
     model.identity.register_forward_hook(lambda _m, _i, output: seen.update(embeddings=output))
     model.texture.register_forward_hook(lambda _m, _i, output: seen.update(texture=output))
     own, driving = (
-        FacePoints(torch.from_numpy(formula.landmarks(index)).float()[None]) for index in (0, 1)
+        Landmarks68(torch.from_numpy(formula.landmarks(index)).float()[None]) for index in (0, 1)
     )
     with torch.inference_mode():
         source = model.read_source(formula.image(0), SourceFace(own, formula.mask(0)))

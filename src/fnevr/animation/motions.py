@@ -23,7 +23,7 @@ from fnevr.faces.crop import CropBox, crop_box
 from fnevr.faces.landmarks import Landmarks
 from fnevr.faces.parts import PersonParts
 from fnevr.faces.points68 import in_view, points_68, points_box
-from fnevr.geometry.driving import Coefficients, Driving, FacePoints
+from fnevr.geometry.driving import Coefficients, Driving, Landmarks68
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01
 from fnevr.media.image import Picture
@@ -34,24 +34,18 @@ from fnevr.runtime.engine import Engine
 
 @runtime_checkable
 class Motion(Protocol):
-    """What moves one kind of model.
-
-    Attributes:
-        needs_face: whether the model has to be told of a source's face.
-    """
-
-    needs_face: bool
+    """What moves one kind of model."""
 
     def box(self, landmarks: Landmarks) -> CropBox:
         """Frame a face, in pixels of its picture, as the models of this kind expect it."""
         ...
 
-    def of_source(self, view: Picture, landmarks: Landmarks) -> SourceFace:
-        """Return what the model has to be told of a source's face.
+    def of_source(self, view: Picture, find: Callable[[], Landmarks]) -> SourceFace | None:
+        """Return what the model has to be told of a source's face; None where it sees it itself.
 
         Args:
             view: the picture as the model sees it.
-            landmarks: in pixels of the view.
+            find: finds the landmarks, in pixels of the view.
         """
         ...
 
@@ -82,15 +76,12 @@ class Motion(Protocol):
 class KeypointMotion:
     """Keypoints, which the model's own detector finds in the frames, and in the source."""
 
-    needs_face = False
-
     def box(self, landmarks: Landmarks) -> CropBox:
         """Frame the face as the training clips do."""
         return crop_box(landmarks)
 
-    def of_source(self, view: Picture, landmarks: Landmarks) -> SourceFace:
-        """Not to be asked: the detector sees the source as well."""
-        raise NotImplementedError
+    def of_source(self, view: Picture, find: Callable[[], Landmarks]) -> None:
+        """Tell it nothing: the detector sees the source as well."""
 
     def follow(
         self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool
@@ -118,17 +109,15 @@ class LandmarkMotion:
     from Graphonomy; ours is the part map's.
     """
 
-    needs_face = True
-
     def box(self, landmarks: Landmarks) -> CropBox:
         """Frame the face as Bilayer's authors do."""
         return points_box(landmarks)
 
-    def of_source(self, view: Picture, landmarks: Landmarks) -> SourceFace:
+    def of_source(self, view: Picture, find: Callable[[], Landmarks]) -> SourceFace:
         """Return the source's landmarks, and where it shows the person."""
-        points = in_view(points_68(landmarks), len(view))
+        points = in_view(points_68(find()), len(view))
         person = PersonParts().parts(view).person.astype(np.float32)
-        return SourceFace(FacePoints(points[None]), person[None, None])
+        return SourceFace(Landmarks68(points[None]), person[None, None])
 
     def follow(
         self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool
@@ -148,7 +137,7 @@ class LandmarkMotion:
         size = engine.config.image_size
         for batch in in_batches(followed, batch_size):
             mesh = np.stack([face.landmarks for face in batch])
-            points = FacePoints(in_view(points_68(mesh), size))
+            points = Landmarks68(in_view(points_68(mesh), size))
             yield DrivingBatch(points, tuple(face.time for face in batch))
 
 
@@ -160,15 +149,13 @@ class CoefficientMotion:
     its coefficients are kept.
     """
 
-    needs_face = True
-
     def box(self, landmarks: Landmarks) -> CropBox:
         """Frame the face as the training clips do."""
         return crop_box(landmarks)
 
-    def of_source(self, view: Picture, landmarks: Landmarks) -> SourceFace:
+    def of_source(self, view: Picture, find: Callable[[], Landmarks]) -> SourceFace:
         """Return the source's coefficients; all of the picture is the person's."""
-        row = CoefficientReader(len(view)).update(landmarks)
+        row = CoefficientReader(len(view)).update(find())
         everywhere = np.ones((1, 1, *view.shape[:2]), np.float32)
         return SourceFace(Coefficients.of_frames(row[None]), everywhere)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -105,9 +105,6 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     else:
         side = detail_side(engine, float(max(height, width)), framing.detail)
         view = resize(picture, size, size)
-        if motion.needs_face:
-            face = find_face(picture, framing.face, FaceDetector(1), FaceMesh(1))
-            landmarks = face * np.array([size / width, size / height, size / width], np.float32)
         if side > size:
             detail = Detail.opaque(to_images_01([resize(picture, side, side)]))
     finish: Callable[[Picture], Picture] = _unchanged
@@ -118,12 +115,20 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
     else:
         finish = _Resize(width, height)
 
-    told = None
-    if motion.needs_face:
-        assert landmarks is not None
-        told = motion.of_source(view, landmarks)
+    told = motion.of_source(view, partial(_in_view, picture, framing.face, size, landmarks))
     encoded = engine.read_source(to_images_01([view]), detail, told)
     return Source(encoded, view, landmarks, finish, width, height)
+
+
+def _in_view(
+    picture: Picture, index: int | None, size: int, landmarks: Landmarks | None
+) -> Landmarks:
+    """Return the landmarks in the model's view: those that are known, or a whole picture's."""
+    if landmarks is not None:
+        return landmarks
+    height, width = picture.shape[:2]
+    face = find_face(picture, index, FaceDetector(1), FaceMesh(1))
+    return face * np.array([size / width, size / height, size / width], np.float32)
 
 
 def detail_side(engine: Engine, length: float, limit: int) -> int:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fnevr.geometry.driving import NUM_POINTS, Coefficients, Driving, FacePoints
+from fnevr.geometry.driving import NUM_POINTS, Coefficients, Driving, Landmarks68
 from fnevr.models.encoded_source import EncodedSource, SourceFace
 from fnevr.models.portrait import KeypointModel, PortraitModel
 
@@ -22,7 +22,7 @@ def example_face(model: PortraitModel, image_01: Float[Tensor, "S 3 H W"]) -> So
     if model.config.driven_by == "landmarks":
         generator = torch.Generator().manual_seed(0)
         points = torch.rand(len(image_01), NUM_POINTS, 2, generator=generator) - 0.5
-        return SourceFace(FacePoints(points.to(image_01)), person)
+        return SourceFace(Landmarks68(points.to(image_01)), person)
     return None
 
 

@@ -64,7 +64,7 @@ class Coefficients:
 
 
 @dataclass(frozen=True)
-class FacePoints:
+class Landmarks68:
     """The 68 landmarks of iBUG's order.
 
     Attributes:
@@ -76,15 +76,15 @@ class FacePoints:
     def __len__(self) -> int:
         return len(self.points)
 
-    def __getitem__(self, frames: slice) -> FacePoints:
-        return FacePoints(self.points[frames])
+    def __getitem__(self, frames: slice) -> Landmarks68:
+        return Landmarks68(self.points[frames])
 
-    def numpy(self) -> FacePoints:
+    def numpy(self) -> Landmarks68:
         """Return the points as float32 arrays of NumPy."""
-        return FacePoints(as_numpy(self.points).astype(np.float32, copy=False))
+        return Landmarks68(as_numpy(self.points).astype(np.float32, copy=False))
 
 
-Driving = Keypoints | Coefficients | FacePoints
+Driving = Keypoints | Coefficients | Landmarks68
 """What a model is driven by; which of them, its config says (`driven_by`)."""
 
 
@@ -94,4 +94,4 @@ def on_device(driving: Driving, tensor: Any) -> Driving:
         return Keypoints(tensor(driving.positions), tensor(driving.jacobians))
     if isinstance(driving, Coefficients):
         return Coefficients(tensor(driving.windows))
-    return FacePoints(tensor(driving.points))
+    return Landmarks68(tensor(driving.points))

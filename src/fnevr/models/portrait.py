@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fnevr.config.folder import read_config
 from fnevr.config.models import AnyConfig
 from fnevr.config.stages import KeypointConfig, PortraitConfig, ReferenceConfig
-from fnevr.geometry.driving import Coefficients, Driving, FacePoints
+from fnevr.geometry.driving import Coefficients, Driving, Landmarks68
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.blocks import Encoder
 from fnevr.models.encoded_source import Detail, EncodedSource, SourceFace
@@ -27,7 +27,7 @@ from fnevr.models.weights import load_strict, read_weights, save_folder
 
 # Not typing.Self: the runtime type checker of the tests cannot take it in methods of modules.
 Model = TypeVar("Model", bound="PortraitModel")
-D = TypeVar("D", Keypoints, Coefficients, FacePoints)
+D = TypeVar("D", Keypoints, Coefficients, Landmarks68)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fnevr.config.face_driven import BilayerConfig
-from fnevr.geometry.driving import Driving, FacePoints
+from fnevr.geometry.driving import Driving, Landmarks68
 from fnevr.models.baselines.bilayer_blocks import PlainBlock, Projector, SpectralConv, activated
 from fnevr.models.baselines.bilayer_generators import (
     InferenceGenerator,
@@ -31,8 +31,6 @@ from fnevr.models.baselines.bilayer_generators import (
 from fnevr.models.baselines.stick_man import stick_men
 from fnevr.models.encoded_source import EncodedSource, SourceFace
 from fnevr.models.portrait import PortraitModel
-
-NUM_TEXTURE_WEIGHTS, NUM_INFERENCE_WEIGHTS = 5, 3  # projected for each block
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ class Bilayer(PortraitModel):
         self.check_image(source_01)
         if face is None:
             raise ValueError("'bilayer' needs the source's landmarks and its mask: pass `face`")
-        points = self.expect(face.own, FacePoints).points
+        points = self.expect(face.own, Landmarks68).points
         source = on_black(2 * source_01 - 1, face.person_01)
         stick_man = stick_men(points, self.config.image_size).to(source.dtype)
         embeddings = self.identity(source, stick_man)
@@ -192,7 +190,7 @@ class Bilayer(PortraitModel):
         Raises:
             ValueError: if the driver or the source is none of this model, or sizes do not fit.
         """
-        points = self.expect(driving, FacePoints).points
+        points = self.expect(driving, Landmarks68).points
         if not isinstance(source, EncodedAvatar):
             raise ValueError("the source must be what `read_source` of this model returns")
         _, texture = self.for_each(source, len(points))

@@ -29,6 +29,7 @@ from fnevr.models.baselines.bilayer_blocks import (
 )
 
 START = 4  # side of the generators' first features
+TEXTURE_WEIGHTS, INFERENCE_WEIGHTS = 5, 3  # projected for each block
 Weights = Sequence[Float[Tensor, "S _ _"]]
 
 
@@ -99,7 +100,7 @@ class TextureGenerator(nn.Module):
         x = self.start.expand(len(weights[0]), -1, -1, -1)
         following: Weights = ()
         for index, block in enumerate(self.blocks):
-            own = weights[5 * index : 5 * index + 5]
+            own = weights[TEXTURE_WEIGHTS * index :][:TEXTURE_WEIGHTS]
             x = block(x, following, own[:3])
             following = own[3:]
         return self.to_image(activated(self.norm(x, *following))).tanh()
@@ -188,7 +189,7 @@ class InferenceGenerator(nn.Module):
         """
         x, following = pose, list[Tensor]()
         for index, block in enumerate(self.blocks):
-            own = weights[3 * index : 3 * index + 3]
+            own = weights[INFERENCE_WEIGHTS * index :][:INFERENCE_WEIGHTS]
             x = block(x, following, own[:2])
             following = [own[2]]
         x = activated(scaled(self.norm(x), following[0]))
