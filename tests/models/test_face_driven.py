@@ -26,7 +26,7 @@ from fnevr.runtime.torch_engine import TorchEngine
 from fnevr.train.start import saved_model
 
 
-@pytest.fixture(params=["pirender", "bilayer", "bilayer-enhanced"])
+@pytest.fixture(params=["pirender", "bilayer-enhanced"])
 def model(request, face_driven_configs):
     config = face_driven_configs[request.param]
     return settled(ARCHITECTURES[config.architecture](config))

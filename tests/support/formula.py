@@ -71,13 +71,11 @@ def bilayer_factor(name: str, shape: tuple[int, ...]) -> float:
     return next((f for (net, end), f in factors.items() if name.startswith(net) and leaf == end), 1)
 
 
-def spectral_vectors(kernel: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spectral_vectors(kernel: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     """Return u and v after one step of the power iteration, far from the singular vectors."""
-    matrix = kernel.reshape(len(kernel), -1)
-    v = matrix.T @ start
-    v = v / np.linalg.norm(v)
-    u = matrix @ v
-    return u / np.linalg.norm(u), v
+    matrix = kernel.flatten(1)
+    v = torch.nn.functional.normalize(matrix.T @ start, dim=0)
+    return torch.nn.functional.normalize(matrix @ v, dim=0), v
 
 
 def antialias_kernel(shape: tuple[int, ...]) -> np.ndarray:
@@ -109,18 +107,13 @@ def checkpoint(name: str) -> dict[str, dict[str, Tensor]]:
     for row in rows:
         part, tensor_name, shape_text, _ = row.split("\t")
         shape = tuple(int(size) for size in shape_text.strip("()").split(",") if size.strip())
-        parts.setdefault(part, {})[tensor_name] = tensor(tensor_name, shape, name)
-    for tensors in parts.values():
-        stems = [key.removesuffix("_orig") for key in tensors if key.endswith(".weight_orig")]
+        tensors = parts.setdefault(part, {})
+        tensors[tensor_name] = tensor(tensor_name, shape, name)
         # Face vid2vid-S and DaGAN were given the formula's own vectors.
-        for stem in stems if name == "bilayer" else ():
-            vectors = spectral_vectors(
-                adapted(name, f"{stem}_orig", tuple(tensors[f"{stem}_orig"].shape)),
-                adapted(name, f"{stem}_u", tuple(tensors[f"{stem}_u"].shape)),
-            )
-            tensors[f"{stem}_u"], tensors[f"{stem}_v"] = (
-                torch.from_numpy(vector).float() for vector in vectors
-            )
+        if name == "bilayer" and tensor_name.endswith(".weight_v"):
+            stem = tensor_name.removesuffix("_v")
+            vectors = spectral_vectors(tensors[f"{stem}_orig"], tensors[f"{stem}_u"])
+            tensors[f"{stem}_u"], tensors[f"{stem}_v"] = vectors
     if name.startswith("dagan"):
         for part, shapes in (
             ("depth_encoder", depth_encoder()),
