@@ -67,7 +67,7 @@ class Engine(Protocol):
         Args:
             source_01: the source.
             detail: of the source, in arrays, for models with `config.uses_detail`: what is drawn
-                then has the size of its plate.
+                has the size of its plate. None takes the source itself as one opaque layer.
         """
         ...
 

@@ -100,8 +100,9 @@ class TorchEngine:
         """Return the keypoints of a source, and what `draw` needs of it; see `Engine`."""
         with torch.inference_mode():
             source = self.model.read_source(self._tensor(source_01))
-        if detail is None:
+        if not self.config.uses_detail:
             return source
+        detail = detail or Detail.opaque(source_01)
         own = Detail(self._tensor(detail.foreground), self._tensor(detail.plate_01))
         return replace(source, detail=own)
 
