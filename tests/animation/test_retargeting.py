@@ -20,7 +20,9 @@ from fnevr.animation.source import Framing, prepare
 from fnevr.config.presets import asset
 from fnevr.errors import FaceError, FnevrError, MediaError
 from fnevr.face3d.face_fit import Similarity
-from fnevr.face3d.performance import NECK, Performance, eye_openings, lip_gap
+from fnevr.face3d.performance import NECK, Performance, eye_openings, gaze, lip_gap
+from fnevr.faces.detector import FaceDetector
+from fnevr.faces.find import find_face
 from fnevr.faces.landmarks import FaceMesh, landmarks_region
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
@@ -66,6 +68,16 @@ def test_lids_and_lips_go_further_than_the_drivers_by_the_gains(retarget):
         assert moved == pytest.approx(1.25 * (lips - own.lips[0, 0]) - press, abs=2e-3)
         shares = (eye_openings(shape) - 0.08) / (retarget.open_eyes - 0.08)
         np.testing.assert_allclose(shares, own.eyes[0] + 1.6 * (eyes - own.eyes[0]), atol=0.05)
+
+
+def test_the_eyes_look_where_the_drivers_do(animator, source, retarget):
+    def looks(right):
+        frame = performance(retarget, gazes=[[right, 0.0]])
+        (drawn,) = retarget.draw(animator.engine, source, frame)
+        return gaze(find_face(drawn, None, FaceDetector(1), FaceMesh(1)))[0]
+
+    assert looks(0.08) - looks(-0.08) > 0.08
+    assert looks(retarget.own.gazes[0, 0]) == pytest.approx(retarget.own.gazes[0, 0], abs=0.02)
 
 
 def test_the_head_turns_about_its_neck(retarget, source):

@@ -183,12 +183,16 @@ class PoseEditor:
         Raises:
             FnevrError: if the model can do neither.
         """
-        keypoints = self.source.keypoints
-        if sliders is not None and not sliders.is_none:
-            keypoints = self.retarget(sliders.performance(self.retarget))
-        if not turn.is_none:
-            keypoints = turn.apply(self.turn, keypoints)
-        return self.source.finish(draw(self.engine, self.source, keypoints)[0])
+
+        def adjust(keypoints: Keypoints) -> Keypoints:
+            return keypoints if turn.is_none else turn.apply(self.turn, keypoints)
+
+        if sliders is None or sliders.is_none:
+            pictures = draw(self.engine, self.source, adjust(self.source.keypoints))
+        else:
+            wanted = sliders.performance(self.retarget)
+            pictures = self.retarget.draw(self.engine, self.source, wanted, adjust)
+        return self.source.finish(pictures[0])
 
     @cached_property
     def retarget(self) -> Retargeting:

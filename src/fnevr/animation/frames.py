@@ -56,9 +56,13 @@ def render(
     Raises:
         FnevrError: if the reference frame does not exist or cannot be used.
     """
+
+    def show(move: Adjust) -> Callable[[Keypoints], list[Picture]]:
+        return lambda driving: draw(engine, source, move(driving))
+
     batches = driver.read(source.encoded)
     if best_frame is None:
-        return None, _frames(engine, source, driver, batches, adjust or _as_driven, progress)
+        return None, _frames(source, driver, batches, show(adjust or _as_driven), progress)
     if best_frame == "auto":
         batches = watched(batches, READING, driver.num_frames, progress, num_frames_of)
     num_face = engine.config.num_face_keypoints
@@ -71,7 +75,7 @@ def render(
         moved = transfer_relative(source.keypoints, driving, reference.keypoints, scale)
         return moved if adjust is None else adjust(moved)
 
-    return reference.index, _frames(engine, source, driver, reference.batches, move, progress)
+    return reference.index, _frames(source, driver, reference.batches, show(move), progress)
 
 
 def render_performance(
@@ -101,11 +105,11 @@ def render_performance(
     retarget = Retargeting.of_source(engine, source)
     changes = {} if sliders.is_none else sliders.changes(retarget)
 
-    def move(driving: Performance) -> Keypoints:
-        moved = retarget(added(regions.of(driving, retarget.own), changes))
-        return moved if adjust is None else adjust(moved)
+    def show(driving: Performance) -> list[Picture]:
+        wanted = added(regions.of(driving, retarget.own), changes)
+        return retarget.draw(engine, source, wanted, adjust)
 
-    return _frames(engine, source, driver, driver.read(source.encoded), move, progress)
+    return _frames(source, driver, driver.read(source.encoded), show, progress)
 
 
 def _as_driven(driving: Keypoints) -> Keypoints:
@@ -113,16 +117,14 @@ def _as_driven(driving: Keypoints) -> Keypoints:
 
 
 def _frames(
-    engine: Engine,
     source: Source,
     driver: Driver[M],
     batches: Iterator[DrivingBatch[M]],
-    move: Callable[[M], Keypoints],
+    show: Callable[[M], list[Picture]],
     progress: Progress | None,
 ) -> Frames:
     for batch in watched(batches, ANIMATING, driver.num_frames, progress, num_frames_of):
-        images = draw(engine, source, move(batch.motion))
-        for image, shown_at in zip(images, batch.times, strict=True):
+        for image, shown_at in zip(show(batch.motion), batch.times, strict=True):
             yield source.finish(image), shown_at
 
 

@@ -10,12 +10,14 @@ Shapes: B frames, K keypoints, F of the face, N = 478 landmarks, E coefficients 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from fnevr.animation.source import Source
+from fnevr.animation.gaze import Irises
+from fnevr.animation.source import Source, draw
 from fnevr.errors import FnevrError
 from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
 from fnevr.face3d.performance import (
@@ -23,6 +25,7 @@ from fnevr.face3d.performance import (
     SHUT_EYE,
     Performance,
     eye_openings,
+    gaze,
     lip_gap,
     lips_apart,
 )
@@ -33,12 +36,14 @@ from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
+from fnevr.media.image import Picture
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Engine
 
 CLOSED_SOURCE = 0.6  # of the usual opening: an eye less open than this may be wider than it shows
 WIDEST_EYE = 1.25  # share of the usual opening
 EYE_GAIN, LIP_GAIN = 1.6, 1.25  # drawn lids and lips move by less than their keypoints
+GAZE_GAIN = 2.0  # landmarks see half of how far irises move
 PRESS, TOUCH = 0.012, 0.008  # lips that touch are pressed together; face heights
 LARGEST_FACTOR = 2.0
 STEPS = 3  # of Newton's method, for lids and lips
@@ -58,6 +63,7 @@ class Regions:
         expression: brows, cheeks, jaw and the shape of the mouth.
         eyes: how far lids are open.
         lips: how far lips are apart.
+        gaze: where the eyes look.
 
     Raises:
         FnevrError: if a factor is not a number from 0 to 2.
@@ -67,10 +73,10 @@ class Regions:
     expression: float = 1.0
     eyes: float = 1.0
     lips: float = 1.0
+    gaze: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("head", "expression", "eyes", "lips"):
-            factor = getattr(self, name)
+        for name, factor in vars(self).items():
             if not 0 <= factor <= LARGEST_FACTOR:  # also true for not-a-number
                 raise FnevrError(
                     f"the factor of {name} is {factor:g}: wanted 0 to {LARGEST_FACTOR:g}",
@@ -96,6 +102,7 @@ class Regions:
             expressions=part(self.expression, "expressions"),
             eyes=part(self.eyes, "eyes"),
             lips=part(self.lips, "lips").clip(0),
+            gazes=part(self.gaze, "gazes"),
         )
 
 
@@ -106,15 +113,20 @@ class Retargeting:
         landmarks: of the source, in [-1, 1] of the model's view, with depth in the same unit.
         keypoints: the detector's of the source, batch 1.
         retarget_map: how the model's keypoints go with a head.
+        irises: moves them in the picture; None leaves them where they are.
 
     Attributes:
         own: what the source itself does; in this performance it stays as it is.
     """
 
     def __init__(
-        self, landmarks: Landmarks, keypoints: Keypoints, retarget_map: RetargetMap
+        self,
+        landmarks: Landmarks,
+        keypoints: Keypoints,
+        retarget_map: RetargetMap,
+        irises: Irises | None = None,
     ) -> None:
-        self.retarget_map = retarget_map
+        self.retarget_map, self.irises = retarget_map, irises
         self.patches = FacePatches.packaged()
         self.fit = FaceFit()
         self.fit.update(landmarks)
@@ -128,6 +140,7 @@ class Retargeting:
             expressions=self.fit.expression[None],
             eyes=((shown - SHUT_EYE) / (self.open_eyes - SHUT_EYE))[None],
             lips=np.array([[lips_apart(self.fit.at_rest)]]),
+            gazes=np.array([[gaze(self.fit.at_rest)[0], 0.0]]),
         )
         self.to_openings = np.linalg.pinv(
             slopes(_openings, self.still, self.fit.basis.expression_basis)
@@ -156,7 +169,33 @@ class Retargeting:
         if landmarks is None:
             landmarks = find_face(source.view, None, FaceDetector(1), FaceMesh(1))
         signed = landmarks / (len(source.view) / 2) - np.array([1.0, 1.0, 0.0])
-        return cls(signed, source.keypoints, engine.retarget_map)
+        irises = None if source.detail is None else Irises(source.detail, signed)
+        return cls(signed, source.keypoints, engine.retarget_map, irises)
+
+    def draw(
+        self,
+        engine: Engine,
+        source: Source,
+        performance: Performance,
+        adjust: Callable[[Keypoints], Keypoints] | None = None,
+    ) -> list[Picture]:
+        """Draw the source in each frame of the performance.
+
+        Args:
+            engine: the one that the source was prepared with.
+            source: the one that this was made of.
+            performance: what it does.
+            adjust: is applied last to the moved keypoints; None changes nothing.
+        """
+        moved = self(performance)
+        moved = moved if adjust is None else adjust(moved)
+        if self.irises is None:
+            return draw(engine, source, moved)
+        shifts = GAZE_GAIN * (performance.gazes - self.own.gazes)
+        return [
+            draw(engine, source, moved[index], self.irises.detail(shift))[0]
+            for index, shift in enumerate(shifts)
+        ]
 
     def __call__(self, performance: Performance) -> Keypoints:
         """Return the source's keypoints in each frame of the performance."""

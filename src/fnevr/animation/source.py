@@ -57,6 +57,7 @@ class Source:
         keypoints: where its keypoints are, batch 1.
         view: the picture as the model sees it.
         landmarks: of its face, in pixels of the view; None where the face was not looked for.
+        detail: its own resolution, in arrays; None for models that do not use it.
         finish: turns a drawn image into a frame of the output.
         width: of the output.
         height: of the output.
@@ -66,6 +67,7 @@ class Source:
     keypoints: Keypoints
     view: Picture
     landmarks: Landmarks | None
+    detail: Detail | None
     finish: Callable[[Picture], Picture]
     width: int
     height: int
@@ -94,12 +96,12 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
         if engine.config.uses_detail and framing.still_background:
             detail = layered(picture, box, side, PersonParts())
             unfaded = inside_border(detail)
-        elif side > size:
+        elif engine.config.uses_detail:
             detail = Detail.opaque(to_images_01([crop(picture, box, side)]))
     else:
         side = detail_side(engine, float(max(height, width)), framing.detail)
         view = resize(picture, size, size)
-        if side > size:
+        if engine.config.uses_detail:
             detail = Detail.opaque(to_images_01([resize(picture, side, side)]))
     finish: Callable[[Picture], Picture] = _unchanged
     if not framing.paste_back:
@@ -110,7 +112,8 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
         finish = _Resize(width, height)
 
     encoded = engine.read_source(to_images_01([view]), detail)
-    return Source(encoded, encoded.keypoints.numpy(), view, landmarks, finish, width, height)
+    keypoints = encoded.keypoints.numpy()
+    return Source(encoded, keypoints, view, landmarks, detail, finish, width, height)
 
 
 def detail_side(engine: Engine, length: float, limit: int) -> int:
@@ -143,9 +146,18 @@ def driving_keypoints(
     return engine.driving_keypoints(images_01, source)
 
 
-def draw(engine: Engine, source: Source, moved: Keypoints) -> list[UInt8[np.ndarray, "S S 3"]]:
-    """Draw the source at the moved keypoints, one image per batch entry."""
-    return list(to_pictures(engine.draw(source.encoded, moved)))
+def draw(
+    engine: Engine, source: Source, moved: Keypoints, detail: Detail | None = None
+) -> list[UInt8[np.ndarray, "S S 3"]]:
+    """Draw the source at the moved keypoints, one image per batch entry.
+
+    Args:
+        engine: the one that the source was prepared with.
+        source: the picture.
+        moved: where its keypoints go.
+        detail: takes the place of the source's own.
+    """
+    return list(to_pictures(engine.draw(source.encoded, moved, detail)))
 
 
 @dataclass(frozen=True)

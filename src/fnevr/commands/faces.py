@@ -124,6 +124,7 @@ def animate(
     expression: Factor = 1.0,
     eyes: Factor = 1.0,
     lips: Factor = 1.0,
+    gaze: Factor = 1.0,
     sliders: Sliders = None,
     crop: Crop = True,
     paste_back: PasteBack = True,
@@ -158,7 +159,7 @@ def animate(
         from fnevr.config.presets import asset
         from fnevr.progress import progress_bar
 
-        regions = Regions(head, expression, eyes, lips)
+        regions = Regions(head, expression, eyes, lips, gaze)
         source = source or asset("portrait.jpg")
         driving = driving or asset("motion.safetensors")
         animator = _load(model, device, engine, precision)
@@ -265,6 +266,8 @@ def edit(
     brow_right: Slider = 0.0,
     blink_left: Slider = 0.0,
     blink_right: Slider = 0.0,
+    gaze_x: Slider = 0.0,
+    gaze_y: Slider = 0.0,
     sliders: Sliders = None,
     save_sliders: Annotated[
         Path | None, typer.Option("--save-sliders", help="Write the sliders to a JSON file.")
@@ -312,7 +315,7 @@ def edit(
 
         swing = None if sweep is None else Sweep.parse(sweep)
         face_sliders = FaceSliders(
-            smile, pout, mouth_open, brow_left, brow_right, blink_left, blink_right
+            smile, pout, mouth_open, brow_left, brow_right, blink_left, blink_right, gaze_x, gaze_y
         )
         if sliders is not None:
             face_sliders = FaceSliders.load(sliders) + face_sliders

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -31,7 +31,6 @@ from fnevr.data.clips import Clip
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import ARCHITECTURES, load_model
-from fnevr.models.encoded_source import Detail
 from fnevr.models.portrait import PortraitModel
 from fnevr.progress import Progress
 from fnevr.runtime.export import write_graphs
@@ -310,9 +309,7 @@ def _reference(model: PortraitModel, device: str, batch: int) -> np.ndarray:
     source_01, driving_01 = (
         torch.from_numpy(images).to(device) for images in _pictures(model.config.image_size, batch)
     )
-    source = model.read_source(source_01)
-    if model.config.uses_detail:
-        source = replace(source, detail=Detail.opaque(source_01))
+    source = model.read_detailed(source_01)
     driving = model.driving_keypoints(driving_01, source.keypoints)
     frames = [model.draw(source, driving[index]) for index in range(batch)]
     return torch.cat(frames).float().cpu().numpy()

@@ -71,6 +71,14 @@ class Engine(Protocol):
         """
         ...
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
-        """Draw the source as the driving keypoints have it, at the size of its detail."""
+    def draw(
+        self, source: EncodedSource, driving: Keypoints, detail: Detail | None = None
+    ) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source as the driving keypoints have it, at the size of its detail.
+
+        Args:
+            source: what `read_source` returned.
+            driving: one frame each.
+            detail: takes the place of the source's own, in arrays.
+        """
         ...

@@ -98,16 +98,16 @@ class TorchEngine:
         detail: Detail | None = None,
     ) -> EncodedSource:
         """Return the keypoints of a source, and what `draw` needs of it; see `Engine`."""
+        own = None if detail is None else self._own_detail(detail)
         with torch.inference_mode():
-            source = self.model.read_source(self._tensor(source_01))
-        if not self.config.uses_detail:
-            return source
-        detail = detail or Detail.opaque(source_01)
-        own = Detail(self._tensor(detail.foreground), self._tensor(detail.plate_01))
-        return replace(source, detail=own)
+            return self.model.read_detailed(self._tensor(source_01), own)
 
-    def draw(self, source: EncodedSource, driving: Keypoints) -> Float[np.ndarray, "B 3 H1 W1"]:
-        """Draw the source as the driving keypoints have it."""
+    def draw(
+        self, source: EncodedSource, driving: Keypoints, detail: Detail | None = None
+    ) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source as the driving keypoints have it; see `Engine`."""
+        if detail is not None:
+            source = replace(source, detail=self._own_detail(detail))
         with torch.inference_mode():
             return self._draw(source, self._own(driving)).float().cpu().numpy()
 
@@ -115,6 +115,9 @@ class TorchEngine:
         assert self.editor is not None
         with torch.inference_mode():
             return self.editor.turned(self._own(keypoints), self._tensor(angles_deg)).numpy()
+
+    def _own_detail(self, detail: Detail) -> Detail:
+        return Detail(self._tensor(detail.foreground), self._tensor(detail.plate_01))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         # A copy in PyTorch's own memory: NumPy's is aligned now one way, now another, and
