@@ -5,7 +5,7 @@ Shapes: H and W of the output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from fnevr.animation.keypoint_log import DrivingBatch, M
 from fnevr.animation.reference_frame import BestFrame, choose_reference, face_positions
 from fnevr.animation.retargeting import Regions, Retargeting
 from fnevr.animation.sliders import FaceSliders, added
-from fnevr.animation.source import Source, draw
+from fnevr.animation.source import Scene, draw
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
@@ -33,17 +33,17 @@ READING, ANIMATING = "reading the motion", "animating"
 
 def render(
     engine: Engine,
-    source: Source,
+    scene: Scene,
     driver: Driver[Keypoints],
     best_frame: BestFrame | None,
     progress: Progress | None = None,
     adjust: Adjust | None = None,
 ) -> tuple[int | None, Frames]:
-    """Animate the source by keypoints; the driver is read as frames are asked for.
+    """Animate a picture by keypoints; the driver is read as frames are asked for.
 
     Args:
-        engine: the one that the source was prepared with.
-        source: the picture.
+        engine: the one that the picture was prepared with.
+        scene: the picture and its faces.
         driver: the motion, not read yet.
         best_frame: where relative motion is measured from; None for absolute motion.
         progress: is called after every step.
@@ -56,27 +56,39 @@ def render(
     Raises:
         FnevrError: if the reference frame does not exist or cannot be used.
     """
-    batches = driver.read(source.encoded)
+    sources = scene.sources
+    batches = driver.read([source.encoded for source in sources])
     if best_frame is None:
-        return None, _frames(engine, source, driver, batches, adjust or _as_driven, progress)
+        moves = [adjust or _as_driven] * len(sources)
+        return None, _frames(engine, scene, driver, batches, moves, progress)
     if best_frame == "auto":
         batches = watched(batches, READING, driver.num_frames, progress, num_frames_of)
     num_face = engine.config.num_face_keypoints
-    reference = choose_reference(batches, source.keypoints, best_frame, num_face)
-    scale = movement_scale(
-        face_positions(source.keypoints, num_face), face_positions(reference.keypoints, num_face)
-    )
+    own = [source.keypoints for source in sources]
+    reference = choose_reference(batches, own, best_frame, num_face)
+    moves = [
+        _relative(keypoints, start, num_face, adjust)
+        for keypoints, start in zip(own, reference.keypoints, strict=True)
+    ]
+    return reference.index, _frames(engine, scene, driver, reference.batches, moves, progress)
+
+
+def _relative(
+    source: Keypoints, reference: Keypoints, num_face: int | None, adjust: Adjust | None
+) -> Callable[[Keypoints], Keypoints]:
+    """Return what moves the keypoints of a source by the driver's changes since a reference."""
+    scale = movement_scale(face_positions(source, num_face), face_positions(reference, num_face))
 
     def move(driving: Keypoints) -> Keypoints:
-        moved = transfer_relative(source.keypoints, driving, reference.keypoints, scale)
+        moved = transfer_relative(source, driving, reference, scale)
         return moved if adjust is None else adjust(moved)
 
-    return reference.index, _frames(engine, source, driver, reference.batches, move, progress)
+    return move
 
 
 def render_performance(
     engine: Engine,
-    source: Source,
+    scene: Scene,
     driver: Driver[Performance],
     progress: Progress | None = None,
     adjust: Adjust | None = None,
@@ -84,11 +96,11 @@ def render_performance(
     regions: Regions,
     sliders: FaceSliders,
 ) -> Frames:
-    """Animate the source by what the driver's face does.
+    """Animate a picture by what the driver's faces do.
 
     Args:
-        engine: the one that the source was prepared with.
-        source: the picture.
+        engine: the one that the picture was prepared with.
+        scene: the picture and its faces.
         driver: the performance, not read yet.
         progress: is called after every step.
         adjust: as in `render`.
@@ -96,16 +108,28 @@ def render_performance(
         sliders: an expression on top.
 
     Raises:
-        FaceError: if the source shows no face.
+        FaceError: if the picture shows no face.
+        FnevrError: if several of the driver's faces are not as many as the picture's.
     """
-    retarget = Retargeting.of_source(engine, source)
+    driver.check_faces(len(scene.sources))
+    moves = []
+    for source in scene.sources:
+        retarget = Retargeting.of_source(engine, source)
+        moves.append(performing(retarget, regions, sliders, adjust))
+    return _frames(engine, scene, driver, driver.read([]), moves, progress)
+
+
+def performing(
+    retarget: Retargeting, regions: Regions, sliders: FaceSliders, adjust: Adjust | None
+) -> Callable[[Performance], Keypoints]:
+    """Return what gives a face the performance of a driver; see `render_performance`."""
     changes = {} if sliders.is_none else sliders.changes(retarget)
 
     def move(driving: Performance) -> Keypoints:
         moved = retarget(added(regions.of(driving, retarget.own), changes))
         return moved if adjust is None else adjust(moved)
 
-    return _frames(engine, source, driver, driver.read(source.encoded), move, progress)
+    return move
 
 
 def _as_driven(driving: Keypoints) -> Keypoints:
@@ -114,16 +138,19 @@ def _as_driven(driving: Keypoints) -> Keypoints:
 
 def _frames(
     engine: Engine,
-    source: Source,
+    scene: Scene,
     driver: Driver[M],
     batches: Iterator[DrivingBatch[M]],
-    move: Callable[[M], Keypoints],
+    moves: Sequence[Callable[[M], Keypoints]],
     progress: Progress | None,
 ) -> Frames:
     for batch in watched(batches, ANIMATING, driver.num_frames, progress, num_frames_of):
-        images = draw(engine, source, move(batch.motion))
-        for image, shown_at in zip(images, batch.times, strict=True):
-            yield source.finish(image), shown_at
+        faces = [
+            draw(engine, source, move(batch.of(index)))
+            for index, (source, move) in enumerate(zip(scene.sources, moves, strict=True))
+        ]
+        for *images, shown_at in zip(*faces, batch.times, strict=True):
+            yield scene.finish(images), shown_at
 
 
 def num_frames_of(batch: DrivingBatch[M]) -> int:
