@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.animate import Animation, Options, Written
+from fnevr.animation.animate import Animation, Options, Sound, Written
 from fnevr.animation.driver import DriverFile, Drivers
 from fnevr.animation.edit import Edit, EditReport, HeadTurn, PoseEditor, Sweep, write_edit
 from fnevr.animation.frames import READING, render, watched
@@ -131,12 +131,14 @@ class Animator:
         yaw_deg: float = 0.0,
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
+        sound: Sound = "driver",
         progress: Progress | None = None,
     ) -> Report:
-        """Animate a picture file with a video file or a keypoint track, into a video file.
+        """Animate a picture or a video with a video or a keypoint track, into a video file.
 
         Args:
-            source: a picture with a face.
+            source: a picture with faces; or a video or a folder of pictures, of which each frame's
+                own faces are animated, until it or the driver ends. That needs retargeting.
             driving: a video, a folder of pictures, or a keypoint track (.safetensors).
             output: the video; it appears when it is complete.
             transfer: "retarget" gives the source the expression and the turns of the driver's
@@ -144,7 +146,8 @@ class Animator:
                 move from a reference frame; "absolute" puts them where the driver's are. "auto"
                 retargets where the model can.
             smooth: take trembling out of what is retargeted.
-            regions: how much of head, expression, eyes and lips is retargeted; None is all.
+            regions: how much of head, expression, eyes and lips is retargeted; None is all, but for
+                the head of a source video.
             sliders: an expression on top of what is retargeted; None adds none.
             crop: look for the faces; False takes whole pictures, stretched to a square.
             paste_back: frames of the source picture's size; False gives the square around the face.
@@ -161,6 +164,7 @@ class Animator:
             yaw_deg: turns the head further, by the pose editor; positive: to the viewer's right.
             pitch_deg: positive: up.
             roll_deg: positive: clockwise as seen.
+            sound: whose sound goes along: the "driver"'s, or the "source"'s if that is a video.
             progress: is called after every step.
 
         Returns:
@@ -179,6 +183,7 @@ class Animator:
             driver_face,
             best_frame,
             HeadTurn(yaw_deg, pitch_deg, roll_deg),
+            sound,
         )
         written = self._animation(options).write(source, driving, output, progress)
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
@@ -217,7 +222,7 @@ class Animator:
 
     def frames(  # noqa: PLR0913 - as `animate`
         self,
-        source_rgb: Picture,
+        source_rgb: Picture | Iterable[Picture],
         driving_rgb_frames: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
         *,
         transfer: TransferChoice = "auto",
@@ -237,7 +242,8 @@ class Animator:
     ) -> Iterator[Output]:
         """Animate arrays lazily: read a batch of driving frames, yield its results, and so on.
 
-        The options are those of `animate`; relative motion is measured from the first frame where
+        The source is a picture, or the frames of a video, one for each driving frame. The options
+        are those of `animate`; relative motion is measured from the first frame where
         nothing else is said. Only ``best_frame="auto"`` reads all driving frames before the first
         result; it keeps nothing but their keypoints.
 

@@ -10,7 +10,7 @@ Shapes: B frames, K keypoints, F of the face, N = 478 landmarks, E coefficients 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -28,7 +28,7 @@ from fnevr.face3d.performance import (
 )
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
-from fnevr.faces.landmarks import FaceMesh, Landmarks
+from fnevr.faces.landmarks import FaceMesh
 from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
@@ -54,7 +54,8 @@ class Regions:
     """How much of the driver's performance goes over, by region: 1 is all, 0 leaves the source's.
 
     Attributes:
-        head: turns, place and size of the head.
+        head: turns, place and size of the head; None is 1 for a picture and 0 for a video, whose
+            head has a motion of its own, to which the driver's would be added.
         expression: brows, cheeks, jaw and the shape of the mouth.
         eyes: how far lids are open.
         lips: how far lips are apart.
@@ -63,7 +64,7 @@ class Regions:
         FnevrError: if a factor is not a number from 0 to 2.
     """
 
-    head: float = 1.0
+    head: float | None = None
     expression: float = 1.0
     eyes: float = 1.0
     lips: float = 1.0
@@ -71,11 +72,18 @@ class Regions:
     def __post_init__(self) -> None:
         for name in ("head", "expression", "eyes", "lips"):
             factor = getattr(self, name)
-            if not 0 <= factor <= LARGEST_FACTOR:  # also true for not-a-number
+            if (
+                factor is not None and not 0 <= factor <= LARGEST_FACTOR
+            ):  # also true for not-a-number
                 raise FnevrError(
                     f"the factor of {name} is {factor:g}: wanted 0 to {LARGEST_FACTOR:g}",
                     argument=name,
                 )
+
+    @property
+    def of_video(self) -> Regions:
+        """The same for a source that is a video."""
+        return replace(self, head=0.0) if self.head is None else self
 
     def of(self, performance: Performance, own: Performance) -> Performance:
         """Return the share of a performance: own + factor (performance - own).
@@ -84,15 +92,16 @@ class Regions:
             performance: the driver's.
             own: what the source itself does.
         """
+        head = 1.0 if self.head is None else self.head
 
         def part(factor: float, name: str) -> np.ndarray:
             start, end = getattr(own, name), getattr(performance, name)
             return start + factor * (end - start)
 
         return Performance(
-            rotations=part(self.head, "rotations"),
-            shifts=part(self.head, "shifts"),
-            zooms=part(self.head, "zooms"),
+            rotations=part(head, "rotations"),
+            shifts=part(head, "shifts"),
+            zooms=part(head, "zooms"),
             expressions=part(self.expression, "expressions"),
             eyes=part(self.eyes, "eyes"),
             lips=part(self.lips, "lips").clip(0),
@@ -103,32 +112,26 @@ class Retargeting:
     """Moves one source.
 
     Args:
-        landmarks: of the source, in [-1, 1] of the model's view, with depth in the same unit.
+        fit: of its face, in [-1, 1] of the model's view, with depth in the same unit.
+        own: what the source itself does; in this performance it stays as it is.
+        open_eyes: aspect ratios of its eyes when they are open as usual.
         keypoints: the detector's of the source, batch 1.
         retarget_map: how the model's keypoints go with a head.
-
-    Attributes:
-        own: what the source itself does; in this performance it stays as it is.
     """
 
     def __init__(
-        self, landmarks: Landmarks, keypoints: Keypoints, retarget_map: RetargetMap
+        self,
+        fit: FaceFit,
+        own: Performance,
+        open_eyes: Float[np.ndarray, " 2"],
+        keypoints: Keypoints,
+        retarget_map: RetargetMap,
     ) -> None:
+        self.fit, self.own, self.open_eyes = fit, own, open_eyes
         self.retarget_map = retarget_map
         self.patches = FacePatches.packaged()
-        self.fit = FaceFit()
-        self.fit.update(landmarks)
-        self.still = self.fit.neutral + self.fit.residual  # the neutral face
-        usual, shown = eye_openings(self.still), eye_openings(self.fit.at_rest)
-        self.open_eyes = np.where(shown > CLOSED_SOURCE * usual, shown, usual)
-        self.own = Performance(
-            rotations=np.zeros((1, 3)),
-            shifts=np.zeros((1, 2)),
-            zooms=np.zeros((1, 1)),
-            expressions=self.fit.expression[None],
-            eyes=((shown - SHUT_EYE) / (self.open_eyes - SHUT_EYE))[None],
-            lips=np.array([[lips_apart(self.fit.at_rest)]]),
-        )
+        # The neutral face, with what the model cannot explain.
+        self.still = fit.at_rest - fit.basis.expression_basis @ own.expressions[0]
         self.to_openings = np.linalg.pinv(
             slopes(_openings, self.still, self.fit.basis.expression_basis)
         )
@@ -155,8 +158,20 @@ class Retargeting:
         landmarks = source.landmarks
         if landmarks is None:
             landmarks = find_face(source.view, None, FaceDetector(1), FaceMesh(1))
-        signed = landmarks / (len(source.view) / 2) - np.array([1.0, 1.0, 0.0])
-        return cls(signed, source.keypoints, engine.retarget_map)
+        fit = FaceFit()
+        fit.update(landmarks / (len(source.view) / 2) - np.array([1.0, 1.0, 0.0]))
+        usual = eye_openings(fit.neutral + fit.residual)
+        shown = eye_openings(fit.at_rest)
+        open_eyes = np.where(shown > CLOSED_SOURCE * usual, shown, usual)
+        own = Performance(
+            rotations=np.zeros((1, 3)),
+            shifts=np.zeros((1, 2)),
+            zooms=np.zeros((1, 1)),
+            expressions=fit.expression[None],
+            eyes=((shown - SHUT_EYE) / (open_eyes - SHUT_EYE))[None],
+            lips=np.array([[lips_apart(fit.at_rest)]]),
+        )
+        return cls(fit, own, open_eyes, source.keypoints, engine.retarget_map)
 
     def __call__(self, performance: Performance) -> Keypoints:
         """Return the source's keypoints in each frame of the performance."""

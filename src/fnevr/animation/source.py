@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.animation.detail import Share, inside_border, layered
+from fnevr.config.stages import PortraitConfig
 from fnevr.errors import FnevrError
 from fnevr.faces.crop import CropBox, crop, crop_box
 from fnevr.faces.detector import FaceDetector
@@ -109,10 +110,7 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Scene:
     sources, pastes = [], []
     for index, face in enumerate(found.faces):
         share = partial(territory, people, index) if len(people) > 1 else None
-        box = crop_box(face)
-        side = detail_side(engine, box.size, framing.detail)
-        if abs(side - box.size) <= 1:
-            box = box.on_pixels(side)
+        box, side = framed(engine.config, crop_box(face), framing.detail)
         detail = _detail(engine, picture, box, side, parts, share)
         view = crop(picture, box, size)
         sources.append(_read(engine, view, detail, box.to_view(face, size)))
@@ -128,7 +126,7 @@ def _whole(engine: Engine, picture: Picture, framing: Framing) -> Scene:
     """Take the picture as it is, stretched to a square."""
     height, width = picture.shape[:2]
     size = engine.config.image_size
-    side = detail_side(engine, float(max(height, width)), framing.detail)
+    side = detail_side(engine.config, float(max(height, width)), framing.detail)
     detail = None
     if side > size:
         detail = Detail.opaque(to_images_01([resize(picture, side, side)]))
@@ -171,16 +169,28 @@ def _paste_back(
     return PasteBack(picture, box, side, mask, unfaded=unfaded)
 
 
-def detail_side(engine: Engine, length: float, limit: int) -> int:
+def framed(config: PortraitConfig, box: CropBox, limit: int) -> tuple[CropBox, int]:
+    """Return a square, on whole pixels if it is drawn at the picture's resolution, and its side.
+
+    Args:
+        config: of the model that draws it.
+        box: in pixels of the picture.
+        limit: the largest side.
+    """
+    side = detail_side(config, box.size, limit)
+    return (box.on_pixels(side) if abs(side - box.size) <= 1 else box), side
+
+
+def detail_side(config: PortraitConfig, length: float, limit: int) -> int:
     """Return the side at which a square of a picture is drawn: even, and the model's at least.
 
     Args:
-        engine: its model decides whether there is detail.
+        config: of the model, which says whether there is detail.
         length: side of the square in the picture, in pixels.
         limit: the largest side.
     """
-    size = engine.config.image_size
-    if not engine.config.uses_detail:
+    size = config.image_size
+    if not config.uses_detail:
         return size
     return max(size, min(2 * round(length / 2), 2 * (limit // 2)))
 
