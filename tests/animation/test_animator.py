@@ -201,7 +201,7 @@ def test_a_driver_without_a_face_is_an_error(animator, tmp_path):
         ({"source": "no.jpg"}, r"no such file: '.*no\.jpg'"),
         ({"driving": "no.mp4"}, r"no\.mp4"),
         ({"driving": "no.safetensors"}, r"no such file"),
-        ({"source": "talk.mp4"}, "looks like a video"),
+        ({"source": "talk.mp4"}, "cannot retarget, which a source video needs"),
         ({"driving": "text.mp4"}, r"text\.mp4"),
         ({"output": "out.txt"}, "must end in"),
         ({"output": "nowhere/out.mp4"}, "does not exist"),

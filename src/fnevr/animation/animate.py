@@ -5,6 +5,7 @@ Shapes: h1 and w1 of driving pictures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -294,7 +295,7 @@ def _shorter(source: VideoInfo, driver: Driver[Performance]) -> int | None:
     """Return how many frames of a source there are until it or the driver ends, if known."""
     counts = [source.num_frames] if source.num_frames is not None else []
     if driver.num_frames is not None:
-        counts.append(int(driver.num_frames * source.frame_rate / driver.frame_rate))
+        counts.append(math.ceil(driver.num_frames * source.frame_rate / driver.frame_rate))
     return min(counts, default=None)
 
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import partial
 
 import numpy as np
+from jaxtyping import UInt8
 
 from fnevr.animation.driver import Driver
 from fnevr.animation.frames import ANIMATING, Adjust, Frames, performing, watched
@@ -73,6 +74,17 @@ def _single_frames(
             )
 
 
+def matched(
+    frames: Iterator[SourceFrame], timeline: Timeline
+) -> Iterator[tuple[SourceFrame, DrivingBatch[Performance]]]:
+    """Pair each frame with what the driver does then, until either ends."""
+    for frame in frames:
+        driving = timeline.at(frame.time)
+        if driving is None:
+            return
+        yield frame, driving
+
+
 def mixed(start: Performance, end: Performance, share: float) -> Performance:
     """Return a performance between two: start + share (end - start)."""
     ends = end.arrays()
@@ -105,19 +117,16 @@ def reanimate(
     Raises:
         FnevrError: if several of the driver's faces are not as many as the source's.
     """
-    timeline = Timeline(driver)
+    pairs = matched(frames, Timeline(driver))
     draw = partial(_drawn, engine, regions, sliders, adjust)
-    for frame in watched(frames, ANIMATING, num_frames, progress, lambda _frame: 1):
-        driving = timeline.at(frame.time)
-        if driving is None:
-            return
+    for frame, driving in watched(pairs, ANIMATING, num_frames, progress, lambda _pair: 1):
         if frame.faces:
             driver.check_faces(len(frame.faces))
         result = frame.rgb.copy()
         for index, face in enumerate(frame.faces):
             if face is not None:
                 image = draw(face, driving.of(index))
-                _paste_back(frame, face, image, result)
+                _paste_back(frame, index, image, result)
         yield result, frame.time
 
 
@@ -128,7 +137,7 @@ def _drawn(
     adjust: Adjust | None,
     face: FrameFace,
     driving: Performance,
-) -> Picture:
+) -> UInt8[np.ndarray, "S S 3"]:
     """Draw the square of a face as the driver has it."""
     assert engine.retarget_map is not None, "only models that retarget come here"
     detail = None
@@ -148,11 +157,16 @@ def shown(driving: Performance, own: Performance) -> Performance:
     return replace(driving, eyes=np.minimum(driving.eyes, WIDENED * own.eyes))
 
 
-def _paste_back(frame: SourceFrame, face: FrameFace, image: Picture, result: Picture) -> None:
+def _paste_back(
+    frame: SourceFrame, index: int, image: UInt8[np.ndarray, "S S 3"], result: Picture
+) -> None:
     """Put the square of a face into a copy of the frame."""
-    side = len(image)
-    seen = [other for other in frame.faces if other is not None]
-    mask = None
-    if len(seen) > 1:
-        mask = territory([other.landmarks for other in seen], seen.index(face), face.box, side)
+    face, side = frame.faces[index], len(image)
+    assert face is not None, "it was drawn"
+    others = [
+        other.landmarks
+        for number, other in enumerate(frame.faces)
+        if other is not None and number != index
+    ]
+    mask = territory([face.landmarks, *others], 0, face.box, side) if others else None
     PasteBack(frame.rgb, face.box, side, mask).add(image, result)
