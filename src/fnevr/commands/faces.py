@@ -179,11 +179,11 @@ def animate(
     flags = {"--source": source, "--driving": driving, "--output": output, "--model": model}
     flags["--sliders"] = sliders
     with answering_for_errors(flags):
-        if face is not None and not crop:
-            raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
         reference = None if best_frame is None else _best_frame(best_frame)
         faces = None if face is None else face_choice(face, "--face")
         drivers = None if driver_face is None else face_numbers(driver_face, "--driver-face")
+        if face is not None and not crop:
+            raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
         check_json(json_file, flags)
 
         from fnevr.animation.retargeting import Regions
