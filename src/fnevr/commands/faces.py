@@ -137,7 +137,8 @@ def animate(
     head: Annotated[
         float | None,
         typer.Option(
-            help="The same of the head's turns and place. Default: 1; 0 for a source video.",
+            help="The same of the head's turns and place. Default: 1; 0 for a source video, whose "
+            "head keeps its own motion.",
         ),
     ] = None,
     expression: Factor = 1.0,

@@ -119,7 +119,9 @@ class FaceTracker:
     ) -> Landmarks | None:
         """Detect anew: the face nearest to the last one, or the one asked for."""
         only = self.index == 0 and not taken
-        found = find_faces(rgb, self.detector, self.mesh, self.is_first, only)
+        # Others than the largest face may be small, so they are searched for until they are found.
+        thorough = self.is_first or (self.index > 0 and self.last is None)
+        found = find_faces(rgb, self.detector, self.mesh, thorough, only)
         self.is_first = False
         faces = [face for face in found if is_free(face, taken)]
         if self.last is None:
