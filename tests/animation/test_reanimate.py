@@ -197,6 +197,23 @@ def test_what_a_face_is_given_comes_back_gradually(animator, portrait):
     assert shares[1:] == pytest.approx(expected)
 
 
+def test_a_head_that_comes_nearer_is_drawn_at_few_sides_on_whole_pixels(animator):
+    portrait = Image.fromarray(read_image(asset("portrait.jpg")))
+    sides = [900 + 40 * step for step in range(12)]
+    video = timed([np.asarray(portrait.resize((side, side))) for side in sides], rate=5)
+    read = list(source_frames(iter(video), animator.engine.config, Framing()))
+    faces = [frame.faces[0] for frame in read]
+    found = [len(face.square) for face in faces if face is not None]
+    assert len(found) == len(video)
+    assert found[-1] > found[0]
+    assert len(set(found)) < 8
+    assert found == sorted(found)
+    assert all(side % 16 == 0 for side in found)
+    for face in faces:
+        assert face is not None
+        assert (face.box.left % 1, face.box.top % 1, face.box.size) == (0, 0, len(face.square))
+
+
 def test_all_faces_of_the_first_frame_that_shows_one(animator, portrait):
     empty = np.full((384, 768, 3), 90, np.uint8)
     pair = np.concatenate([portrait, portrait[:, ::-1]], axis=1)

@@ -10,6 +10,7 @@ Shapes: S the side of what is drawn.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -30,6 +31,7 @@ from fnevr.faces.landmarks import FaceMesh, Landmarks
 from fnevr.media.image import Picture
 from fnevr.media.reader import VideoFrame
 
+SIDE_STEP = 16  # pixels; engines take a while to get ready for a side that they have not drawn yet
 RETURN_S = 0.3  # in which a face that was lost takes on the driver's motion again
 
 
@@ -145,8 +147,11 @@ class FaceFollower:
         seen = self.reader.update(track.landmarks, sighting.seconds)
         assert seen is not None, "there are landmarks"
         wanted = self.smoother.update(crop_box(track.landmarks), sighting.seconds)
-        box, side = framed(self.config, wanted, self.framing.detail)
         size = self.config.image_size
+        if wanted.size > size:
+            steps = math.ceil(wanted.size / SIDE_STEP)
+            wanted = CropBox.around(wanted.centre, float(SIDE_STEP * steps))
+        box, side = framed(self.config, wanted, self.framing.detail)
         return FrameFace(
             track.landmarks,
             box,
