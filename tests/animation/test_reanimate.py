@@ -110,6 +110,8 @@ def test_lids_open_no_wider_than_the_frame_shows_something(performance):
     driving = replace(one, eyes=np.array([[1.2, 0.2]]))
     own = replace(one, eyes=np.array([[0.4, 0.9]]))
     np.testing.assert_allclose(shown(driving, own).eyes, [[0.4 * WIDENED, 0.2]])
+    shut = replace(one, eyes=np.array([[-0.1, 0.0]]))
+    np.testing.assert_allclose(shown(driving, shut).eyes, shut.eyes)
 
 
 def test_a_fit_is_taken_to_a_square(portrait):

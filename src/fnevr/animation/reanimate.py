@@ -154,7 +154,8 @@ def _drawn(
 
 def shown(driving: Performance, own: Performance) -> Performance:
     """Return a performance whose lids open no farther than the frame's own eyes show something."""
-    return replace(driving, eyes=np.minimum(driving.eyes, WIDENED * own.eyes))
+    widest = np.maximum(own.eyes, WIDENED * own.eyes)  # shut eyes may have less than nothing
+    return replace(driving, eyes=np.minimum(driving.eyes, widest))
 
 
 def _paste_back(
