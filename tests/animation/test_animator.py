@@ -145,6 +145,21 @@ def test_a_recorded_track_moves_as_its_video_does(animator, source, tmp_path):
         assert video.info.frame_rate == Fraction(30000, 1001)
 
 
+def test_a_track_is_read_once(animator, source, tmp_path, monkeypatch):
+    talk = driver(tmp_path / "talk.mp4", [50, 60])
+    animator.record(talk, tmp_path / "talk.safetensors", crop=False)
+    read = []
+
+    def counting(path):
+        read.append(path)
+        return load_track(path)
+
+    monkeypatch.setattr("fnevr.animation.driver.load_track", counting)
+    track = tmp_path / "talk.safetensors"
+    animator.animate(source, track, tmp_path / "out.mp4", crop=False)
+    assert read == [track]
+
+
 def test_a_track_of_another_model_is_told(source, tmp_path):
     talk = driver(tmp_path / "talk.mp4", [50, 60])
     track, out = tmp_path / "t.safetensors", tmp_path / "out.mp4"

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from support.gray_model import GrayModel
 from support.media_clips import beep_times, beeping_sound, make_video
+from typer.testing import CliRunner
 
 from fnevr.animation.animator import Animator
 from fnevr.animation.driver import Driver
@@ -20,6 +21,7 @@ from fnevr.animation.retargeting import Regions
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import Framing
 from fnevr.animation.source_video import RETURN_S, in_square, source_frames
+from fnevr.cli import app
 from fnevr.config.presets import asset
 from fnevr.errors import FaceError, FnevrError
 from fnevr.face3d.face_fit import FaceFit
@@ -272,6 +274,18 @@ def test_files_in_file_out(animator, tmp_path, moving):
                 frame[-60:].astype(int).mean(), theirs.rgb[-60:].mean(), atol=2
             )
         assert video.info.frame_rate == 25
+
+
+def test_the_command_line_does_the_same(animator, tmp_path, moving):
+    source, driving, out = files(tmp_path, moving)
+    regions = Regions(expression=0.0, eyes=0.0)
+    animator.animate(source, driving, out, regions=regions, face="all", **QUICK)
+    options = ["--face", "all", "--expression", 0, "--eyes", 0, "--detail", 256]
+    engine = ["--engine", "onnx", "--precision", "float32"]
+    arguments = ["animate", "-s", source, "-d", driving, "-o", tmp_path / "cli.mp4", *options]
+    result = CliRunner().invoke(app, [str(argument) for argument in [*arguments, *engine]])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "cli.mp4").read_bytes() == out.read_bytes()
 
 
 @pytest.mark.parametrize("sound", ["driver", "source"])
