@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fnevr.animation.animator import Animator
+from fnevr.animation.driver import DriverFile
 from fnevr.animation.keypoint_track import load_track, save_track
 from fnevr.animation.retargeting import (
     Regions,
@@ -39,7 +40,8 @@ def animator():
 
 @pytest.fixture(scope="module")
 def source(animator):
-    return prepare(animator.engine, read_image(asset("portrait.jpg")), Framing(paste_back=False))
+    framing = Framing(paste_back=False)
+    return prepare(animator.engine, read_image(asset("portrait.jpg")), framing).sources[0]
 
 
 @pytest.fixture(scope="module")
@@ -155,12 +157,12 @@ def test_drawn_faces_do_what_they_are_told(animator, source, retarget):
 def test_frames_before_the_first_face_show_it_and_lost_faces_go_on(animator):
     portrait = read_image(asset("portrait.jpg"))
     empty = np.full_like(portrait, 90)
-    seen = list(animator.drivers.performance_of_arrays([empty, portrait, empty], False).read(None))
+    seen = list(animator.drivers.performance_of_arrays([empty, portrait, empty], False).read([]))
     assert [len(batch.times) for batch in seen] == [1, 1, 1]
-    np.testing.assert_array_equal(seen[0].motion.rotations, seen[1].motion.rotations)
-    np.testing.assert_array_equal(seen[2].motion.rotations, seen[1].motion.rotations)
+    np.testing.assert_array_equal(seen[0].of(0).rotations, seen[1].of(0).rotations)
+    np.testing.assert_array_equal(seen[2].of(0).rotations, seen[1].of(0).rotations)
     with pytest.raises(FaceError, match="no face found in any of the 2 frames"):
-        list(animator.drivers.performance_of_arrays([empty, empty], False).read(None))
+        list(animator.drivers.performance_of_arrays([empty, empty], False).read([]))
 
 
 def test_the_portrait_drives_itself_to_its_own_mouth(animator):
@@ -246,7 +248,9 @@ def test_recorded_motion_does_what_the_video_does(animator, tmp_path):
             writer.write(portrait, Fraction(index, 25))
     track = animator.record(tmp_path / "talk.mp4", tmp_path / "talk.safetensors")
     assert track.performance is not None
-    with animator.drivers.performance(tmp_path / "talk.mp4", smooth=True) as driver:
-        seen = Performance.concatenate(batch.motion for batch in driver.read(None))
+    with animator.drivers.performance(
+        DriverFile(tmp_path / "talk.mp4", None), smooth=True
+    ) as driver:
+        seen = Performance.concatenate(batch.of(0) for batch in driver.read([]))
     for name, values in seen.arrays().items():
         np.testing.assert_allclose(track.performance.arrays()[name], values, atol=1e-6)

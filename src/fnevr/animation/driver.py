@@ -10,9 +10,9 @@ Shapes: h1 and w1 of driving pictures.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,12 @@ from typing import Generic, TypeVar
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.face_crops import SeenFace, face_crops, performances, resized
+from fnevr.animation.face_crops import SeenFaces, face_crops, performances, resized
 from fnevr.animation.keypoint_log import DrivingBatch, M
 from fnevr.animation.keypoint_track import KeypointTrack, is_track, load_track
 from fnevr.animation.retargeting import can_retarget
 from fnevr.animation.source import driving_keypoints
-from fnevr.errors import MediaError
+from fnevr.errors import FnevrError, MediaError
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
@@ -39,8 +39,8 @@ from fnevr.runtime.engine import Engine
 
 READ_AHEAD = 4  # frames that wait to be used
 T = TypeVar("T")
-Read = Callable[[EncodedSource | None], Iterator[DrivingBatch[M]]]
-"""Gives a driver's motion for a source."""
+Read = Callable[[Sequence[EncodedSource]], Iterator[DrivingBatch[M]]]
+"""Gives a driver's motion for the faces of a source."""
 
 ARRAY_RATE = Fraction(25)  # frames per second that arrays without time-stamps are taken to have
 
@@ -50,12 +50,14 @@ class Driver(Generic[M]):
     """An opened driver, which is not read yet.
 
     Attributes:
-        read: gives its motion, once; takes the source to be animated, or None where there is none,
-            as in recording.
+        read: gives its motion, once; takes the faces to be animated, on which the keypoints of some
+            models depend.
         frame_rate: frames per second, nominal where times vary.
         num_frames: if known; files are sometimes wrong.
         audio_from: the file whose sound belongs to it, if any.
         warnings: what the report should say about it.
+        num_faces: how many of its faces drive: one drives all faces of the source, more drive one
+            each.
     """
 
     read: Read[M]
@@ -63,6 +65,58 @@ class Driver(Generic[M]):
     num_frames: int | None
     audio_from: Path | None = None
     warnings: list[str] = field(default_factory=list)
+    num_faces: int = 1
+
+    def check_faces(self, num_sources: int) -> None:
+        """Raise FnevrError if the faces cannot be matched to so many of the source."""
+        if self.num_faces not in (1, num_sources):
+            raise FnevrError(
+                f"{self.num_faces} faces of the driver cannot drive {num_sources} of the source: "
+                "name one that drives all, or one for each",
+                argument="driver_face",
+            )
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An opened video whose motion is to be kept.
+
+    Attributes:
+        frames: keypoints and what the face does, a batch at a time; read once.
+        frame_rate: frames per second, nominal where times vary.
+        num_frames: if known; files are sometimes wrong.
+    """
+
+    frames: Iterator[tuple[Keypoints, Performance | None]]
+    frame_rate: Fraction
+    num_frames: int | None
+
+
+@dataclass(frozen=True)
+class DriverFile:
+    """What a driver is read from.
+
+    Attributes:
+        path: a video, a folder of pictures, or a keypoint track.
+        track: what is in the track; None for pictures.
+    """
+
+    path: PathLike
+    track: KeypointTrack | None
+
+    @classmethod
+    def of_path(cls, path: PathLike) -> DriverFile:
+        """Read what can be read at once.
+
+        Raises:
+            MediaError: if it is a track that cannot be read.
+        """
+        return cls(path, load_track(path) if is_track(path) else None)
+
+    @property
+    def performs(self) -> bool:
+        """Whether it has a performance, which tracks of older versions lack."""
+        return self.track is None or self.track.performance is not None
 
 
 @dataclass(frozen=True)
@@ -82,18 +136,19 @@ class Drivers:
     batch_size: int
 
     @contextmanager
-    def keypoints(self, path: PathLike, crop: bool) -> Iterator[Driver[Keypoints]]:
+    def keypoints(self, file: DriverFile, crop: bool, face: int = 0) -> Iterator[Driver[Keypoints]]:
         """Open a keypoint track, a video or a folder of pictures, to be read as keypoints.
 
         Args:
-            path: of the driver.
+            file: of the driver.
             crop: look for the face, where there are pictures.
+            face: which face, the largest being 0.
 
         Raises:
             MediaError: if it cannot be read, or a track has other keypoints than the model.
         """
-        if is_track(path):
-            track = load_track(path)
+        path, track = file.path, file.track
+        if track is not None:
             self._check_keypoints(path, track)
             driver: Driver[Keypoints] = self._of_track(track, track.keypoints)
             if track.model != self.name:
@@ -102,36 +157,39 @@ class Drivers:
                 )
             yield driver
             return
-        with self._opened(path, partial(self._squares, crop=crop)) as (squares, driver_of):
+        follow = partial(self._squares, crop=crop, face=face)
+        with self._opened(path, follow) as (squares, driver_of):
             yield driver_of(self._finds(squares))
 
     @contextmanager
-    def performance(self, path: PathLike, smooth: bool) -> Iterator[Driver[Performance]]:
+    def performance(
+        self, file: DriverFile, smooth: bool, faces: Sequence[int] = (0,)
+    ) -> Iterator[Driver[Performance]]:
         """Open a keypoint track, a video or a folder of pictures, to be read as a performance.
 
         Args:
-            path: of the driver.
+            file: of the driver.
             smooth: see `PerformanceReader`; a track is as it was recorded.
+            faces: which faces, the largest being 0. One drives all faces of the source, more drive
+                one each.
 
         Raises:
             MediaError: if it cannot be read, or is a track without a performance.
         """
-        if is_track(path):
-            track = load_track(path)
-            if track.performance is None:
+        if file.track is not None:
+            if file.track.performance is None:
                 raise MediaError(
-                    f"'{path}' has keypoints only, which older versions recorded: record it again, "
-                    "or use `transfer='relative'`"
+                    f"'{file.path}' has keypoints only, which older versions recorded: record it "
+                    "again, or use `transfer='relative'`"
                 )
-            yield self._of_track(track, track.performance)
+            yield self._of_track(file.track, file.track.performance)
             return
-        with self._opened(path, partial(performances, smooth=smooth)) as (faces, driver_of):
-            yield driver_of(self._performs(faces))
+        follow = partial(performances, smooth=smooth, faces=faces)
+        with self._opened(file.path, follow) as (seen, driver_of):
+            yield replace(driver_of(self._performs(seen)), num_faces=len(faces))
 
     @contextmanager
-    def recording(
-        self, path: PathLike, crop: bool, smooth: bool
-    ) -> Iterator[tuple[Driver[Keypoints], Iterator[tuple[Keypoints, Performance | None]]]]:
+    def recording(self, path: PathLike, crop: bool, smooth: bool) -> Iterator[Recording]:
         """Open a video or a folder of pictures, to be read as keypoints and as a performance.
 
         Args:
@@ -143,35 +201,40 @@ class Drivers:
         Raises:
             MediaError: if it cannot be read.
         """
-        if not can_retarget(self.engine):
-            with self.keypoints(path, crop) as driver:
-                yield driver, ((batch.motion, None) for batch in driver.read(None))
+        if can_retarget(self.engine):
+            size = self.engine.config.image_size
+            follow = partial(performances, smooth=smooth, size=size, crops=crop)
+            with self._opened(path, follow) as (seen, driver_of):
+                performer: Driver[Performance] = driver_of(self._performs(seen))
+                yield Recording(self._recorded(seen), performer.frame_rate, performer.num_frames)
             return
-        size = self.engine.config.image_size
-        reads = partial(performances, smooth=smooth, size=size, crops=crop)
-        with self._opened(path, reads) as (faces, driver_of):
-            yield driver_of(lambda _source: iter(())), self._recorded(faces)
+        with self._opened(path, partial(self._squares, crop=crop)) as (squares, driver_of):
+            driver: Driver[Keypoints] = driver_of(self._finds(squares))
+            frames = ((batch.motions[0], None) for batch in driver.read([]))
+            yield Recording(frames, driver.frame_rate, driver.num_frames)
 
-    def _recorded(
-        self, faces: Iterable[SeenFace]
-    ) -> Iterator[tuple[Keypoints, Performance | None]]:
-        for batch in in_batches(faces, self.batch_size):
-            pictures = [face.rgb for face in batch if face.rgb is not None]
-            performance = Performance.concatenate([face.performance for face in batch])
+    def _recorded(self, seen: Iterable[SeenFaces]) -> Iterator[tuple[Keypoints, Performance]]:
+        for batch in in_batches(seen, self.batch_size):
+            pictures = [frame.rgb for frame in batch if frame.rgb is not None]
+            performance = Performance.concatenate([frame.performances[0] for frame in batch])
             yield driving_keypoints(self.engine, pictures), performance
 
     def keypoints_of_arrays(
-        self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool
+        self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool, face: int = 0
     ) -> Driver[Keypoints]:
         """Take arrays as a driver; they are read as they are asked for."""
-        return Driver(self._finds(self._squares(_timed(pictures), crop)), ARRAY_RATE, None)
+        squares = self._squares(timed(pictures), crop, face)
+        return Driver(self._finds(squares), ARRAY_RATE, None)
 
     def performance_of_arrays(
-        self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], smooth: bool
+        self,
+        pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
+        smooth: bool,
+        faces: Sequence[int] = (0,),
     ) -> Driver[Performance]:
         """Take arrays as a driver whose performance is read as it is asked for."""
-        faces = performances(_timed(pictures), smooth)
-        return Driver(self._performs(faces), ARRAY_RATE, None)
+        seen = performances(timed(pictures), smooth, faces=faces)
+        return Driver(self._performs(seen), ARRAY_RATE, None, num_faces=len(faces))
 
     @contextmanager
     def _opened(
@@ -190,22 +253,31 @@ class Drivers:
             if reader.damage:
                 warnings.append(reader.damage)
 
-    def _squares(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[VideoFrame]:
+    def _squares(
+        self, frames: Iterable[VideoFrame], crop: bool, face: int = 0
+    ) -> Iterator[VideoFrame]:
         size = self.engine.config.image_size
-        return face_crops(frames, size) if crop else resized(frames, size)
+        return face_crops(frames, size, face) if crop else resized(frames, size)
 
     def _finds(self, squares: Iterable[VideoFrame]) -> Read[Keypoints]:
-        def read(source: EncodedSource | None) -> Iterator[DrivingBatch[Keypoints]]:
-            find_keypoints = partial(driving_keypoints, self.engine, source=source)
-            return video_batches(squares, find_keypoints, self.batch_size)
+        def read(sources: Sequence[EncodedSource]) -> Iterator[DrivingBatch[Keypoints]]:
+            return video_batches(squares, partial(self._keypoints, sources), self.batch_size)
 
         return read
 
-    def _performs(self, faces: Iterable[SeenFace]) -> Read[Performance]:
-        return lambda _source: performance_batches(faces, self.batch_size)
+    def _keypoints(
+        self, sources: Sequence[EncodedSource], pictures: list[Picture]
+    ) -> tuple[Keypoints, ...]:
+        """Find the keypoints of driving pictures for each source, or of none as in recording."""
+        if not self.engine.config.uses_source_keypoints:
+            return (driving_keypoints(self.engine, pictures, next(iter(sources), None)),)
+        return tuple(driving_keypoints(self.engine, pictures, source) for source in sources)
+
+    def _performs(self, seen: Iterable[SeenFaces]) -> Read[Performance]:
+        return lambda _sources: performance_batches(seen, self.batch_size)
 
     def _of_track(self, track: KeypointTrack, motion: M) -> Driver[M]:
-        def read(_source: EncodedSource | None) -> Iterator[DrivingBatch[M]]:
+        def read(_sources: Sequence[EncodedSource]) -> Iterator[DrivingBatch[M]]:
             return track_batches(motion, track.frame_rate, self.batch_size)
 
         return Driver(read, track.frame_rate, len(track))
@@ -224,7 +296,8 @@ class Drivers:
             )
 
 
-def _timed(pictures: Iterable[Picture]) -> Iterator[VideoFrame]:
+def timed(pictures: Iterable[Picture]) -> Iterator[VideoFrame]:
+    """Take arrays as the frames of a video."""
     for index, rgb in enumerate(pictures):
         check_rgb(rgb)
         yield VideoFrame(rgb, index / ARRAY_RATE)
@@ -239,7 +312,7 @@ def in_batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
 
 def video_batches(
     frames: Iterable[VideoFrame],
-    find_keypoints: Callable[[list[Picture]], Keypoints],
+    find_keypoints: Callable[[list[Picture]], tuple[Keypoints, ...]],
     batch_size: int,
 ) -> Iterator[DrivingBatch[Keypoints]]:
     """Find the keypoints of frames that have the model's size, a batch at a time."""
@@ -249,12 +322,13 @@ def video_batches(
 
 
 def performance_batches(
-    faces: Iterable[SeenFace], batch_size: int
+    seen: Iterable[SeenFaces], batch_size: int
 ) -> Iterator[DrivingBatch[Performance]]:
-    """Join what a face does, a batch at a time."""
-    for batch in in_batches(faces, batch_size):
-        performance = Performance.concatenate([face.performance for face in batch])
-        yield DrivingBatch(performance, tuple(face.time for face in batch))
+    """Join what faces do, a batch at a time."""
+    for batch in in_batches(seen, batch_size):
+        faces = zip(*(frame.performances for frame in batch), strict=True)
+        motions = tuple(Performance.concatenate(face) for face in faces)
+        yield DrivingBatch(motions, tuple(frame.time for frame in batch))
 
 
 def track_batches(motion: M, frame_rate: Fraction, batch_size: int) -> Iterator[DrivingBatch[M]]:
@@ -262,4 +336,4 @@ def track_batches(motion: M, frame_rate: Fraction, batch_size: int) -> Iterator[
     for start in range(0, len(motion), batch_size):
         frames = motion[start : start + batch_size]
         times = (Fraction(start + index) / frame_rate for index in range(len(frames)))
-        yield DrivingBatch(frames, tuple(times))
+        yield DrivingBatch((frames,), tuple(times))

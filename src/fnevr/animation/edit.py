@@ -154,7 +154,10 @@ class PoseEditor:
         framing: Framing | None = None,
     ) -> None:
         self.engine, self.turn = engine, turn
-        self.source: Source = prepare(engine, picture, framing or Framing())
+        self.scene = prepare(engine, picture, framing or Framing())
+        if len(self.scene.sources) > 1:
+            raise FnevrError("one head can be turned at a time: choose one face", argument="face")
+        self.source: Source = self.scene.sources[0]
 
     def __call__(
         self, yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float = 0.0
@@ -191,8 +194,8 @@ class PoseEditor:
             pictures = draw(self.engine, self.source, adjust(self.source.keypoints))
         else:
             wanted = sliders.performance(self.retarget)
-            pictures = self.retarget.draw(self.engine, self.source, wanted, adjust)
-        return self.source.finish(pictures[0])
+            pictures = self.retarget.draw(self.engine, self.source.encoded, wanted, adjust)
+        return self.scene.finish(pictures)
 
     @cached_property
     def retarget(self) -> Retargeting:
@@ -280,7 +283,7 @@ def write_edit(
 ) -> EditReport:
     """Write the edited picture, or a video of a sweep; see `Animator.edit`."""
     turns, sliders = edit.turns, edit.sliders
-    width, height = editor.source.width, editor.source.height
+    width, height = editor.scene.width, editor.scene.height
     if edit.sweep is None:
         write_image(output, editor.turned(edit.turn, sliders))
     else:

@@ -5,7 +5,7 @@ Shapes: H and W of the output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import TypeVar
 
@@ -14,11 +14,12 @@ from fnevr.animation.keypoint_log import DrivingBatch, M
 from fnevr.animation.reference_frame import BestFrame, choose_reference, face_positions
 from fnevr.animation.retargeting import Regions, Retargeting
 from fnevr.animation.sliders import FaceSliders, added
-from fnevr.animation.source import Source, draw
+from fnevr.animation.source import Scene, Source, draw
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
 from fnevr.media.image import Picture
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 
@@ -33,17 +34,17 @@ READING, ANIMATING = "reading the motion", "animating"
 
 def render(
     engine: Engine,
-    source: Source,
+    scene: Scene,
     driver: Driver[Keypoints],
     best_frame: BestFrame | None,
     progress: Progress | None = None,
     adjust: Adjust | None = None,
 ) -> tuple[int | None, Frames]:
-    """Animate the source by keypoints; the driver is read as frames are asked for.
+    """Animate a picture by keypoints; the driver is read as frames are asked for.
 
     Args:
-        engine: the one that the source was prepared with.
-        source: the picture.
+        engine: the one that the picture was prepared with.
+        scene: the picture and its faces.
         driver: the motion, not read yet.
         best_frame: where relative motion is measured from; None for absolute motion.
         progress: is called after every step.
@@ -56,31 +57,43 @@ def render(
     Raises:
         FnevrError: if the reference frame does not exist or cannot be used.
     """
+    sources = scene.sources
 
-    def show(move: Adjust) -> Callable[[Keypoints], list[Picture]]:
+    def show(source: Source, move: Adjust) -> Callable[[Keypoints], list[Picture]]:
         return lambda driving: draw(engine, source, move(driving))
 
-    batches = driver.read(source.encoded)
+    batches = driver.read([source.encoded for source in sources])
     if best_frame is None:
-        return None, _frames(source, driver, batches, show(adjust or _as_driven), progress)
+        shows = [show(source, adjust or _as_driven) for source in sources]
+        return None, _frames(scene, driver, batches, shows, progress)
     if best_frame == "auto":
         batches = watched(batches, READING, driver.num_frames, progress, num_frames_of)
     num_face = engine.config.num_face_keypoints
-    reference = choose_reference(batches, source.keypoints, best_frame, num_face)
-    scale = movement_scale(
-        face_positions(source.keypoints, num_face), face_positions(reference.keypoints, num_face)
-    )
+    own = [source.keypoints for source in sources]
+    reference = choose_reference(batches, own, best_frame, num_face)
+    shows = [
+        show(source, _relative(source.keypoints, start, num_face, adjust))
+        for source, start in zip(sources, reference.keypoints, strict=True)
+    ]
+    return reference.index, _frames(scene, driver, reference.batches, shows, progress)
+
+
+def _relative(
+    source: Keypoints, reference: Keypoints, num_face: int | None, adjust: Adjust | None
+) -> Callable[[Keypoints], Keypoints]:
+    """Return what moves the keypoints of a source by the driver's changes since a reference."""
+    scale = movement_scale(face_positions(source, num_face), face_positions(reference, num_face))
 
     def move(driving: Keypoints) -> Keypoints:
-        moved = transfer_relative(source.keypoints, driving, reference.keypoints, scale)
+        moved = transfer_relative(source, driving, reference, scale)
         return moved if adjust is None else adjust(moved)
 
-    return reference.index, _frames(source, driver, reference.batches, show(move), progress)
+    return move
 
 
 def render_performance(
     engine: Engine,
-    source: Source,
+    scene: Scene,
     driver: Driver[Performance],
     progress: Progress | None = None,
     adjust: Adjust | None = None,
@@ -88,11 +101,11 @@ def render_performance(
     regions: Regions,
     sliders: FaceSliders,
 ) -> Frames:
-    """Animate the source by what the driver's face does.
+    """Animate a picture by what the driver's faces do.
 
     Args:
-        engine: the one that the source was prepared with.
-        source: the picture.
+        engine: the one that the picture was prepared with.
+        scene: the picture and its faces.
         driver: the performance, not read yet.
         progress: is called after every step.
         adjust: as in `render`.
@@ -100,16 +113,33 @@ def render_performance(
         sliders: an expression on top.
 
     Raises:
-        FaceError: if the source shows no face.
+        FaceError: if the picture shows no face.
+        FnevrError: if several of the driver's faces are not as many as the picture's.
     """
-    retarget = Retargeting.of_source(engine, source)
+    driver.check_faces(len(scene.sources))
+    shows = []
+    for source in scene.sources:
+        retarget = Retargeting.of_source(engine, source)
+        shows.append(performing(engine, source.encoded, retarget, regions, sliders, adjust))
+    return _frames(scene, driver, driver.read([]), shows, progress)
+
+
+def performing(
+    engine: Engine,
+    source: EncodedSource,
+    retarget: Retargeting,
+    regions: Regions,
+    sliders: FaceSliders,
+    adjust: Adjust | None,
+) -> Callable[[Performance], list[Picture]]:
+    """Return what draws a face with the performance of a driver; see `render_performance`."""
     changes = {} if sliders.is_none else sliders.changes(retarget)
 
     def show(driving: Performance) -> list[Picture]:
         wanted = added(regions.of(driving, retarget.own), changes)
         return retarget.draw(engine, source, wanted, adjust)
 
-    return _frames(source, driver, driver.read(source.encoded), show, progress)
+    return show
 
 
 def _as_driven(driving: Keypoints) -> Keypoints:
@@ -117,15 +147,17 @@ def _as_driven(driving: Keypoints) -> Keypoints:
 
 
 def _frames(
-    source: Source,
+    scene: Scene,
     driver: Driver[M],
     batches: Iterator[DrivingBatch[M]],
-    show: Callable[[M], list[Picture]],
+    shows: Sequence[Callable[[M], list[Picture]]],
     progress: Progress | None,
 ) -> Frames:
+    """Draw the faces of the picture, each by its own of `shows`, and put the frames together."""
     for batch in watched(batches, ANIMATING, driver.num_frames, progress, num_frames_of):
-        for image, shown_at in zip(show(batch.motion), batch.times, strict=True):
-            yield source.finish(image), shown_at
+        faces = [show(batch.of(index)) for index, show in enumerate(shows)]
+        for *images, shown_at in zip(*faces, batch.times, strict=True):
+            yield scene.finish(images), shown_at
 
 
 def num_frames_of(batch: DrivingBatch[M]) -> int:

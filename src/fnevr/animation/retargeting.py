@@ -11,13 +11,13 @@ Shapes: B frames, K keypoints, F of the face, N = 478 landmarks, E coefficients 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from fnevr.animation.gaze import Irises
-from fnevr.animation.source import Source, draw
+from fnevr.animation.source import Source
 from fnevr.errors import FnevrError
 from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
 from fnevr.face3d.performance import (
@@ -31,12 +31,14 @@ from fnevr.face3d.performance import (
 )
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
-from fnevr.faces.landmarks import FaceMesh, Landmarks
+from fnevr.faces.landmarks import FaceMesh
 from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
+from fnevr.media.arrays import to_pictures
 from fnevr.media.image import Picture
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Engine
 
@@ -59,29 +61,38 @@ class Regions:
     """How much of the driver's performance goes over, by region: 1 is all, 0 leaves the source's.
 
     Attributes:
-        head: turns, place and size of the head.
+        head: turns, place and size of the head; None is 1 for a picture and 0 for a video, whose
+            head has a motion of its own, to which the driver's would be added.
         expression: brows, cheeks, jaw and the shape of the mouth.
         eyes: how far lids are open.
         lips: how far lips are apart.
-        gaze: where the eyes look.
+        gaze: where the eyes look; None is 1 for a picture and 0 for a video, whose eyes look at
+            something.
 
     Raises:
         FnevrError: if a factor is not a number from 0 to 2.
     """
 
-    head: float = 1.0
+    head: float | None = None
     expression: float = 1.0
     eyes: float = 1.0
     lips: float = 1.0
-    gaze: float = 1.0
+    gaze: float | None = None
 
     def __post_init__(self) -> None:
         for name, factor in vars(self).items():
-            if not 0 <= factor <= LARGEST_FACTOR:  # also true for not-a-number
+            # The second half is also false for not-a-number.
+            if factor is not None and not 0 <= factor <= LARGEST_FACTOR:
                 raise FnevrError(
                     f"the factor of {name} is {factor:g}: wanted 0 to {LARGEST_FACTOR:g}",
                     argument=name,
                 )
+
+    @property
+    def of_video(self) -> Regions:
+        """The same for a source that is a video."""
+        head, gaze_factor = (factor or 0.0 for factor in (self.head, self.gaze))
+        return replace(self, head=head, gaze=gaze_factor)
 
     def of(self, performance: Performance, own: Performance) -> Performance:
         """Return the share of a performance: own + factor (performance - own).
@@ -90,19 +101,20 @@ class Regions:
             performance: the driver's.
             own: what the source itself does.
         """
+        head, looks = (1.0 if factor is None else factor for factor in (self.head, self.gaze))
 
         def part(factor: float, name: str) -> np.ndarray:
             start, end = getattr(own, name), getattr(performance, name)
             return start + factor * (end - start)
 
         return Performance(
-            rotations=part(self.head, "rotations"),
-            shifts=part(self.head, "shifts"),
-            zooms=part(self.head, "zooms"),
+            rotations=part(head, "rotations"),
+            shifts=part(head, "shifts"),
+            zooms=part(head, "zooms"),
             expressions=part(self.expression, "expressions"),
             eyes=part(self.eyes, "eyes"),
             lips=part(self.lips, "lips").clip(0),
-            gazes=part(self.gaze, "gazes"),
+            gazes=part(looks, "gazes"),
         )
 
 
@@ -110,38 +122,28 @@ class Retargeting:
     """Moves one source.
 
     Args:
-        landmarks: of the source, in [-1, 1] of the model's view, with depth in the same unit.
+        fit: of its face, in [-1, 1] of the model's view, with depth in the same unit.
+        own: what the source itself does; in this performance it stays as it is.
+        open_eyes: aspect ratios of its eyes when they are open as usual.
         keypoints: the detector's of the source, batch 1.
         retarget_map: how the model's keypoints go with a head.
         irises: moves them in the picture; None leaves them where they are.
-
-    Attributes:
-        own: what the source itself does; in this performance it stays as it is.
     """
 
     def __init__(
         self,
-        landmarks: Landmarks,
+        fit: FaceFit,
+        own: Performance,
+        open_eyes: Float[np.ndarray, " 2"],
         keypoints: Keypoints,
         retarget_map: RetargetMap,
         irises: Irises | None = None,
     ) -> None:
+        self.fit, self.own, self.open_eyes = fit, own, open_eyes
         self.retarget_map, self.irises = retarget_map, irises
         self.patches = FacePatches.packaged()
-        self.fit = FaceFit()
-        self.fit.update(landmarks)
-        self.still = self.fit.neutral + self.fit.residual  # the neutral face
-        usual, shown = eye_openings(self.still), eye_openings(self.fit.at_rest)
-        self.open_eyes = np.where(shown > CLOSED_SOURCE * usual, shown, usual)
-        self.own = Performance(
-            rotations=np.zeros((1, 3)),
-            shifts=np.zeros((1, 2)),
-            zooms=np.zeros((1, 1)),
-            expressions=self.fit.expression[None],
-            eyes=((shown - SHUT_EYE) / (self.open_eyes - SHUT_EYE))[None],
-            lips=np.array([[lips_apart(self.fit.at_rest)]]),
-            gazes=np.array([[gaze(self.fit.at_rest)[0], 0.0]]),
-        )
+        # The neutral face, with what the model cannot explain.
+        self.still = fit.at_rest - fit.basis.expression_basis @ own.expressions[0]
         self.to_openings = np.linalg.pinv(
             slopes(_openings, self.still, self.fit.basis.expression_basis)
         )
@@ -170,19 +172,33 @@ class Retargeting:
             landmarks = find_face(source.view, None, FaceDetector(1), FaceMesh(1))
         signed = landmarks / (len(source.view) / 2) - np.array([1.0, 1.0, 0.0])
         irises = None if source.detail is None else Irises(source.detail, signed)
-        return cls(signed, source.keypoints, engine.retarget_map, irises)
+        fit = FaceFit()
+        fit.update(signed)
+        usual = eye_openings(fit.neutral + fit.residual)
+        shown = eye_openings(fit.at_rest)
+        open_eyes = np.where(shown > CLOSED_SOURCE * usual, shown, usual)
+        own = Performance(
+            rotations=np.zeros((1, 3)),
+            shifts=np.zeros((1, 2)),
+            zooms=np.zeros((1, 1)),
+            expressions=fit.expression[None],
+            eyes=((shown - SHUT_EYE) / (open_eyes - SHUT_EYE))[None],
+            lips=np.array([[lips_apart(fit.at_rest)]]),
+            gazes=np.array([[gaze(fit.at_rest)[0], 0.0]]),
+        )
+        return cls(fit, own, open_eyes, source.keypoints, engine.retarget_map, irises)
 
     def draw(
         self,
         engine: Engine,
-        source: Source,
+        source: EncodedSource,
         performance: Performance,
         adjust: Callable[[Keypoints], Keypoints] | None = None,
     ) -> list[Picture]:
         """Draw the source in each frame of the performance.
 
         Args:
-            engine: the one that the source was prepared with.
+            engine: the one that read the source.
             source: the one that this was made of.
             performance: what it does.
             adjust: is applied last to the moved keypoints; None changes nothing.
@@ -190,10 +206,10 @@ class Retargeting:
         moved = self(performance)
         moved = moved if adjust is None else adjust(moved)
         if self.irises is None:
-            return draw(engine, source, moved)
+            return list(to_pictures(engine.draw(source, moved)))
         shifts = GAZE_GAIN * (performance.gazes - self.own.gazes)
         return [
-            draw(engine, source, moved[index], self.irises.detail(shift))[0]
+            to_pictures(engine.draw(source, moved[index], self.irises.detail(shift)))[0]
             for index, shift in enumerate(shifts)
         ]
 

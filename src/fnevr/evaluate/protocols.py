@@ -128,7 +128,8 @@ def model_predictor(
 
 
 def _retargeting(engine: Engine, source: Picture, reference: Picture) -> Predictor:
-    prepared = prepare(engine, source, Framing(crop=False, paste_back=False, detail=len(source)))
+    framing = Framing(crop=False, paste_back=False, detail=len(source))
+    (prepared,) = prepare(engine, source, framing).sources
     retarget = Retargeting.of_source(engine, prepared)
     tracker, reader = FaceTracker(num_threads=1), PerformanceReader()
 

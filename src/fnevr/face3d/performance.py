@@ -113,6 +113,12 @@ class PerformanceReader:
         self._last: Performance | None = None
         self._returned = 1.0
 
+    @property
+    def open_eyes(self) -> Float[np.ndarray, " 2"]:
+        """How far this person's eyes are open as usual: aspect ratios, the picture's left first."""
+        assert self._open is not None, "a face was seen"
+        return SHUT_EYE + np.maximum(self._open - SHUT_EYE, SHUT_EYE)
+
     def update(self, landmarks: Landmarks | None, seconds: float) -> Performance | None:
         """Read the next frame.
 
@@ -184,7 +190,7 @@ class PerformanceReader:
         step = 0.3 * self._open / (self._count + 10) + 0.0005
         above = openings > self._open
         self._open = self._open + step * np.where(above, OPEN_SHARE, OPEN_SHARE - 1)
-        return (openings - SHUT_EYE) / np.maximum(self._open - SHUT_EYE, SHUT_EYE)
+        return (openings - SHUT_EYE) / (self.open_eyes - SHUT_EYE)
 
     def _looks(self, eyes: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " 2"]:
         """Return the gaze; that of the last frame while the eyes are shut."""
