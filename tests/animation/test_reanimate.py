@@ -56,7 +56,9 @@ def moving(portrait):
 
 @pytest.fixture(scope="module")
 def performance():
-    return load_track(asset("motion.safetensors")).performance[:6]
+    recorded = load_track(asset("motion.safetensors")).performance
+    assert recorded is not None
+    return recorded[:6]
 
 
 def driver_of(performance, rate, batch_size=2):

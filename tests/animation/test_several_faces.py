@@ -101,7 +101,8 @@ def test_each_face_has_its_own_driver(animator, pair, portrait):
 
 
 def test_any_model_animates_several_faces(pair, portrait, tmp_path):
-    animator = Animator(TorchEngine(GrayModel()), name="gray", batch_size=2)
+    model = GrayModel()
+    animator = Animator(TorchEngine(model), name="gray", batch_size=2)
     write_image(tmp_path / "pair.png", pair)
     frames = [np.roll(portrait, shift, axis=1) for shift in (0, 6, 12)]
     make_video(tmp_path / "talk.mp4", frames)
@@ -109,7 +110,7 @@ def test_any_model_animates_several_faces(pair, portrait, tmp_path):
         tmp_path / "pair.png", tmp_path / "talk.mp4", tmp_path / "out.mp4", face="all"
     )
     assert (report.frames, report.transfer, report.width) == (3, "relative", 700)
-    assert animator.engine.model.num_encoded == 2
+    assert model.num_encoded == 2
     with open_video(tmp_path / "out.mp4") as video:
         last = [frame.rgb for frame in video][-1]
     for face in find_faces(pair):

@@ -10,6 +10,7 @@ Shapes: S the side of what is drawn.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -111,17 +112,12 @@ def source_frames(
         numbers = face_numbers(framing.face)
         choose_faces(frame.rgb, numbers, detector, mesh)
     followers = [FaceFollower(config, framing) for _ in numbers]
-    for now, sightings in followed(_chain(frame, remaining), numbers):
+    for now, sightings in followed(itertools.chain([frame], remaining), numbers):
         faces = [
             follower.update(now, sighting)
             for follower, sighting in zip(followers, sightings, strict=True)
         ]
         yield SourceFrame(now.rgb, now.time, tuple(faces))
-
-
-def _chain(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    yield first
-    yield from rest
 
 
 class FaceFollower:

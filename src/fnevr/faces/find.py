@@ -107,7 +107,8 @@ def choose_faces(
         FaceError: if there is no face, no such face, or a face is too small to animate.
     """
     height, width = rgb.shape[:2]
-    found = find_faces(rgb, detector, mesh, largest_only=choice in (None, 0))
+    numbers = () if choice == "all" else face_numbers(choice)
+    found = find_faces(rgb, detector, mesh, largest_only=numbers == (0,))
     if not found:
         raise FaceError(
             f"no face found in the picture ({width}x{height}); use one that shows a face from "
@@ -117,8 +118,6 @@ def choose_faces(
     if choice == "all":
         large = [i for i, face in enumerate(found) if face_size(face) >= MIN_FACE_PX]
         numbers = tuple(large or [0])
-    else:
-        numbers = face_numbers(choice)
     for number in numbers:
         if number >= len(found):
             sizes = ", ".join(f"{i}: {face_size(face):.0f} px" for i, face in enumerate(found))
