@@ -75,7 +75,7 @@ def test_lids_and_lips_go_further_than_the_drivers_by_the_gains(retarget):
 def test_the_eyes_look_where_the_drivers_do(animator, source, retarget):
     def looks(right):
         frame = performance(retarget, gazes=[[right, 0.0]])
-        (drawn,) = retarget.draw(animator.engine, source, frame)
+        (drawn,) = retarget.draw(animator.engine, source.encoded, frame)
         return gaze(find_face(drawn, None, FaceDetector(1), FaceMesh(1)))[0]
 
     assert looks(0.08) - looks(-0.08) > 0.08
