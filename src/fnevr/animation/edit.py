@@ -17,11 +17,12 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
-from fnevr.animation.retargeting import Retargeting, can_retarget
-from fnevr.animation.sliders import FaceSliders
+from fnevr.animation.retargeting import Regions, Retargeting, can_retarget
+from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Framing, Source, draw, prepare
 from fnevr.config.stages import PathText
 from fnevr.errors import FnevrError
+from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
@@ -188,6 +189,23 @@ class PoseEditor:
             keypoints = self.retarget(sliders.performance(self.retarget))
         if not turn.is_none:
             keypoints = turn.apply(self.turn, keypoints)
+        return self.source.finish(draw(self.engine, self.source, keypoints)[0])
+
+    def performing(
+        self, performance: Performance, regions: Regions, sliders: FaceSliders
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Show the face doing what a driver's face does.
+
+        Args:
+            performance: one frame.
+            regions: how much of it goes over.
+            sliders: an expression on top.
+
+        Raises:
+            FnevrError: if the model cannot retarget.
+        """
+        changes = {} if sliders.is_none else sliders.changes(self.retarget)
+        keypoints = self.retarget(added(regions.of(performance, self.retarget.own), changes))
         return self.source.finish(draw(self.engine, self.source, keypoints)[0])
 
     @cached_property
