@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -24,14 +23,12 @@ from fnevr.server.studio import Studio
 PAGE = Path(__file__).parent / "page"
 
 
-def create_app(settings: ServerSettings, cleaning_s: float = CLEANING_S) -> FastAPI:
+def create_app(settings: ServerSettings, root: Path, cleaning_s: float = CLEANING_S) -> FastAPI:
     """Make a server's application.
-
-    While it runs, visitors' files are in a folder of the system's place for temporary files; it is
-    deleted when the server ends.
 
     Args:
         settings: what it is told.
+        root: an empty folder for visitors' files, which are deleted when the server ends.
         cleaning_s: seconds between looks for what has been kept long enough.
     """
 
@@ -50,10 +47,10 @@ def create_app(settings: ServerSettings, cleaning_s: float = CLEANING_S) -> Fast
                 with suppress(asyncio.CancelledError):
                     await task
             await rooms.jobs.close()
-            place.cleanup()
+            for session in sessions.all():
+                sessions.forget(session)
 
-    place = tempfile.TemporaryDirectory(prefix="fnevr-web-", ignore_cleanup_errors=True)
-    sessions = Sessions(Path(place.name), settings.limits)
+    sessions = Sessions(root, settings.limits)
     app = FastAPI(title="fnevr", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.rooms = Rooms(settings, sessions, Jobs(settings), Studio(settings))
     app.include_router(api.router)

@@ -7,6 +7,8 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvicorn
 
@@ -36,11 +38,11 @@ def serve(settings: ServerSettings, port: int, browser: bool, say: Callable[[str
     if settings.token is None and settings.host not in LOOPBACK:
         settings = settings.model_copy(update={"token": secrets.token_urlsafe(16)})
     listener = _listen(settings.host, port)
-    with listener:
+    with listener, TemporaryDirectory(prefix="fnevr-web-", ignore_cleanup_errors=True) as folder:
         address = address_of(settings, listener.getsockname()[1])
         say(address)
         config = uvicorn.Config(
-            create_app(settings),
+            create_app(settings, Path(folder)),
             log_level="warning",
             ws_max_size=MAX_MESSAGE,
             timeout_graceful_shutdown=SHUTDOWN_S,

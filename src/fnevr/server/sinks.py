@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -50,6 +50,7 @@ class DrawnFrame:
         return to_jpeg(self.rgb)
 
 
+@runtime_checkable
 class FrameSink(Protocol):
     """Takes live pictures, from one thread."""
 

@@ -70,8 +70,8 @@ export class LiveRoom {
     this.start = h("button", { type: "button", class: "primary", onclick: () => this.begin() },
       "Start the camera");
     this.over = h("div", { class: "over" }, h("h2", {}, "Be this portrait"),
-      h("p", {}, "It moves as you do before the camera. Look straight ahead and press N once: that "
-        + "is your neutral look."), this.start, this.error);
+      h("p", {}, "It moves as you do before the camera. Once it runs, look straight ahead, relaxed, "
+        + "and press N or the button for it: that is your neutral look."), this.start, this.error);
     this.stop = h("button", { type: "button", hidden: true, onclick: () => this.end() },
       "Stop the camera");
     this.screen = h("div", { class: "screen" }, this.still, this.canvas, this.self,
