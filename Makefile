@@ -6,10 +6,11 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help animate test test-slow check format
+.PHONY: help animate web test test-slow check format
 
 help:
 	@echo "make animate   animate the bundled portrait: result.mp4 and result.png"
+	@echo "make web       open the page: animate, live camera, edit"
 	@echo "make test      run the tests (JOBS=$(JOBS) processes)"
 	@echo "make test-slow run the slow tests too"
 	@echo "make check     lint, format and types"
@@ -34,6 +35,13 @@ animate: $(VENV)/.installed
 		--source src/fnevr/assets/portrait.jpg --around-face
 	@echo "video:         $(CURDIR)/result.mp4"
 	@echo "contact sheet: $(CURDIR)/result.png"
+
+$(VENV)/.installed-web: $(VENV)/.installed
+	$(PIP) -e '.[web]'
+	@touch $@
+
+web: $(VENV)/.installed-web
+	$(BIN)/fnevr web
 
 # What loads engines and compilers has processes of its own, and a file stays in one of them, since
 # exporting takes long.

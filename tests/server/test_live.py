@@ -226,7 +226,7 @@ def test_a_virtual_camera_is_sent_pictures(monkeypatch):
             sent.append("closed")
 
     module = type(sys)("pyvirtualcam")
-    module.Camera = Camera
+    monkeypatch.setattr(module, "Camera", Camera, raising=False)
     monkeypatch.setitem(sys.modules, "pyvirtualcam", module)
     camera = VirtualCamera()
     camera.write(drawn(9))

@@ -182,9 +182,10 @@ export class LiveRoom {
         this.sent.set(number, performance.now());
         const jpeg = await toJpeg(this.self, CAMERA_LONGEST);
         if (socket.readyState !== WebSocket.OPEN) break;
-        const head = new DataView(new ArrayBuffer(4));
-        head.setUint32(0, number, true);
-        socket.send(new Blob([head.buffer, jpeg]));
+        const message = new Uint8Array(4 + jpeg.size);
+        new DataView(message.buffer).setUint32(0, number, true);
+        message.set(new Uint8Array(await jpeg.arrayBuffer()), 4);
+        socket.send(message);
       }
       await new Promise((resolve) => {
         if (this.self.requestVideoFrameCallback) this.self.requestVideoFrameCallback(resolve);
