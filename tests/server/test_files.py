@@ -148,8 +148,9 @@ def test_files_are_deleted_after_a_while_and_at_the_end(tmp_path):
     with visitor(app) as somebody:
         bring(somebody, "pictures", asset("portrait.jpg").read_bytes())
         assert len(files_of(app)) == 1
-        time.sleep(1)
+        time.sleep(1.5)
         assert files_of(app) == []
+        assert app.state.rooms.sessions.all() == []
         bring(somebody, "pictures", asset("portrait.jpg").read_bytes())
         assert len(files_of(app)) == 1
     assert list(tmp_path.iterdir()) == []

@@ -60,6 +60,7 @@ def test_options_reach_the_library(somebody, motion):
         ({"kind": "animate", "options": {"sliders": {"grin": 1}}}, 422, None),
         ({"kind": "animate", "options": {"regions": {"head": -1}}}, 422, "head"),
         ({"kind": "animate", "options": {"regions": {"nose": 1}}}, 422, "regions"),
+        ({"kind": "animate", "options": {"face": 0, "crop": False}}, 422, "face"),
         ({"kind": "animate", "options": {"quality": 1}}, 422, "animate.options.quality"),
         ({"kind": "animate", "driver": "nobody"}, 404, "driver"),
         ({"kind": "sweep"}, 422, "sweep"),

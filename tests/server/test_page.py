@@ -225,6 +225,7 @@ def test_the_portrait_follows_the_camera(page):
     stop = time.monotonic() + 30
     while len(pairs(events)) < 40 and time.monotonic() < stop:
         page.wait_for_timeout(250)
+    assert b"\xff\xd8" in streamed(page.text_content("#live code.address"))
     page.keyboard.press("n")
     page.wait_for_selector("#live >> text=Your neutral look is taken")
     page.click("#live >> text=Stop the camera")
@@ -238,6 +239,13 @@ def test_the_portrait_follows_the_camera(page):
     driver, portrait = mouths(sent), mouths(drawn)
     assert portrait.std() > 0.01  # it moves
     assert np.corrcoef(driver, portrait)[0, 1] >= 0.7
+
+
+def streamed(address):
+    """Return the beginning of what other programs read."""
+    with httpx.stream("GET", address, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("multipart/x-mixed-replace")
+        return next(answer.iter_bytes(4096))
 
 
 def listen(socket, events):

@@ -1,10 +1,12 @@
 """Limits, addresses, and the command that starts a server."""
 
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -12,7 +14,7 @@ from typer.testing import CliRunner
 
 from fnevr.cli import app
 from fnevr.errors import FnevrError
-from fnevr.server.run import address_of
+from fnevr.server.run import address_of, remove_abandoned
 from fnevr.server.settings import Limits, ServerSettings
 
 
@@ -27,6 +29,15 @@ def test_limits_are_changed_by_name():
 def test_a_limit_that_cannot_be_is_said(setting):
     with pytest.raises(FnevrError, match=setting.partition("=")[0]):
         Limits.changed([setting])
+
+
+def test_folders_of_servers_that_were_killed_are_deleted(tmp_path):
+    for name, age_s in (("fnevr-web-old", 700), ("fnevr-web-new", 10), ("other", 700)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "face.picture").write_bytes(b"face")
+        os.utime(tmp_path / name, times=2 * (time.time() - age_s,))
+    remove_abandoned(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"fnevr-web-new", "other"}
 
 
 def test_addresses_can_be_opened():

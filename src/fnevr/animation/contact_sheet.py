@@ -55,9 +55,17 @@ def spaced_frames(path: Path, num_wanted: int) -> list[np.ndarray]:
         return [frame.rgb for index, frame in enumerate(video) if index in wanted]
 
 
-def around_face(tiles: list[np.ndarray]) -> list[np.ndarray]:
-    """Cut the same square out of pictures of one size: the face of the first, and its neck."""
-    box = crop_box(find_face(tiles[0]))
+def around_face(tiles: list[np.ndarray], face: int | None = None) -> list[np.ndarray]:
+    """Cut the same square out of pictures of one size: a face of the first, and its neck.
+
+    Args:
+        tiles: uint8 (H, W, 3), of one size.
+        face: which face, the largest being 0; None means the largest.
+
+    Raises:
+        FaceError: if there is no such face.
+    """
+    box = crop_box(find_face(tiles[0], face))
     return [crop(tile, box, round(box.size)) for tile in tiles]
 
 

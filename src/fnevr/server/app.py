@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -64,8 +65,11 @@ def create_app(settings: ServerSettings, root: Path, cleaning_s: float = CLEANIN
 async def _clean(rooms: Rooms, cleaning_s: float) -> None:
     """Delete what has been kept long enough, for ever."""
     while True:
+        os.utime(rooms.sessions.root)  # says that the server runs
         await asyncio.sleep(cleaning_s)
         await rooms.jobs.clean()
-        in_use = rooms.jobs.files_in_use()
-        for upload in await run_in_threadpool(rooms.sessions.clean, in_use):
+        in_use, at_work = rooms.jobs.files_in_use(), rooms.jobs.owners()
+        if rooms.live.owner is not None:
+            at_work.add(rooms.live.owner.id)
+        for upload in await run_in_threadpool(rooms.sessions.clean, in_use, at_work):
             rooms.studio.forget(upload.path)

@@ -199,11 +199,12 @@ class Sessions:
         session.uploads[upload.kind, upload.id] = upload
         return upload
 
-    def clean(self, in_use: set[Path]) -> list[Upload]:
-        """Delete what was not used for long.
+    def clean(self, in_use: set[Path], at_work: set[str]) -> list[Upload]:
+        """Delete what was not used for long, and forget visitors who were not here for long.
 
         Args:
             in_use: files that a job needs.
+            at_work: ids of visitors who have jobs, or are live.
 
         Returns:
             What was deleted.
@@ -211,6 +212,8 @@ class Sessions:
         oldest = time.monotonic() - 60 * self.limits.keep_minutes
         removed = []
         for session in self.all():
+            if session.used < oldest and not session.uploads and session.id not in at_work:
+                self.forget(session)
             for (kind, name), upload in list(session.uploads.items()):
                 if upload.used < oldest and upload.path not in in_use:
                     session.remove(kind, name)

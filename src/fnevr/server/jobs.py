@@ -239,6 +239,10 @@ class Jobs:
         open_jobs = [job for job in self._jobs.values() if not job.is_over]
         return {upload.path for job in open_jobs for upload in job.uploads.values()}
 
+    def owners(self) -> set[str]:
+        """Return the ids of those who have jobs."""
+        return {job.owner.id for job in self._jobs.values()}
+
     async def clean(self) -> None:
         """Delete jobs that ended long ago."""
         oldest = time.time() - 60 * self.limits.keep_minutes

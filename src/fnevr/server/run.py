@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import socket
 import threading
+import time
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import uvicorn
 
@@ -19,6 +22,8 @@ from fnevr.server.sinks import check_virtual_camera
 
 MAX_MESSAGE = 8 << 20  # bytes of a WebSocket's message
 SHUTDOWN_S = 3
+PREFIX = "fnevr-web-"  # of the folders of visitors' files
+ABANDONED_S = 600.0  # a server that runs touches its folder more often
 
 
 def serve(settings: ServerSettings, port: int, browser: bool, say: Callable[[str], None]) -> None:
@@ -38,7 +43,8 @@ def serve(settings: ServerSettings, port: int, browser: bool, say: Callable[[str
     if settings.token is None and settings.host not in LOOPBACK:
         settings = settings.model_copy(update={"token": secrets.token_urlsafe(16)})
     listener = _listen(settings.host, port)
-    with listener, TemporaryDirectory(prefix="fnevr-web-", ignore_cleanup_errors=True) as folder:
+    remove_abandoned(Path(gettempdir()))
+    with listener, TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
         address = address_of(settings, listener.getsockname()[1])
         say(address)
         config = uvicorn.Config(
@@ -50,6 +56,18 @@ def serve(settings: ServerSettings, port: int, browser: bool, say: Callable[[str
         if browser:
             threading.Timer(0.5, webbrowser.open, [address]).start()
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def remove_abandoned(place: Path) -> None:
+    """Delete the folders of servers that were killed.
+
+    Args:
+        place: the system's place for temporary files.
+    """
+    for folder in place.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def address_of(settings: ServerSettings, port: int) -> str:

@@ -100,6 +100,10 @@ def library_options(options: dict[str, Any]) -> dict[str, Any]:
         FnevrError: if a value is not possible.
     """
     made = dict(options)
+    if made.get("face") is not None and made.get("crop") is False:
+        raise FnevrError(
+            "a face has no meaning with `crop=False`: leave one of them out", argument="face"
+        )
     if "sliders" in made:
         made["sliders"] = FaceSliders.of_values(made["sliders"], "`sliders`")
     if "regions" in made:
@@ -152,7 +156,7 @@ def _write_sheet(task: Task) -> None:
     if source.shape == tiles[0].shape:
         tiles = [source, *tiles]
     with suppress(FaceError):  # whole pictures are as good
-        tiles = around_face(tiles)
+        tiles = around_face(tiles, task["options"].get("face"))
     write_image(task["sheet"], contact_sheet(tiles, SHEET_COLUMNS, SHEET_HEIGHT))
 
 

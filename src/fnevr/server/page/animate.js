@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { select, sliders, toggle } from "./controls.js";
-import { capitalized, errorBox, h, icon, place, showError } from "./dom.js";
+import { asTitle, capitalized, errorBox, h, icon, place, showError } from "./dom.js";
 import { driverPicker, portraitPicker } from "./pickers.js";
 import { imageOf, store } from "./store.js";
 
@@ -58,6 +58,7 @@ export class AnimateRoom {
   wanted() {
     const options = { ...store.faceOption };
     for (const one of this.options) if (one.isChanged()) options[one.name] = one.get();
+    if (options.crop === false) delete options.face; // the whole picture is taken
     if (options.detail) options.detail = Number(options.detail);
     if (Object.keys(this.regions.changed()).length) options.regions = this.regions.changed();
     if (Object.keys(this.sliders.changed()).length) options.sliders = this.sliders.changed();
@@ -161,7 +162,8 @@ export class AnimateRoom {
 
   advance(job) {
     const { frames_done: done, frames, frames_per_second: speed, seconds_left: left } = job;
-    this.heading.textContent = capitalized(job.stage || "waiting for its turn");
+    const before = job.state === "working" ? "starting" : "waiting for its turn";
+    this.heading.textContent = capitalized(job.stage || before);
     if (frames) this.bar.value = done / frames;
     else this.bar.removeAttribute("value");
     const parts = frames ? [`${done} of ${frames} frames`] : [];
@@ -181,7 +183,7 @@ export class AnimateRoom {
       h("div", { class: "screen" }, h("video", { src: job.video, class: "fit", controls: true,
         autoplay: true, loop: true, playsInline: true, "aria-label": job.title })),
       h("div", { class: "card" }, h("div", { class: "row spread" },
-        h("div", {}, h("h2", {}, capitalized(job.title)), h("p", { class: "hint" }, about)),
+        h("div", {}, h("h2", {}, asTitle(job.title)), h("p", { class: "hint" }, about)),
         h("div", { class: "row" },
           h("a", { class: "button primary", href: `${job.video}?download=true`, download: "" },
             icon("save"), "Save the video"),
@@ -210,8 +212,9 @@ export class AnimateRoom {
   thumbnail(job) {
     const state = job.state === "done" ? "" : ` (${job.state})`;
     return h("button", { type: "button", onclick: () => { this.shown = job.id; this.render(); } },
-      job.sheet ? h("img", { src: job.sheet, alt: "" }) : h("span", { class: "blank" }, "video"),
-      h("span", {}, capitalized(job.title) + state));
+      job.sheet ? h("img", { src: job.sheet, alt: "" }) : h("span", { class: "blank" },
+        icon("video")),
+      h("span", {}, asTitle(job.title) + state));
   }
 
   async act(job, what) {

@@ -69,3 +69,6 @@ export function download(blob, name) {
 }
 
 export const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Write a title at its best; a file's name stays as it is. */
+export const asTitle = (text) => (/^(the|a) /.test(text) ? capitalized(text) : text);

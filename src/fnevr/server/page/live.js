@@ -9,6 +9,7 @@ import { imageOf, store } from "./store.js";
 const MAX_IN_FLIGHT = 2;
 const CAMERA_LONGEST = 480; // pixels of what is sent: enough for a face
 const SHOWN_EVERY_MS = 500;
+const SAID_WHY = [4409, 4500]; // codes with which the server ends a session, after an error
 
 export class LiveRoom {
   constructor(room, showJob) {
@@ -52,9 +53,10 @@ export class LiveRoom {
     h("code", { class: "address" }, address),
     h("div", { class: "row" }, h("button", { type: "button", onclick: () =>
       navigator.clipboard?.writeText(address) }, "Copy")),
-    h("p", { class: "hint" }, store.about.virtual_camera
-      ? "It is shown as a virtual camera, too."
-      : "As a camera for video calls: start `fnevr web --virtual-camera`."));
+    store.about.virtual_camera
+      ? h("p", { class: "hint" }, "It is shown as a virtual camera, too.")
+      : h("p", { class: "hint" }, "To have it as a camera in video calls, start ",
+        h("code", {}, "fnevr web --virtual-camera"), "."));
   }
 
   addStage(stage) {
@@ -121,7 +123,13 @@ export class LiveRoom {
     socket.onopen = () => this.tell({ ...this.settings(), portrait: store.picture.id,
       ...store.faceOption });
     socket.onmessage = (event) => this.hear(event.data);
-    socket.onclose = () => { if (this.socket === socket) this.end(); };
+    socket.onclose = (event) => {
+      if (this.socket !== socket) return; // we left ourselves
+      this.end();
+      if (!SAID_WHY.includes(event.code)) {
+        showError(this.error, new Error("the connection was lost: is fnevr still running?"));
+      }
+    };
   }
 
   hear(data) {
