@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -61,15 +60,19 @@ def short_motion(path: Path, frames, start=0):
     return path.read_bytes()
 
 
-def ended(client, job, seconds=60):
-    """Wait for the end of a job."""
+def until(condition, seconds=60):
+    """Wait for a condition."""
     stop = time.monotonic() + seconds
-    while time.monotonic() < stop:
-        view = client.get(f"/api/jobs/{job['id']}").json()
-        if view["state"] in ("done", "failed", "cancelled"):
-            return view
+    while not condition():
+        assert time.monotonic() < stop, "it does not come true"
         time.sleep(0.05)
-    raise AssertionError(f"the job is not over: {json.dumps(view)}")
+
+
+def ended(client, job):
+    """Wait for the end of a job, and return what is said about it then."""
+    address = f"/api/jobs/{job['id']}"
+    until(lambda: client.get(address).json()["state"] in ("done", "failed", "cancelled"))
+    return client.get(address).json()
 
 
 def files_of(app):

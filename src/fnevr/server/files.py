@@ -278,10 +278,9 @@ def _about_track(path: Path) -> dict[str, object]:
 
 
 def _about_video(path: Path, limits: Limits) -> dict[str, object]:
-    _check_container(path, limits)
+    _check_before_decoding(path, limits)
     with open_video(path) as reader:
         info = reader.info
-    _check_pixels(info.width, info.height, limits)
     rate = float(info.frame_rate)
     frames, duration = info.num_frames, info.duration
     if frames is None or duration is None:
@@ -296,14 +295,16 @@ def _about_video(path: Path, limits: Limits) -> dict[str, object]:
     }
 
 
-def _check_container(path: Path, limits: Limits) -> None:
-    """Raise Refusal (422) unless a file is of a format that is taken."""
+def _check_before_decoding(path: Path, limits: Limits) -> None:
+    """Raise Refusal unless a video's format is taken (422), and its frames are not too large."""
     if is_picture(path):
         with open_image(path) as image:
-            names = {str(image.format).lower()}
+            names, size = {str(image.format).lower()}, image.size
     else:
         with open_container(path) as container:
-            names = set(container.format.name.split(","))
+            names, stream = set(container.format.name.split(",")), video_stream(container)
+            size = (0, 0) if stream is None else (stream.width, stream.height)
+    _check_pixels(*size, limits)
     if not names & set(limits.containers):
         raise Refusal(
             422,

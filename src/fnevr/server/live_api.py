@@ -47,6 +47,8 @@ from fnevr.server.work import library_options
 router = APIRouter()
 NUMBER = struct.Struct("<I")
 LARGEST_PICTURE = 4 << 20  # bytes of one camera picture
+MAX_UNREAD = 100  # messages that wait for the page to read them
+CLOSE_S = 5.0  # for the page to read the last ones
 BUSY, ENDED = 4409, 4500  # codes with which a WebSocket is closed
 
 
@@ -105,8 +107,8 @@ class _Conversation:
                 await run_in_threadpool(self.session.close)
             await asyncio.sleep(0)
             self.outgoing.put_nowait({"type": "end"})
-            with suppress(RuntimeError, WebSocketDisconnect):
-                await sending
+            with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+                await asyncio.wait_for(sending, CLOSE_S)
             if self.websocket.client_state is WebSocketState.CONNECTED:
                 with suppress(RuntimeError):
                     await self.websocket.close()
@@ -130,6 +132,8 @@ class _Conversation:
     def _picture(self, data: bytes) -> None:
         if not NUMBER.size < len(data) <= LARGEST_PICTURE:
             raise Refusal(413, f"a camera picture has {len(data)} bytes; at most 4 MiB are taken")
+        if self.outgoing.qsize() > MAX_UNREAD:
+            raise Refusal(429, "what was drawn is not read: the session was ended")
         (number,) = NUMBER.unpack_from(data)
         if self.session is None or not self.session.offer(number, data[NUMBER.size :]):
             self._say(type="dropped", number=number)
