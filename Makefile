@@ -44,14 +44,16 @@ web: $(VENV)/.installed-web
 	$(BIN)/fnevr web
 
 # What loads engines and compilers has processes of its own, and a file stays in one of them, since
-# exporting takes long.
+# exporting takes long. So it does where servers and browsers are started.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m 'not slow' --ignore tests/runtime --ignore tests/cost
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m 'not slow' --ignore tests/runtime --ignore tests/cost --ignore tests/server
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow' tests/runtime tests/cost
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow' tests/server
 
 test-slow: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q --ignore tests/runtime --ignore tests/cost
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q --ignore tests/runtime --ignore tests/cost --ignore tests/server
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q tests/runtime tests/cost
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q tests/server
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

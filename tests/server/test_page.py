@@ -204,6 +204,24 @@ def test_sliders_change_the_picture_at_once(page, address, tmp_path):
     assert page.is_visible("#edit .badge")
 
 
+def test_the_mesh_is_shown_and_turned(page):
+    page.click('nav a[href="#edit"]')
+    page.keyboard.press("m")
+    canvas = page.wait_for_selector("#edit .mesh canvas")
+
+    def drawn():
+        return np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("L")).astype(int)
+
+    until(page, "document.querySelector('#edit .mesh canvas').dataset.drawn === 'yes'")
+    front = drawn()
+    assert (front > 80).mean() > 0.05
+    canvas.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(100)
+    assert np.abs(drawn() - front).mean() > 2
+
+
 def drawing_ms(address):
     """Return how long the server takes for an edit, at best."""
     seconds = []

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
-from fnevr.server import api, live_api
+from fnevr.server import api, live_api, mesh_api
 from fnevr.server.access import Access
 from fnevr.server.answers import answer_errors
 from fnevr.server.files import Sessions
@@ -55,6 +55,7 @@ def create_app(settings: ServerSettings, root: Path, cleaning_s: float = CLEANIN
     app = FastAPI(title="fnevr", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.rooms = Rooms(settings, sessions, Jobs(settings), Studio(settings))
     app.include_router(api.router)
+    app.include_router(mesh_api.router)
     app.include_router(live_api.router)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     answer_errors(app)

@@ -1,8 +1,9 @@
 // Edit: sliders to a picture, at once. While one is drawn, only the newest wish waits.
 
 import { api } from "./api.js";
-import { angleRanges, select, slider, sliders } from "./controls.js";
+import { angleRanges, select, slider, sliders, toggle } from "./controls.js";
 import { download, errorBox, h, icon, place, showError } from "./dom.js";
+import { MeshView } from "./mesh.js";
 import { portraitPicker } from "./pickers.js";
 import { imageOf, store } from "./store.js";
 
@@ -19,7 +20,9 @@ export class EditRoom {
     store.addEventListener("picture", () => {
       this.image.src = imageOf(store.picture);
       this.before.src = imageOf(store.picture);
-      if (this.isOpen) this.draw();
+      if (!this.isOpen) return;
+      this.draw();
+      if (!this.mesh.element.hidden) this.mesh.show();
     });
   }
 
@@ -80,14 +83,38 @@ export class EditRoom {
       this.image.hidden = isBefore;
       this.compare.setAttribute("aria-pressed", String(isBefore));
     } }, "Before ", h("kbd", {}, "B"));
-    stage.append(h("div", { class: "screen" }, this.image, this.before, this.badge), this.error,
-      this.warning, h("div", { class: "row" }, this.compare,
-        h("button", { type: "button", class: "primary", onclick: () => this.savePicture() },
-          icon("save"), "Save the picture")));
+    this.mesh = new MeshView();
+    this.inDepth = h("button", { type: "button", "aria-pressed": "false",
+      onclick: () => this.showMesh(this.mesh.element.hidden) }, "3D mesh ", h("kbd", {}, "M"));
+    const picture = h("div", { class: "row" }, this.compare,
+      h("button", { type: "button", class: "primary", onclick: () => this.savePicture() },
+        icon("save"), "Save the picture"));
+    const skin = toggle("With the picture on it", "worn", false,
+      () => this.mesh.wear(skin.get()));
+    const saveMesh = h("a", { class: "button primary", download: "head.glb" }, icon("save"),
+      "Save the mesh");
+    saveMesh.addEventListener("click", () => {
+      const face = store.face === null ? "" : `?face=${store.face}`;
+      saveMesh.href = `/api/pictures/${store.picture.id}/mesh.glb${face}`;
+    });
+    saveMesh.href = "#edit";
+    const mesh = h("div", { class: "row", hidden: true }, saveMesh, skin.element,
+      h("span", { class: "hint" }, "Drag it, or use the arrow keys."));
+    this.showMesh = (isShown) => {
+      this.inDepth.setAttribute("aria-pressed", String(isShown));
+      this.screen.hidden = picture.hidden = isShown;
+      this.mesh.element.hidden = mesh.hidden = !isShown;
+      if (isShown) this.mesh.show();
+    };
+    this.screen = h("div", { class: "screen" }, this.image, this.before, this.badge);
+    this.mesh.element.classList.add("screen");
+    stage.append(this.screen, this.mesh.element, this.error, this.mesh.error, this.warning,
+      h("div", { class: "row" }, this.inDepth, picture, mesh));
   }
 
   key(event) {
-    if (event.key.toLowerCase() === "b") this.compare.click();
+    if (event.key.toLowerCase() === "b" && !this.screen.hidden) this.compare.click();
+    if (event.key.toLowerCase() === "m") this.inDepth.click();
   }
 
   wanted() {
