@@ -74,3 +74,9 @@ def test_programs_bring_the_token_with_each_request(tmp_path):
     program = visitor(make_app(tmp_path, token="s3cret"))
     bearer = {"Authorization": "Bearer s3cret"}
     assert program.get("/api/about", headers=bearer).status_code == 200
+
+
+def test_a_request_is_small(app):
+    answer = visitor(app).post("/api/jobs", content=b"[" + bytes(2 << 20))
+    assert answer.status_code in (400, 413)
+    assert "error" in answer.json()

@@ -130,3 +130,14 @@ def test_a_job_has_so_much_time_and_is_deleted_after_a_while(tmp_path):
         assert "took more than" in view["error"]["message"]
         until(lambda: client.get("/api/jobs").json() == [])
         assert files_of(app) == []
+
+
+def test_a_process_that_cannot_start_fails_its_job_alone(tmp_path, monkeypatch):
+    with visitor(make_app(tmp_path)) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.executable", "/no/such/python")
+            job = ended(client, client.post("/api/jobs", json={"kind": "animate"}).json())
+        assert job["state"] == "failed"
+        assert "FileNotFoundError" in job["error"]["message"]
+        again = client.post("/api/jobs", json={"kind": "animate"}).json()
+        until(lambda: client.get(f"/api/jobs/{again['id']}").json()["state"] == "working")

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict
 
 from fnevr.animation.retargeting import Regions, Retargeting, can_retarget
@@ -192,19 +192,21 @@ class PoseEditor:
         return self.source.finish(draw(self.engine, self.source, keypoints)[0])
 
     def performing(
-        self, performance: Performance, regions: Regions, sliders: FaceSliders
+        self,
+        performance: Performance,
+        regions: Regions,
+        changes: dict[str, Float[np.ndarray, "1 _"]],
     ) -> UInt8[np.ndarray, "h w 3"]:
         """Show the face doing what a driver's face does.
 
         Args:
             performance: one frame.
             regions: how much of it goes over.
-            sliders: an expression on top.
+            changes: an expression on top, as `FaceSliders.changes` gives it for this face.
 
         Raises:
             FnevrError: if the model cannot retarget.
         """
-        changes = {} if sliders.is_none else sliders.changes(self.retarget)
         keypoints = self.retarget(added(regions.of(performance, self.retarget.own), changes))
         return self.source.finish(draw(self.engine, self.source, keypoints)[0])
 

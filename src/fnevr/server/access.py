@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fnevr.server.answers import error_json
+from fnevr.server.answers import Refusal, error_json
 from fnevr.server.files import Session, Sessions
 
 # Nothing from elsewhere is loaded, and nobody frames the page.
@@ -34,6 +34,8 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 OPEN_PATHS = ("/live/",)  # their addresses hold a secret of their own
+FILE_PATHS = ("/api/pictures", "/api/drivers")  # they limit what comes in themselves
+LARGEST_BODY = 1 << 20  # bytes of all other requests
 COOKIE_DAYS = 30
 
 
@@ -90,6 +92,8 @@ class Access:
             # Out of the address bar, and of the history.
             await RedirectResponse(scope["path"], 303)(scope, receive, answer)
             return
+        if scope["type"] == "http" and not scope["path"].startswith(FILE_PATHS):
+            receive = _limited(receive)
         await self.app(scope, receive, answer)
 
     def _stranger(self, headers: Headers) -> Response | None:
@@ -121,6 +125,21 @@ class Access:
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         given = [*query.get("token", []), bearer]
         return any(hmac.compare_digest(text.encode(), self.token.encode()) for text in given)
+
+
+def _limited(receive: Receive) -> Receive:
+    """Let a request's body end in an error where it is too large."""
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > LARGEST_BODY:
+            raise Refusal(413, f"the request has more than {LARGEST_BODY} bytes")
+        return message
+
+    return limited
 
 
 def _ask_for_token(scope: Scope) -> Response:

@@ -258,6 +258,10 @@ class Jobs:
                 self._current = job
                 try:
                     await self._do(job)
+                except Exception as error:  # noqa: BLE001 - the next job may go well
+                    await self._worker.end()
+                    name = type(error).__name__
+                    job.end("failed", f"internal error, which is our fault: {name}: {error}")
                 finally:
                     self._current = None
 

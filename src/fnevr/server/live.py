@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import UInt8
@@ -47,6 +48,13 @@ class Controls:
     regions: Regions = field(default_factory=Regions)
     sliders: FaceSliders = field(default_factory=FaceSliders)
     mirror: bool = True
+
+    @cached_property
+    def changes(self) -> dict[str, np.ndarray]:
+        """What the sliders add to a performance, computed once."""
+        if self.sliders.is_none:
+            return {}
+        return dict(self.sliders.changes(self.portrait.retarget))
 
 
 @dataclass(frozen=True)
@@ -206,7 +214,7 @@ class LiveSession:
             controls = self.controls
             with self._studio.drawing():
                 rgb = controls.portrait.performing(
-                    read.performance, controls.regions, controls.sliders
+                    read.performance, controls.regions, controls.changes
                 )
             frame = DrawnFrame(rgb, read.seconds, read.number, read.is_seen)
             self._leave()
