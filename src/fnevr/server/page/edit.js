@@ -36,7 +36,10 @@ export class EditRoom {
   }
 
   addSliders(card) {
-    const draw = () => this.draw();
+    const draw = () => {
+      if (this.screen.hidden) this.showMesh(false); // so that it is seen what the slider does
+      this.draw();
+    };
     this.angles = sliders("Head, degrees", angleRanges(store.about), draw,
       { step: 1, unit: "°" });
     this.face = sliders("Expression", store.about.sliders, draw);

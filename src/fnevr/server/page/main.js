@@ -67,7 +67,8 @@ async function begin() {
   let open = go(rooms);
   addEventListener("hashchange", () => { open = go(rooms); });
   addEventListener("keydown", (event) => {
-    const isTyped = event.target.closest("input:not([type=range]), select, dialog");
+    const isTyped = event.target.closest(
+      "input:not([type=range], [type=checkbox]), select, dialog");
     if (!isTyped && !event.ctrlKey && !event.metaKey && !event.altKey) rooms[open].key?.(event);
   });
   // A file that misses a card must not replace the page.
