@@ -102,6 +102,14 @@ def test_a_cancelled_job_leaves_nothing_and_the_next_one_is_done(app, somebody, 
     assert files_of(app) == before
 
 
+def test_a_job_that_is_cancelled_at_once_holds_nobody_up(tmp_path):
+    with visitor(make_app(tmp_path)) as client:
+        job = client.post("/api/jobs", json={"kind": "animate"}).json()
+        assert client.post(f"/api/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
+        until(lambda: client.app.state.rooms.jobs._current is None, seconds=10)
+        assert files_of(client.app) == []
+
+
 def test_a_file_that_a_job_needs_is_not_deleted(somebody, tmp_path):
     track = short_motion(tmp_path / "m.safetensors", 60)
     name = somebody.post("/api/drivers?name=m.safetensors", content=track).json()["id"]

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from support.web import SOCKET, ended, jpeg, make_app, visitor
+from support.web import SOCKET, ended, jpeg, make_app, two_faces, visitor
 
 from fnevr.animation.live import SIDE
 from fnevr.config.presets import asset
@@ -78,6 +78,28 @@ def test_a_face_before_the_camera_moves_the_portrait(app, somebody, camera):
         socket.send_json({"type": "set", "sliders": {"mouth_open": 9}})
         assert "mouth_open" in next_word(socket, "error")
         assert app.state.rooms.live.session.counts.most_in_flight <= 2
+
+
+def test_portraits_are_switched_while_it_runs(somebody, camera):
+    content = jpeg(two_faces())
+    other = somebody.post("/api/pictures?name=two.jpg", content=content).json()["id"]
+    with somebody.websocket_connect(SOCKET) as socket:
+        socket.send_json({"type": "set", "portrait": "portrait"})
+        next_word(socket, "ready")
+        socket.send_bytes(picture(0, camera))
+        _, first = next_picture(socket)
+        socket.send_json({"type": "set", "portrait": other, "face": 1})
+        next_word(socket, "ready")
+        socket.send_bytes(picture(1, camera))
+        _, second = next_picture(socket)
+        assert second.shape == first.shape
+        assert np.abs(second.astype(int) - first).mean() > 2
+        socket.send_json({"type": "set", "portrait": "nobody"})
+        assert "no picture 'nobody'" in next_word(socket, "error")
+        socket.send_bytes(picture(2, camera))
+        number, third = next_picture(socket)
+        assert number == 2
+        assert np.abs(third.astype(int) - second).mean() < 2
 
 
 def test_pictures_that_come_too_early_are_dropped(somebody, camera):

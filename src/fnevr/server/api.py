@@ -19,6 +19,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 
 from fnevr import __version__
 from fnevr.animation.animator import Animator
@@ -156,7 +157,10 @@ async def _bring(request: Request, kind: Kind, name: str) -> dict[str, Any]:
     sessions, session = rooms_of(request).sessions, visitor(request)
     announced = request.headers.get("content-length", "")
     length = int(announced) if announced.isdecimal() else 0
-    upload = await sessions.receive(session, kind, name, request.stream(), length)
+    try:
+        upload = await sessions.receive(session, kind, name, request.stream(), length)
+    except ClientDisconnect as error:
+        raise Refusal(400, "the file broke off: send it again", argument=kind) from error
     return (await run_in_threadpool(sessions.admit, session, upload)).view()
 
 

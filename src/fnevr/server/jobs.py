@@ -69,6 +69,11 @@ class Job:
         return self.state in ("done", "failed", "cancelled")
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether its owner ended it."""
+        return self.state == "cancelled"
+
+    @property
     def video(self) -> Path:
         """The result."""
         return self.folder / VIDEO
@@ -276,6 +281,8 @@ class Jobs:
             async with asyncio.timeout(60 * minutes):
                 async for reply in self._worker.replies(self._task(job)):
                     _take(job, reply)
+                    if job.is_cancelled:  # before there was a process to be ended
+                        await self._worker.end()
         except TimeoutError:
             await self._worker.end()
             job.end(
