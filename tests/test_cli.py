@@ -67,6 +67,10 @@ OPTIONS = {
         *("--device", "--engine", "--precision"),
     ],
     "complexity": ["--model", "--repeats", "--device", "--json"],
+    "web": [
+        *("--host", "--port", "--browser", "--virtual-camera", "--set"),
+        *("--model", "--device", "--engine", "--precision"),
+    ],
     "bench": [
         *("--model", "--engine", "--precision", "--batch", "--repeats", "--device", "--json"),
     ],

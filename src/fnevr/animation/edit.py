@@ -14,14 +14,15 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict
 
-from fnevr.animation.retargeting import Retargeting, can_retarget
-from fnevr.animation.sliders import FaceSliders
+from fnevr.animation.retargeting import Regions, Retargeting, can_retarget
+from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Framing, Source, draw, prepare
 from fnevr.config.stages import PathText
 from fnevr.errors import FnevrError
+from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
@@ -196,6 +197,25 @@ class PoseEditor:
             wanted = sliders.performance(self.retarget)
             pictures = self.retarget.draw(self.engine, self.source.encoded, wanted, adjust)
         return self.scene.finish(pictures)
+
+    def performing(
+        self,
+        performance: Performance,
+        regions: Regions,
+        changes: dict[str, Float[np.ndarray, "1 _"]],
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Show the face doing what a driver's face does.
+
+        Args:
+            performance: one frame.
+            regions: how much of it goes over.
+            changes: an expression on top, as `FaceSliders.changes` gives it for this face.
+
+        Raises:
+            FnevrError: if the model cannot retarget.
+        """
+        keypoints = self.retarget(added(regions.of(performance, self.retarget.own), changes))
+        return self.source.finish(draw(self.engine, self.source, keypoints)[0])
 
     @cached_property
     def retarget(self) -> Retargeting:

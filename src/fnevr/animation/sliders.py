@@ -111,19 +111,32 @@ class FaceSliders:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise FnevrError(f"'{path}' cannot be read as JSON: {error}") from error
+        return cls.of_values(values, f"'{path}'")
+
+    @classmethod
+    def of_values(cls, values: object, origin: str) -> FaceSliders:
+        """Take sliders from what was read as JSON; those that are missing are 0.
+
+        Args:
+            values: an object with numbers by the names of sliders.
+            origin: where it comes from, for messages.
+
+        Raises:
+            FnevrError: if it is no such object, or a slider is beyond its limits.
+        """
         known = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or not values.keys() <= known:
             raise FnevrError(
-                f"'{path}' is no expression: wanted an object with numbers for some of "
+                f"{origin} is no expression: wanted an object with numbers for some of "
                 f"{', '.join(sorted(known))}"
             )
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise FnevrError(f"'{path}': {name} is {value!r}, which is no number")
+                raise FnevrError(f"{origin}: {name} is {value!r}, which is no number")
         try:
             return cls(**{name: float(value) for name, value in values.items()})
         except FnevrError as error:
-            raise FnevrError(f"'{path}': {error}") from error
+            raise FnevrError(f"{origin}: {error}", argument=error.argument) from error
 
     def save(self, path: PathLike) -> None:
         """Write the sliders that are not 0 to a JSON file, which appears when it is complete.
