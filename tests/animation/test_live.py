@@ -69,7 +69,7 @@ def test_a_camera_reader_reads_and_takes_a_neutral_look():
 def test_the_square_shows_the_face_that_was_chosen(face):
     square, framing = live_square(two_faces(), face)
     assert square.shape == (SIDE, SIDE, 3)
-    box = np.array(landmarks_box(find_faces(square)[framing.face or 0]))
+    box = np.array(landmarks_box(find_faces(square)[int(str(framing.face or 0))]))
     centre = (box[:2] + box[2:]) / 2
     assert np.abs(centre - SIDE / 2).max() < 0.25 * SIDE
     assert box[3] - box[1] > 0.2 * SIDE

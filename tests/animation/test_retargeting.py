@@ -28,6 +28,7 @@ from fnevr.faces.landmarks import FaceMesh, landmarks_region
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
+from fnevr.media.arrays import to_pictures
 from fnevr.media.image import read_image
 from fnevr.media.writer import VideoWriter
 from fnevr.runtime.torch_engine import TorchEngine
@@ -75,8 +76,8 @@ def test_lids_and_lips_go_further_than_the_drivers_by_the_gains(retarget):
 def test_the_eyes_look_where_the_drivers_do(animator, source, retarget):
     def looks(right):
         frame = performance(retarget, gazes=[[right, 0.0]])
-        (drawn,) = retarget.draw(animator.engine, source.encoded, frame)
-        return gaze(find_face(drawn, None, FaceDetector(1), FaceMesh(1)))[0]
+        (picture,) = to_pictures(retarget.draw(animator.engine, source.encoded, frame))
+        return gaze(find_face(picture, None, FaceDetector(1), FaceMesh(1)))[0]
 
     assert looks(0.08) - looks(-0.08) > 0.08
     assert looks(retarget.own.gazes[0, 0]) == pytest.approx(retarget.own.gazes[0, 0], abs=0.02)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -24,6 +24,7 @@ from fnevr.config.stages import PathText
 from fnevr.errors import FnevrError
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.arrays import to_pictures
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
 from fnevr.media.writer import VideoWriter
@@ -195,7 +196,7 @@ class PoseEditor:
             pictures = draw(self.engine, self.source, adjust(self.source.keypoints))
         else:
             wanted = sliders.performance(self.retarget)
-            pictures = self.retarget.draw(self.engine, self.source.encoded, wanted, adjust)
+            pictures = self._performing(wanted, adjust)
         return self.scene.finish(pictures)
 
     def performing(
@@ -214,8 +215,14 @@ class PoseEditor:
         Raises:
             FnevrError: if the model cannot retarget.
         """
-        keypoints = self.retarget(added(regions.of(performance, self.retarget.own), changes))
-        return self.source.finish(draw(self.engine, self.source, keypoints)[0])
+        wanted = added(regions.of(performance, self.retarget.own), changes)
+        return self.scene.finish(self._performing(wanted))
+
+    def _performing(
+        self, performance: Performance, adjust: Callable[[Keypoints], Keypoints] | None = None
+    ) -> list[Picture]:
+        drawn = self.retarget.draw(self.engine, self.source.encoded, performance, adjust)
+        return list(to_pictures(drawn))
 
     @cached_property
     def retarget(self) -> Retargeting:

@@ -18,6 +18,7 @@ from fnevr.animation.source import Scene, Source, draw
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
+from fnevr.media.arrays import to_pictures
 from fnevr.media.image import Picture
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.progress import Progress
@@ -137,7 +138,7 @@ def performing(
 
     def show(driving: Performance) -> list[Picture]:
         wanted = added(regions.of(driving, retarget.own), changes)
-        return retarget.draw(engine, source, wanted, adjust)
+        return list(to_pictures(retarget.draw(engine, source, wanted, adjust)))
 
     return show
 

@@ -86,6 +86,7 @@ def from_neutral(performance: Performance, neutral: Performance) -> Performance:
         expressions=performance.expressions - neutral.expressions,
         eyes=performance.eyes / np.maximum(neutral.eyes, SHUT_SHARE),
         lips=(performance.lips - neutral.lips).clip(0),
+        gazes=performance.gazes - neutral.gazes,
     )
 
 

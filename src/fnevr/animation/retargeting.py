@@ -5,7 +5,8 @@ source's landmarks are posed and given the driver's expression in the head model
 cannot explain of the source stays. The patches of the landmarks give the keypoints of the face,
 those that lie beside it follow the head. A performance that is the source's own changes nothing.
 
-Shapes: B frames, K keypoints, F of the face, N = 478 landmarks, E coefficients of expression.
+Shapes: B frames of H1 and W1 pixels, K keypoints, F of the face, N = 478 landmarks, E coefficients
+of expression.
 """
 
 from __future__ import annotations
@@ -36,8 +37,6 @@ from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
-from fnevr.media.arrays import to_pictures
-from fnevr.media.image import Picture
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Engine
@@ -194,8 +193,8 @@ class Retargeting:
         source: EncodedSource,
         performance: Performance,
         adjust: Callable[[Keypoints], Keypoints] | None = None,
-    ) -> list[Picture]:
-        """Draw the source in each frame of the performance.
+    ) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source in each frame of the performance, as `Engine.draw` does.
 
         Args:
             engine: the one that read the source.
@@ -206,12 +205,13 @@ class Retargeting:
         moved = self(performance)
         moved = moved if adjust is None else adjust(moved)
         if self.irises is None:
-            return list(to_pictures(engine.draw(source, moved)))
+            return engine.draw(source, moved)
         shifts = GAZE_GAIN * (performance.gazes - self.own.gazes)
-        return [
-            to_pictures(engine.draw(source, moved[index], self.irises.detail(shift)))[0]
+        drawn = [
+            engine.draw(source, moved[index], self.irises.detail(shift))
             for index, shift in enumerate(shifts)
         ]
+        return np.concatenate(drawn)
 
     def __call__(self, performance: Performance) -> Keypoints:
         """Return the source's keypoints in each frame of the performance."""

@@ -141,11 +141,9 @@ def _retargeting(engine: Engine, source: Picture, reference: Picture) -> Predict
 
     def predict(driving: UInt8[np.ndarray, "B H W 3"]) -> torch.Tensor:
         seen = [read(rgb) for rgb in driving]
-        moved = [
-            prepared.keypoints if performance is None else retarget(performance)
-            for performance in seen
-        ]
-        return torch.from_numpy(engine.draw(prepared.encoded, Keypoints.concatenate(moved)))
+        shown = [retarget.own if performance is None else performance for performance in seen]
+        drawn = retarget.draw(engine, prepared.encoded, Performance.concatenate(shown))
+        return torch.from_numpy(drawn)
 
     return predict
 
