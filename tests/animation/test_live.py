@@ -21,6 +21,7 @@ def performance(**values):
         "expressions": np.zeros((1, 4)),
         "eyes": np.ones((1, 2)),
         "lips": np.zeros((1, 1)),
+        "gazes": np.zeros((1, 2)),
     }
     return Performance(**{**arrays, **values})
 
@@ -31,6 +32,7 @@ def test_the_neutral_look_itself_changes_nothing():
         expressions=np.array([[1.0, -2.0, 0.5, 0.0]]),
         eyes=np.array([[0.8, 1.1]]),
         lips=np.array([[0.05]]),
+        gazes=np.array([[0.1, -0.02]]),
     )
     still = from_neutral(look, look)
     for name, values in performance().arrays().items():

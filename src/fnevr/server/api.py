@@ -100,7 +100,12 @@ def about(request: Request) -> dict[str, Any]:
         "limits": settings.limits.model_dump(),
         "defaults": {"animate": _defaults(Animator.animate), "edit": _defaults(Animator.edit)},
         "regions": {
-            field.name: {"least": 0, "most": LARGEST_FACTOR, "default": field.default}
+            # None is 1 for a picture, and the page has no source videos.
+            field.name: {
+                "least": 0,
+                "most": LARGEST_FACTOR,
+                "default": 1.0 if field.default is None else field.default,
+            }
             for field in fields(Regions)
         },
         "sliders": {

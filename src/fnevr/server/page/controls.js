@@ -5,6 +5,7 @@ import { capitalized, h } from "./dom.js";
 const LABELS = {
   mouth_open: "Mouth open", brow_left: "Left brow", brow_right: "Right brow",
   blink_left: "Left eye shut", blink_right: "Right eye shut",
+  gaze_x: "Eyes right", gaze_y: "Eyes down",
   yaw: "Turn", pitch: "Nod", roll: "Tilt",
 };
 
