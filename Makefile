@@ -6,10 +6,11 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help animate test test-slow check format
+.PHONY: help animate web test test-slow check format
 
 help:
 	@echo "make animate   animate the bundled portrait: result.mp4 and result.png"
+	@echo "make web       open the page: animate, live camera, edit"
 	@echo "make test      run the tests (JOBS=$(JOBS) processes)"
 	@echo "make test-slow run the slow tests too"
 	@echo "make check     lint, format and types"
@@ -35,15 +36,24 @@ animate: $(VENV)/.installed
 	@echo "video:         $(CURDIR)/result.mp4"
 	@echo "contact sheet: $(CURDIR)/result.png"
 
+$(VENV)/.installed-web: $(VENV)/.installed
+	$(PIP) -e '.[web]'
+	@touch $@
+
+web: $(VENV)/.installed-web
+	$(BIN)/fnevr web
+
 # What loads engines and compilers has processes of its own, and a file stays in one of them, since
-# exporting takes long.
+# exporting takes long. So it does where servers and browsers are started.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m 'not slow' --ignore tests/runtime --ignore tests/cost
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m 'not slow' --ignore tests/runtime --ignore tests/cost --ignore tests/server
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow' tests/runtime tests/cost
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow' tests/server
 
 test-slow: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q --ignore tests/runtime --ignore tests/cost
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q --ignore tests/runtime --ignore tests/cost --ignore tests/server
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q tests/runtime tests/cost
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q tests/server
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -204,7 +204,8 @@ def exportable_models(tiny_fnevr_config, tiny_lite_config):
         "encoder": EncoderConfig(width=4, max_width=8, num_downs=1),
         "decoder": SpadeConfig(widths=(8, 4), modulation_width=8, spade_width=8),
     }
-    return _models({"fnevr": FNeVRConfig.model_validate(shallow), "lite": tiny_lite_config})
+    sharpened = tiny_lite_config.model_copy(update={"detail_gain": 3.0, "detail_shift": 3.6})
+    return _models({"fnevr": FNeVRConfig.model_validate(shallow), "lite": sharpened})
 
 
 @pytest.fixture(scope="session")

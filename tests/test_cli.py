@@ -26,8 +26,8 @@ OPTIONS = {
         *("--source", "--driving", "--output", "--model", "--device", "--engine", "--precision"),
         *("--transfer", "--smooth", "--head", "--expression", "--eyes", "--lips", "--sliders"),
         "--crop",
-        *("--paste-back", "--face", "--detail", "--still-background"),
-        *("--best-frame", "--yaw", "--pitch", "--roll", "--json"),
+        *("--paste-back", "--face", "--driver-face", "--detail", "--still-background"),
+        *("--best-frame", "--yaw", "--pitch", "--roll", "--sound", "--json"),
     ],
     "edit": [
         *("image", "--output", "--yaw", "--pitch", "--roll", "--smile", "--pout", "--mouth-open"),
@@ -67,6 +67,10 @@ OPTIONS = {
         *("--device", "--engine", "--precision"),
     ],
     "complexity": ["--model", "--repeats", "--device", "--json"],
+    "web": [
+        *("--host", "--port", "--browser", "--virtual-camera", "--set"),
+        *("--model", "--device", "--engine", "--precision"),
+    ],
     "bench": [
         *("--model", "--engine", "--precision", "--batch", "--repeats", "--device", "--json"),
     ],
@@ -248,8 +252,9 @@ def test_models_lists_the_presets(here):
             "a reference frame has no meaning with --transfer absolute",
         ),
         (("--face", "1"), "--face has no meaning with --no-crop"),
-        (("--face", "-1"), "'--face'"),
-        (("--face", "1.5"), "'--face'"),
+        (("--face", "-1"), "--face must be all, or numbers of faces"),
+        (("--face", "1.5"), "--face must be all, or numbers of faces"),
+        (("--driver-face", "all"), "--driver-face must be numbers of faces"),
         (("--device", "tpu"), "'--device'"),
         (("--json", "no/report.json"), "does not exist"),
         (("--json", "out.mp4", "-o", "out.mp4"), "--json and --output are both"),

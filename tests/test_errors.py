@@ -14,6 +14,7 @@ DASHES = {
     ("evaluate/protocols.py", "--"),  # the name of a pair
     ("runtime/graphs.py", " --precision "),  # of a `fnevr export ...` that is put together
     ("runtime/graphs.py", " --calibration CLIPS"),
+    ("server/sinks.py", "--"),  # between the parts of an answer
 }
 
 

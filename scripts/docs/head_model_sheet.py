@@ -1,6 +1,6 @@
 r"""Draw reconstructed heads for `docs/head_model.md`: picture, mesh over it, mesh turned.
 
-    PYTHONPATH=scripts python scripts/docs/head_model_sheet.py \
+    python scripts/docs/head_model_sheet.py \
         OUT.jpg IMAGE ... [--clip CLIP.mp4 ...]
 
 The last row shows the model itself: at rest, jaw open, and its first components of identity and
@@ -15,8 +15,8 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from make_contact_sheet import contact_sheet
 
+from fnevr.animation.contact_sheet import contact_sheet
 from fnevr.face3d.camera import WeakPerspective
 from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks
 from fnevr.face3d.head_model import HeadModel, HeadParameters

@@ -26,6 +26,7 @@ from fnevr.commands.models import (
     train,
     train_editor,
 )
+from fnevr.commands.web import web
 
 app = typer.Typer(
     help="Animate a portrait with the motion of a talking head.",
@@ -38,6 +39,7 @@ for command in (
     *(animate, record, reconstruct, edit, reconstruct3d),
     *(prepare, prepare_stills, train, train_editor, convert, export, models),
     *(evaluate, complexity, bench),
+    web,
 ):
     app.command()(command)
 

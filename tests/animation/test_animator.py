@@ -145,6 +145,21 @@ def test_a_recorded_track_moves_as_its_video_does(animator, source, tmp_path):
         assert video.info.frame_rate == Fraction(30000, 1001)
 
 
+def test_a_track_is_read_once(animator, source, tmp_path, monkeypatch):
+    talk = driver(tmp_path / "talk.mp4", [50, 60])
+    animator.record(talk, tmp_path / "talk.safetensors", crop=False)
+    read = []
+
+    def counting(path):
+        read.append(path)
+        return load_track(path)
+
+    monkeypatch.setattr("fnevr.animation.driver.load_track", counting)
+    track = tmp_path / "talk.safetensors"
+    animator.animate(source, track, tmp_path / "out.mp4", crop=False)
+    assert read == [track]
+
+
 def test_a_track_of_another_model_is_told(source, tmp_path):
     talk = driver(tmp_path / "talk.mp4", [50, 60])
     track, out = tmp_path / "t.safetensors", tmp_path / "out.mp4"
@@ -201,7 +216,7 @@ def test_a_driver_without_a_face_is_an_error(animator, tmp_path):
         ({"source": "no.jpg"}, r"no such file: '.*no\.jpg'"),
         ({"driving": "no.mp4"}, r"no\.mp4"),
         ({"driving": "no.safetensors"}, r"no such file"),
-        ({"source": "talk.mp4"}, "looks like a video"),
+        ({"source": "talk.mp4"}, "cannot retarget, which a source video needs"),
         ({"driving": "text.mp4"}, r"text\.mp4"),
         ({"output": "out.txt"}, "must end in"),
         ({"output": "nowhere/out.mp4"}, "does not exist"),

@@ -18,11 +18,11 @@ def test_what_went_in_comes_out_over_the_borders_of_blocks(size):
     log = KeypointLog()
     for start in range(0, num_frames, size):
         part = whole[start : start + size]
-        log.append(DrivingBatch(part, tuple(Fraction(start + i, 25) for i in range(len(part)))))
+        log.append(DrivingBatch((part,), tuple(Fraction(start + i, 25) for i in range(len(part)))))
     assert len(log) == num_frames
 
     batches = list(log.batches())
-    back = Keypoints.concatenate([batch.motion for batch in batches])
+    back = Keypoints.concatenate([batch.of(0) for batch in batches])
     np.testing.assert_array_equal(back.positions, whole.positions)
     np.testing.assert_array_equal(back.jacobians, whole.jacobians)
     times = [time for batch in batches for time in batch.times]

@@ -11,7 +11,7 @@ from support.media_clips import make_video
 from support.settled import settled
 
 from fnevr import Animator
-from fnevr.animation.driver import timed
+from fnevr.animation.driver import DriverFile, timed
 from fnevr.animation.motions import MOTIONS, motion_of
 from fnevr.animation.source import Framing, prepare
 from fnevr.config.presets import asset
@@ -85,7 +85,7 @@ def test_what_they_cannot_do_says_why(animator, clip, tmp_path):
         animator.record(tmp_path / "talk.mp4", tmp_path / "track.safetensors")
     with (
         pytest.raises(MediaError, match=f"is a keypoint track, but .* driven by {driven_by}"),
-        animator.drivers.motion(asset("motion.safetensors"), crop=True),
+        animator.drivers.motion(DriverFile.of_path(asset("motion.safetensors")), crop=True),
     ):
         pass
 
@@ -106,16 +106,17 @@ def test_coefficients_come_from_a_file(animator, clip, tmp_path):
         asset("portrait.jpg"), tmp_path / "motion.npy", tmp_path / "out.mp4", paste_back=False
     )
     assert report.frames == 4
-    with animator.drivers.motion(tmp_path / "motion.npy", crop=True) as driver:
-        batches = list(driver.read(None))
-    windows = np.concatenate([batch.motion.windows for batch in batches])
+    file = DriverFile.of_path(tmp_path / "motion.npy")
+    with animator.drivers.motion(file, crop=True) as driver:
+        batches = list(driver.read([]))
+    windows = np.concatenate([batch.of(0).windows for batch in batches])
     np.testing.assert_allclose(windows[:, :, 13], np.load(tmp_path / "motion.npy"), rtol=1e-5)
 
 
-def found_in(animator, clip, *, crop, source=None):
+def found_in(animator, clip, *, crop, sources=()):
     motion = motion_of(animator.engine)
     frames = motion.follow(animator.engine, timed(clip), crop=crop)
-    return list(motion.batches(animator.engine, frames, source, 2))
+    return list(motion.batches(animator.engine, frames, sources, 2))
 
 
 def test_motion_is_that_of_the_frames(animator, clip):
@@ -123,17 +124,17 @@ def test_motion_is_that_of_the_frames(animator, clip):
     batches = found_in(animator, clip, crop=False)
     assert [len(batch.times) for batch in batches] == [2, 1]
     if animator.engine.config.driven_by == "landmarks":
-        points = np.concatenate([batch.motion.points for batch in batches])
+        points = np.concatenate([batch.of(0).points for batch in batches])
         moved = points[2].mean(axis=0) - points[0].mean(axis=0)
         np.testing.assert_allclose(moved, [2 * 24 / 256, 0], atol=0.015)
     else:
-        windows = np.concatenate([batch.motion.windows for batch in batches])
+        windows = np.concatenate([batch.of(0).windows for batch in batches])
         assert windows[2, 71, 13] - windows[0, 71, 13] == pytest.approx(24, abs=2)
         assert windows[0, 71, 13] == windows[0, 71, 0]  # the first frame repeats
 
 
 def test_what_is_known_of_a_source(animator, clip):
-    source = prepare(animator.engine, clip[0], Framing(crop=False, paste_back=False))
+    (source,) = prepare(animator.engine, clip[0], Framing(crop=False, paste_back=False)).sources
     own = source.encoded.own
     if animator.engine.config.driven_by == "landmarks":
         assert isinstance(own, Landmarks68)
@@ -145,9 +146,9 @@ def test_what_is_known_of_a_source(animator, clip):
         [np.kron(frame[64:192, 64:192], np.ones((2, 2, 1), np.uint8)) for frame in clip]
     )
     sizes = [
-        batch.motion.windows[0, 70, 13]
-        for kept in (None, source.encoded)
-        for batch in found_in(animator, near[:1], crop=False, source=kept)
+        batch.of(0).windows[0, 70, 13]
+        for kept in ([], [source.encoded])
+        for batch in found_in(animator, near[:1], crop=False, sources=kept)
     ]
     kept_size = own.numpy().windows[0, 70, 13]
     assert sizes[0] == pytest.approx(kept_size / 2, rel=0.1)
@@ -157,7 +158,7 @@ def test_what_is_known_of_a_source(animator, clip):
 def test_each_frames_faces_as_its_authors_do(animator):
     """Bilayer by its 68 points, PIRender as FOMM's clips are."""
     portrait = read_image(asset("portrait.jpg"))
-    source = prepare(animator.engine, portrait, Framing(paste_back=False))
+    (source,) = prepare(animator.engine, portrait, Framing(paste_back=False)).sources
     assert source.landmarks is not None
     if animator.engine.config.driven_by == "landmarks":
         points, share = points_68(source.landmarks), 1 / 2

@@ -30,7 +30,8 @@ def batches(shapes, size, read):
     for start in range(0, len(shapes), size):
         part = shapes[start : start + size]
         read.append(len(part))
-        yield DrivingBatch(keypoints(*part), tuple(Fraction(start + i) for i in range(len(part))))
+        times = tuple(Fraction(start + i) for i in range(len(part)))
+        yield DrivingBatch((keypoints(*part),), times)
 
 
 def stretched(factor):
@@ -46,13 +47,13 @@ SHAPES = [stretched(factor) for factor in (3.0, 2.0, 1.5, 1.1, 2.5)]
 )
 def test_the_reference_is_chosen_and_no_frame_is_lost(size, choice, index, num_read):
     read: list[int] = []
-    reference = choose_reference(batches(SHAPES, size, read), keypoints(SQUARE), choice)
+    reference = choose_reference(batches(SHAPES, size, read), [keypoints(SQUARE)], choice)
     assert reference.index == index
     assert num_read <= sum(read) < num_read + size
-    np.testing.assert_allclose(reference.keypoints.positions[0], SHAPES[index])
+    np.testing.assert_allclose(reference.keypoints[0].positions[0], SHAPES[index])
     rest = list(reference.batches)
     np.testing.assert_allclose(
-        np.concatenate([batch.motion.positions for batch in rest]), np.stack(SHAPES)
+        np.concatenate([batch.of(0).positions for batch in rest]), np.stack(SHAPES)
     )
     assert [time for batch in rest for time in batch.times] == list(range(5))
 
@@ -63,19 +64,19 @@ def test_the_reference_is_chosen_and_no_frame_is_lost(size, choice, index, num_r
 )
 def test_a_frame_that_does_not_exist(choice, words):
     with pytest.raises(MediaError, match=f"there is no frame {choice}: {words}"):
-        choose_reference(batches(SHAPES, 2, []), keypoints(SQUARE), choice)
+        choose_reference(batches(SHAPES, 2, []), [keypoints(SQUARE)], choice)
 
 
 def test_batches_keep_order_times_and_the_rest():
     frames = [VideoFrame(np.full((4, 4, 3), i, np.uint8), Fraction(i, 25)) for i in range(5)]
 
     def find(pictures):
-        return keypoints(*[SQUARE + float(picture[0, 0, 0]) for picture in pictures])
+        return (keypoints(*[SQUARE + float(picture[0, 0, 0]) for picture in pictures]),)
 
     found = list(keypoints_alone(video_batches(frames, find, 2)))
     assert [len(batch.times) for batch in found] == [2, 2, 1]
     assert found[2].times == (Fraction(4, 25),)
-    np.testing.assert_allclose(found[2].motion.positions[0], SQUARE + 4)
+    np.testing.assert_allclose(found[2].of(0).positions[0], SQUARE + 4)
 
 
 def test_resize_leaves_the_right_size_alone():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fnevr.animation.animator import Animator
+from fnevr.animation.driver import DriverFile
 from fnevr.animation.keypoint_track import load_track, save_track
 from fnevr.animation.retargeting import (
     Regions,
@@ -20,11 +21,14 @@ from fnevr.animation.source import Framing, prepare
 from fnevr.config.presets import asset
 from fnevr.errors import FaceError, FnevrError, MediaError
 from fnevr.face3d.face_fit import Similarity
-from fnevr.face3d.performance import NECK, Performance, eye_openings, lip_gap
+from fnevr.face3d.performance import NECK, Performance, eye_openings, gaze, lip_gap
+from fnevr.faces.detector import FaceDetector
+from fnevr.faces.find import find_face
 from fnevr.faces.landmarks import FaceMesh, landmarks_region
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
+from fnevr.media.arrays import to_pictures
 from fnevr.media.image import read_image
 from fnevr.media.writer import VideoWriter
 from fnevr.runtime.torch_engine import TorchEngine
@@ -37,7 +41,8 @@ def animator():
 
 @pytest.fixture(scope="module")
 def source(animator):
-    return prepare(animator.engine, read_image(asset("portrait.jpg")), Framing(paste_back=False))
+    framing = Framing(paste_back=False)
+    return prepare(animator.engine, read_image(asset("portrait.jpg")), framing).sources[0]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,16 @@ def test_lids_and_lips_go_further_than_the_drivers_by_the_gains(retarget):
         assert moved == pytest.approx(1.25 * (lips - own.lips[0, 0]) - press, abs=2e-3)
         shares = (eye_openings(shape) - 0.08) / (retarget.open_eyes - 0.08)
         np.testing.assert_allclose(shares, own.eyes[0] + 1.6 * (eyes - own.eyes[0]), atol=0.05)
+
+
+def test_the_eyes_look_where_the_drivers_do(animator, source, retarget):
+    def looks(right):
+        frame = performance(retarget, gazes=[[right, 0.0]])
+        (picture,) = to_pictures(retarget.draw(animator.engine, source.encoded, frame))
+        return gaze(find_face(picture, None, FaceDetector(1), FaceMesh(1)))[0]
+
+    assert looks(0.08) - looks(-0.08) > 0.08
+    assert looks(retarget.own.gazes[0, 0]) == pytest.approx(retarget.own.gazes[0, 0], abs=0.02)
 
 
 def test_the_head_turns_about_its_neck(retarget, source):
@@ -143,12 +158,12 @@ def test_drawn_faces_do_what_they_are_told(animator, source, retarget):
 def test_frames_before_the_first_face_show_it_and_lost_faces_go_on(animator):
     portrait = read_image(asset("portrait.jpg"))
     empty = np.full_like(portrait, 90)
-    seen = list(animator.drivers.performance_of_arrays([empty, portrait, empty], False).read(None))
+    seen = list(animator.drivers.performance_of_arrays([empty, portrait, empty], False).read([]))
     assert [len(batch.times) for batch in seen] == [1, 1, 1]
-    np.testing.assert_array_equal(seen[0].motion.rotations, seen[1].motion.rotations)
-    np.testing.assert_array_equal(seen[2].motion.rotations, seen[1].motion.rotations)
+    np.testing.assert_array_equal(seen[0].of(0).rotations, seen[1].of(0).rotations)
+    np.testing.assert_array_equal(seen[2].of(0).rotations, seen[1].of(0).rotations)
     with pytest.raises(FaceError, match="no face found in any of the 2 frames"):
-        list(animator.drivers.performance_of_arrays([empty, empty], False).read(None))
+        list(animator.drivers.performance_of_arrays([empty, empty], False).read([]))
 
 
 def test_the_portrait_drives_itself_to_its_own_mouth(animator):
@@ -234,7 +249,9 @@ def test_recorded_motion_does_what_the_video_does(animator, tmp_path):
             writer.write(portrait, Fraction(index, 25))
     track = animator.record(tmp_path / "talk.mp4", tmp_path / "talk.safetensors")
     assert track.performance is not None
-    with animator.drivers.performance(tmp_path / "talk.mp4", smooth=True) as driver:
-        seen = Performance.concatenate(batch.motion for batch in driver.read(None))
+    with animator.drivers.performance(
+        DriverFile(tmp_path / "talk.mp4", None), smooth=True
+    ) as driver:
+        seen = Performance.concatenate(batch.of(0) for batch in driver.read([]))
     for name, values in seen.arrays().items():
         np.testing.assert_allclose(track.performance.arrays()[name], values, atol=1e-6)

@@ -27,7 +27,9 @@ def editor(animator):
 @pytest.fixture(scope="module")
 def retarget(animator):
     picture = read_image(asset("portrait.jpg"))
-    return Retargeting.of_source(animator.engine, prepare(animator.engine, picture, Framing()))
+    return Retargeting.of_source(
+        animator.engine, prepare(animator.engine, picture, Framing()).sources[0]
+    )
 
 
 def shape(retarget, **values):

@@ -153,7 +153,7 @@ def test_relative_motion_of_nobody_keeps_the_source(walk):
     driver = walk[[2, 2]]
     predict = model_predictor(TorchEngine(model), source, driver, "cross-identity")
     keypoints = model.keypoints(to_tensor(source[None]))
-    own = model.generate(to_tensor(source[None]), keypoints, keypoints).image
+    own = model.draw(model.read_detailed(to_tensor(source[None])), keypoints)
     torch.testing.assert_close(predict(np.arange(1)), own.detach(), atol=1e-4, rtol=1e-4)
 
 

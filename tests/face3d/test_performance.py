@@ -3,7 +3,10 @@ import pytest
 
 from fnevr.face3d.face_fit import FaceBasis, Similarity
 from fnevr.face3d.performance import (
+    EYE_CORNERS,
     FADE_S,
+    GAZE_DOWN,
+    IRISES,
     NECK,
     OneEuro,
     Performance,
@@ -11,6 +14,7 @@ from fnevr.face3d.performance import (
     eye_openings,
     lip_gap,
 )
+from fnevr.faces.expression import EYES
 from fnevr.geometry.rotations import rotation_matrices
 
 BASIS, FRAME_S = FaceBasis.packaged(), 0.04
@@ -88,6 +92,31 @@ def test_eyes_are_shares_of_the_persons_own_range():
     assert before.eyes.mean() == pytest.approx(1.0, abs=0.1)
     assert closed.eyes.mean() == pytest.approx(0.0, abs=0.15)
     assert after.eyes.mean() == pytest.approx(1.0, abs=0.1)
+
+
+def looking(right, down):
+    """A face whose irises are this far from where they usually are, in eye widths."""
+    points = face()
+    for corners, iris in zip(EYE_CORNERS, IRISES, strict=True):
+        left, end = points[list(corners)]
+        along = (end - left)[:2]
+        offset = right * along + (down + GAZE_DOWN) * np.array([-along[1], along[0]])
+        points[iris, :2] = (left + end)[:2] / 2 + offset
+    return points
+
+
+def test_the_gaze_is_in_eye_widths_and_its_height_from_the_usual_one():
+    first, *_, last = read([looking(0.0, 0.0)] * 50 + [looking(0.07, 0.03)])
+    np.testing.assert_allclose(first.gazes[0], 0, atol=1e-6)
+    np.testing.assert_allclose(last.gazes[0], [0.07, 0.03], atol=2e-3)
+
+
+def test_eyes_that_are_shut_keep_their_gaze():
+    shut = looking(-0.1, 0.0)
+    for points in EYES:
+        shut[list(points), 1] = shut[list(points), 1].mean()
+    held = read([looking(0.05, 0.0), shut])[-1]
+    assert held.gazes[0, 0] == pytest.approx(0.05, abs=1e-6)
 
 
 def test_before_the_first_face_there_is_nothing():

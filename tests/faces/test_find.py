@@ -5,7 +5,14 @@ import pytest
 from PIL import Image
 
 from fnevr.errors import FaceError
-from fnevr.faces.find import MIN_FACE_PX, face_size, find_face, find_faces
+from fnevr.faces.find import (
+    MIN_FACE_PX,
+    choose_faces,
+    face_numbers,
+    face_size,
+    find_face,
+    find_faces,
+)
 
 
 def smaller(rgb, side):
@@ -48,10 +55,32 @@ def test_index_picks_and_default_is_the_largest(group, detector, mesh):
     assert picked[1:] == pytest.approx([481, 937, 112], abs=20)
 
 
-@pytest.mark.parametrize("index", [3, -1])
-def test_index_out_of_range_says_how_many(group, detector, mesh, index):
-    with pytest.raises(FaceError, match=rf"there is no face {index}: the picture holds 3 face"):
-        find_face(group, index, detector, mesh)
+@pytest.mark.parametrize("choice", [3, (0, 3)])
+def test_index_out_of_range_says_how_many(group, detector, mesh, choice):
+    with pytest.raises(FaceError, match=r"there is no face 3: the picture holds 3 face"):
+        choose_faces(group, choice, detector, mesh)
+
+
+@pytest.mark.parametrize("choice", [-1, (), (1, 1), (0, -2)])
+def test_numbers_that_are_no_choice(choice):
+    with pytest.raises(FaceError, match=r"no such faces.*wanted numbers that differ"):
+        face_numbers(choice)
+
+
+def test_several_are_chosen_in_their_order(group, detector, mesh):
+    chosen = choose_faces(group, (2, 0), detector, mesh)
+    assert [face[:, 0].mean() for face in chosen.faces] == pytest.approx([112, 481], abs=20)
+    assert [face[:, 0].mean() for face in chosen.others] == pytest.approx([937], abs=20)
+    assert len(choose_faces(group, "all", detector, mesh).faces) == 3
+
+
+def test_all_leaves_out_what_is_too_small(portrait, detector, mesh):
+    picture = np.full((512, 700, 3), 90, np.uint8)
+    picture[:, :512] = portrait
+    picture[:150, 530:680] = smaller(portrait, 150)
+    chosen = choose_faces(picture, "all", detector, mesh)
+    assert len(chosen.faces) == 1
+    assert len(chosen.others) == 1
 
 
 def test_no_face_says_what_to_do(detector, mesh):

@@ -117,3 +117,26 @@ def test_of_what_is_unfaded_the_picture_shows_nothing(picture):
     np.testing.assert_array_equal(result[:, 52:], faded[:, 52:])
     with pytest.raises(ValueError, match="mask must be 64x64"):
         PasteBack(picture, box, 64, unfaded=np.ones((8, 8), np.float32))
+
+
+def test_crops_that_overlap_have_their_shares_in_any_order(picture):
+    size = 64
+    boxes = [CropBox(60.0, 60.0, 64.0), CropBox(90.0, 60.0, 64.0)]
+    across = np.linspace(1, 0, size, dtype=np.float32)[None].repeat(size, axis=0)
+    masks = [across, 1 - across]
+    bright, dark = (np.full((size, size, 3), level, np.uint8) for level in (220, 20))
+    pastes = [
+        PasteBack(picture, box, size, mask, feather=0.0)
+        for box, mask in zip(boxes, masks, strict=True)
+    ]
+    results = []
+    for order in ((0, 1), (1, 0)):
+        result = picture.copy()
+        for index in order:
+            pastes[index].add((bright, dark)[index], result)
+        results.append(result.astype(int))
+    np.testing.assert_allclose(results[0], results[1], atol=1)
+    overlap = (slice(60, 124), slice(90, 124))
+    shares = [masks[0][:, 30:, None], masks[1][:, :34, None]]
+    expected = picture[overlap] * (1 - shares[0] - shares[1]) + 220 * shares[0] + 20 * shares[1]
+    np.testing.assert_allclose(results[0][overlap], expected.clip(0, 255), atol=2)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from fnevr.faces.tracker import FaceTracker
+from fnevr.faces.tracker import FacesTracker, FaceTracker
 
 
 @pytest.fixture
@@ -63,3 +64,46 @@ def test_stays_with_its_face_when_it_was_lost(portrait, detector, mesh):
     assert largest is not None
     np.testing.assert_allclose(again.landmarks, first.landmarks, atol=2)
     assert np.abs(largest.landmarks[:, 0].mean() - first.landmarks[:, 0].mean()) > 150
+
+
+@pytest.fixture
+def pair(portrait):
+    """The portrait, and a smaller one beside it."""
+    small = np.asarray(Image.fromarray(portrait).resize((400, 400)))
+    padded = np.full((512, 400, 3), 90, np.uint8)
+    padded[:400] = small
+    return np.concatenate([portrait, padded], axis=1)
+
+
+def middles(tracks):
+    return [None if track is None else float(track.landmarks[:, 0].mean()) for track in tracks]
+
+
+def test_several_faces_are_followed_in_the_order_asked_for(pair):
+    tracker = FacesTracker((1, 0), num_threads=1)
+    for step in range(3):
+        tracks = tracker.update(shifted(pair, 3 * step, 0))
+        assert middles(tracks) == pytest.approx([688 + 3 * step, 225 + 3 * step], abs=25)
+
+
+def test_a_lost_face_does_not_take_its_neighbour(pair):
+    tracker = FacesTracker((0, 1), num_threads=1)
+    tracker.update(pair)
+    hidden = pair.copy()
+    hidden[:, :512] = 90
+    for _ in range(2):
+        lost, seen = tracker.update(hidden)
+        assert lost is not None
+        assert lost.status == "held"
+        assert seen is not None
+        assert seen.status == "tracked"
+    assert [track and track.status for track in tracker.update(pair)] == ["detected", "tracked"]
+
+
+def test_who_comes_later_is_a_face_that_nobody_follows(portrait, pair):
+    alone = np.concatenate([portrait, np.full((512, 400, 3), 90, np.uint8)], axis=1)
+    tracker = FacesTracker((0, 1), num_threads=1)
+    first, second = tracker.update(alone)
+    assert first is not None
+    assert second is None
+    assert middles(tracker.update(pair)) == pytest.approx([225, 688], abs=25)

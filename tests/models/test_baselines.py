@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from support import formula
 
 from fnevr import Animator
+from fnevr.animation.driver import DriverFile
 from fnevr.animation.keypoint_track import KeypointTrack, save_track
 from fnevr.compat import convert, export_checkpoint, load_checkpoint
 from fnevr.compat.baseline_names import DEPTH
@@ -118,7 +119,7 @@ def test_motion_without_a_source_is_refused(vid2vid, tmp_path):
     save_track(tmp_path / "track.safetensors", KeypointTrack(keypoints, Fraction(25), "lite"))
     with (
         pytest.raises(MediaError, match="depend on the source: drive it with a video"),
-        animator.drivers.motion(tmp_path / "track.safetensors", crop=False),
+        animator.drivers.motion(DriverFile.of_path(tmp_path / "track.safetensors"), crop=False),
     ):
         pass
 

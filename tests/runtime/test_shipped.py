@@ -20,7 +20,7 @@ ENGINES: tuple[EngineName, ...] = ("onnx", "openvino")
 def test_shipped_graphs_draw_what_the_shipped_weights_draw(record_property):
     folder = resolve_model("lite")
     torch_engine = load_engine(folder, engine="torch")
-    source = prepare(torch_engine, read_image(asset("portrait.jpg")), Framing())
+    (source,) = prepare(torch_engine, read_image(asset("portrait.jpg")), Framing()).sources
     moved = Keypoints(source.keypoints.positions + 0.02, 1.05 * source.keypoints.jacobians)
     exact = torch_engine.draw(source.encoded, moved)
     source_01, detail = source.encoded.image_01.numpy(), source.encoded.detail
@@ -42,14 +42,14 @@ def test_shipped_graphs_draw_what_the_shipped_weights_draw(record_property):
 def test_the_shipped_turn_graph_turns_as_the_shipped_editor(record_property):
     folder = resolve_model("lite")
     torch_engine = load_engine(folder, engine="torch")
-    keypoints = prepare(torch_engine, read_image(asset("portrait.jpg")), Framing()).keypoints
+    (source,) = prepare(torch_engine, read_image(asset("portrait.jpg")), Framing()).sources
     angles = np.array([[20, 0, 0], [0, -15, 0], [5, 5, 10]], np.float32)
     assert torch_engine.turn is not None
-    exact = torch_engine.turn(keypoints.expand(3), angles)
+    exact = torch_engine.turn(source.keypoints.expand(3), angles)
     for name in ENGINES:
         turn = load_engine(folder, engine=name, precision="float32").turn
         assert turn is not None
-        found = turn(keypoints.expand(3), angles)
+        found = turn(source.keypoints.expand(3), angles)
         difference = float(np.abs(found.positions - exact.positions).max())
         record_property(f"{name}: shipped turn graph from torch, positions", difference)
         assert difference < 1e-3

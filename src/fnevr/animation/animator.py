@@ -8,28 +8,20 @@ Shapes: H and W of the source picture, h1 and w1 of driving pictures, h and w of
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.driver import Drivers
+from fnevr.animation.animate import Animation, Options, Sound, Written
+from fnevr.animation.driver import DriverFile, Drivers
 from fnevr.animation.edit import Edit, EditReport, HeadTurn, PoseEditor, Sweep, write_edit
-from fnevr.animation.frames import (
-    READING,
-    Adjust,
-    Frames,
-    render,
-    render_performance,
-    watched,
-)
+from fnevr.animation.frames import READING, render, watched
 from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,
     is_track,
-    load_track,
     record_track,
     save_track,
 )
@@ -38,17 +30,13 @@ from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
 from fnevr.animation.retargeting import Regions
 from fnevr.animation.sliders import FaceSliders
-from fnevr.animation.source import MAX_DETAIL, Framing, Source, prepare
-from fnevr.animation.transfers import (
-    Transfer,
-    TransferChoice,
-    choose_transfer,
-    retargeting_options,
-)
+from fnevr.animation.source import MAX_DETAIL, Framing, prepare
+from fnevr.animation.transfers import TransferChoice
 from fnevr.config.engines import EngineChoice, PrecisionChoice
 from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import DEFAULT, resolve_model
 from fnevr.errors import CheckpointError, FnevrError, MediaError
+from fnevr.faces.find import FaceChoice
 from fnevr.media.files import PathLike, check_target
 from fnevr.media.image import Picture, check_image_target, check_rgb, read_image
 from fnevr.media.video import open_video
@@ -135,19 +123,22 @@ class Animator:
         sliders: FaceSliders | None = None,
         crop: bool = True,
         paste_back: bool = True,
-        face: int | None = None,
+        face: FaceChoice = None,
+        driver_face: int | Sequence[int] | None = None,
         detail: int = MAX_DETAIL,
         still_background: bool = True,
         best_frame: BestFrame | None = None,
         yaw_deg: float = 0.0,
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
+        sound: Sound = "driver",
         progress: Progress | None = None,
     ) -> Report:
-        """Animate a picture file with a video file or a keypoint track, into a video file.
+        """Animate a picture or a video with a video or a keypoint track, into a video file.
 
         Args:
-            source: a picture with a face.
+            source: a picture with faces; or a video or a folder of pictures, of which each frame's
+                own faces are animated, until it or the driver ends. That needs retargeting.
             driving: a video, a folder of pictures, or a keypoint track (.safetensors).
             output: the video; it appears when it is complete.
             transfer: "retarget" gives the source the expression and the turns of the driver's
@@ -155,11 +146,15 @@ class Animator:
                 move from a reference frame; "absolute" puts them where the driver's are. "auto"
                 retargets where the model can.
             smooth: take trembling out of what is retargeted.
-            regions: how much of head, expression, eyes and lips is retargeted; None is all.
+            regions: how much of head, expression, eyes and lips is retargeted; None is all, but for
+                the head of a source video.
             sliders: an expression on top of what is retargeted; None adds none.
             crop: look for the faces; False takes whole pictures, stretched to a square.
             paste_back: frames of the source picture's size; False gives the square around the face.
-            face: which of the source's faces, the largest being 0; None means the largest.
+            face: which of the source's faces: a number, several, or "all". The largest is 0; None
+                means the largest.
+            driver_face: which of the driver's faces, in the same way. One drives all faces of the
+                source; several, which need retargeting, drive one each, in their order.
             detail: the square around the face keeps the source picture's own resolution up to this
                 side, in pixels; a smaller one is quicker. Models without a composite do not use it.
             still_background: move the person alone; False moves the background with it, as all
@@ -169,6 +164,7 @@ class Animator:
             yaw_deg: turns the head further, by the pose editor; positive: to the viewer's right.
             pitch_deg: positive: up.
             roll_deg: positive: clockwise as seen.
+            sound: whose sound goes along: the "driver"'s, or the "source"'s if that is a video.
             progress: is called after every step.
 
         Returns:
@@ -178,34 +174,20 @@ class Animator:
             FnevrError: if an input cannot be used or the output cannot be written.
         """
         start = time.perf_counter()
-        check_video_target(output)
-        check_inputs(output, source, driving)
-        turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
-        adjust = self._adjustment(turn)
-        performs = not is_track(driving) or load_track(driving).performance is not None
-        chosen = choose_transfer(self.engine, self.name, transfer, best_frame, performs=performs)
-        on_top = retargeting_options(chosen, regions, sliders)
-        picture = read_image(source)
-        framing = Framing(crop, paste_back, face, detail, still_background)
-        index: int | None = None
-        if chosen == "retarget":
-            with self.drivers.performance(driving, smooth) as performer:
-                prepared = prepare(self.engine, picture, framing)
-                frames = render_performance(
-                    self.engine, prepared, performer, progress, adjust, **on_top
-                )
-                num_frames = write_frames(output, prepared, performer, frames)
-            warnings = performer.warnings
-        else:
-            with self.drivers.motion(driving, crop) as driver:
-                prepared = prepare(self.engine, picture, framing)
-                choice = "auto" if best_frame is None and chosen == "relative" else best_frame
-                index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
-                num_frames = write_frames(output, prepared, driver, frames)
-            warnings = driver.warnings
+        options = Options(
+            transfer,
+            smooth,
+            regions,
+            sliders,
+            Framing(crop, paste_back, face, detail, still_background),
+            driver_face,
+            best_frame,
+            HeadTurn(yaw_deg, pitch_deg, roll_deg),
+            sound,
+        )
+        written = self._animation(options).write(source, driving, output, progress)
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
-        warnings = [*warnings, *turn.warnings()]
-        return self._report(paths, start, num_frames, prepared, chosen, index, warnings)
+        return self._report(paths, start, written, options.turn.warnings())
 
     def reconstruct(
         self, clip: PathLike, output: PathLike, *, progress: Progress | None = None
@@ -229,16 +211,18 @@ class Animator:
             raise MediaError(f"'{clip}' is a keypoint track; reconstruct needs a video")
         with open_video(clip) as reader:
             first = next(iter(reader)).rgb
-        prepared = prepare(self.engine, first, Framing(False, False))
-        with self.drivers.motion(clip, False) as driver:
-            _, frames = render(self.engine, prepared, driver, None, progress)
-            num_frames = write_frames(output, prepared, driver, frames)
+        scene = prepare(self.engine, first, Framing(False, False))
+        with self.drivers.motion(DriverFile(clip, None), False) as driver:
+            _, frames = render(self.engine, scene, driver, None, progress)
+            size = scene.width, scene.height
+            count = write_frames(output, size, driver.frame_rate, driver.audio_from, frames)
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
-        return self._report(paths, start, num_frames, prepared, "absolute", None, driver.warnings)
+        written = Written(count, *size, "absolute", None, driver.warnings)
+        return self._report(paths, start, written)
 
     def frames(  # noqa: PLR0913 - as `animate`
         self,
-        source_rgb: Picture,
+        source_rgb: Picture | Iterable[Picture],
         driving_rgb_frames: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
         *,
         transfer: TransferChoice = "auto",
@@ -247,7 +231,8 @@ class Animator:
         sliders: FaceSliders | None = None,
         crop: bool = True,
         paste_back: bool = True,
-        face: int | None = None,
+        face: FaceChoice = None,
+        driver_face: int | Sequence[int] | None = None,
         detail: int = MAX_DETAIL,
         still_background: bool = True,
         best_frame: BestFrame | None = None,
@@ -257,7 +242,8 @@ class Animator:
     ) -> Iterator[Output]:
         """Animate arrays lazily: read a batch of driving frames, yield its results, and so on.
 
-        The options are those of `animate`; relative motion is measured from the first frame where
+        The source is a picture, or the frames of a video, one for each driving frame. The options
+        are those of `animate`; relative motion is measured from the first frame where
         nothing else is said. Only ``best_frame="auto"`` reads all driving frames before the first
         result; it keeps nothing but their keypoints.
 
@@ -265,22 +251,17 @@ class Animator:
             FaceError: if there is no usable face.
             ValueError: if an array is not a uint8 RGB picture.
         """
-        check_rgb(source_rgb)
-        chosen = choose_transfer(self.engine, self.name, transfer, best_frame)
-        on_top = retargeting_options(chosen, regions, sliders)
-        source = prepare(
-            self.engine, source_rgb, Framing(crop, paste_back, face, detail, still_background)
+        options = Options(
+            transfer,
+            smooth,
+            regions,
+            sliders,
+            Framing(crop, paste_back, face, detail, still_background),
+            driver_face,
+            best_frame,
+            HeadTurn(yaw_deg, pitch_deg, roll_deg),
         )
-        adjust = self._adjustment(HeadTurn(yaw_deg, pitch_deg, roll_deg))
-        if chosen == "retarget":
-            performer = self.drivers.performance_of_arrays(driving_rgb_frames, smooth)
-            return _pictures(
-                lambda: render_performance(self.engine, source, performer, None, adjust, **on_top)
-            )
-        driver = self.drivers.motion_of_arrays(driving_rgb_frames, crop)
-        choice = "first" if best_frame is None else best_frame
-        reference = choice if chosen == "relative" else None
-        return _pictures(lambda: render(self.engine, source, driver, reference, None, adjust)[1])
+        return self._animation(options).frames(source_rgb, driving_rgb_frames)
 
     def pose_editor(self, picture: Picture, framing: Framing | None = None) -> PoseEditor:
         """Make a picture ready to be turned, so that each angle then costs one frame.
@@ -406,27 +387,24 @@ class Animator:
                 f"the keypoints of '{self.name}' depend on the source: its motion cannot be "
                 "recorded without one"
             )
-        with self.drivers.recording(driving, crop, smooth) as (driver, frames):
+        with self.drivers.recording(driving, crop, smooth) as recording:
             read = watched(
-                frames, READING, driver.num_frames, progress, lambda batch: len(batch[0])
+                recording.frames,
+                READING,
+                recording.num_frames,
+                progress,
+                lambda batch: len(batch[0]),
             )
-            track = record_track(read, driver.frame_rate, model_name or self.name)
+            track = record_track(read, recording.frame_rate, model_name or self.name)
         save_track(output, track)
         return track
 
-    def _adjustment(self, turn: HeadTurn) -> Adjust | None:
-        """Return what turns the driving keypoints further; None where nothing does."""
-        return None if turn.is_none else partial(turn.apply, self.turn)
+    def _animation(self, options: Options) -> Animation:
+        turn = None if options.turn.is_none else self.turn
+        return Animation(self.drivers, options, turn)
 
     def _report(
-        self,
-        paths: dict[str, str],
-        start: float,
-        num_frames: int,
-        source: Source,
-        transfer: Transfer,
-        reference_frame: int | None,
-        warnings: list[str],
+        self, paths: dict[str, str], start: float, written: Written, warnings: Sequence[str] = ()
     ) -> Report:
         seconds = time.perf_counter() - start
         return Report(
@@ -435,19 +413,13 @@ class Animator:
             device=self.engine.device,
             engine=self.engine.name,
             precision=self.engine.precision,
-            frames=num_frames,
-            width=source.width,
-            height=source.height,
+            frames=written.frames,
+            width=written.width,
+            height=written.height,
             seconds=round(seconds, 3),
-            frames_per_second=round(num_frames / seconds, 3),
-            transfer=transfer,
-            reference_frame=reference_frame,
-            warnings=warnings,
+            frames_per_second=round(written.frames / seconds, 3),
+            transfer=written.transfer,
+            reference_frame=written.reference_frame,
+            warnings=[*written.warnings, *warnings],
             versions=versions(),
         )
-
-
-def _pictures(frames: Callable[[], Frames]) -> Iterator[Output]:
-    """Start at the first picture that is asked for."""
-    for rgb, _ in frames():
-        yield rgb

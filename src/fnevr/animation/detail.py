@@ -6,6 +6,7 @@ Shapes: H and W of the picture; S the side of what is drawn, S2 with its surroun
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +20,9 @@ from fnevr.media.image import Picture
 from fnevr.media.plate import background_plate
 from fnevr.models.encoded_source import Detail
 
+Share = Callable[[CropBox, int], Float[np.ndarray, "S S"]]
+"""Gives a share in [0, 1] of each pixel of a square that is brought to a side."""
+
 MARGIN = 1 / 4  # of the side: how much of the surroundings the foreground shows on each side
 LEAST_FACE = 0.9  # share of the person in the face's box, below which the parts are not believed
 BORDER = 1 / 96  # of what is drawn: who is nearer to its border crosses it
@@ -27,7 +31,9 @@ WIDENING = 1 / 24  # of what is drawn: how far around a person inside it the pic
 FACE_SHARE = 0.3  # of the square's side: a box in its middle that lies on the face
 
 
-def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> Detail:
+def layered(
+    picture: Picture, box: CropBox, side: int, parts: PersonParts, share: Share | None = None
+) -> Detail:
     """Cut a square and its surroundings out of a picture, the person apart from the background.
 
     Where no person is found on the face (a statue, a drawing) there is one layer, all of which
@@ -38,6 +44,8 @@ def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> De
         box: the square, which is framed around a face.
         side: S, of what is drawn.
         parts: finds the person.
+        share: how much of each pixel of a square belongs to this person, where there are others;
+            the others stand behind, in the background. None for all of it.
     """
     margin = round(MARGIN * side)
     reach = margin * box.size / side
@@ -51,6 +59,8 @@ def layered(picture: Picture, box: CropBox, side: int, parts: PersonParts) -> De
     if alpha[inset:-inset, inset:-inset].mean() < LEAST_FACE:
         alpha, plate = np.ones_like(alpha), view
     else:
+        if share is not None:
+            alpha = alpha * share(around, len(view))[inside][repeated]
         plate = background_plate(view[inside], alpha[inside])[repeated]
     view_01, plate_01 = to_images_01([view]), to_images_01([plate])
     colours = view_01 - (1 - alpha) * plate_01

@@ -9,25 +9,25 @@ Shapes: h1 and w1 of driving pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from fnevr.animation.coefficient_file import is_coefficient_file, load_coefficients
-from fnevr.animation.face_crops import SeenFace, performances
+from fnevr.animation.face_crops import SeenFaces, performances
 from fnevr.animation.keypoint_log import DrivingBatch, M, in_batches
 from fnevr.animation.keypoint_track import KeypointTrack, is_track, load_track
 from fnevr.animation.motions import driving_keypoints, motion_of
 from fnevr.animation.retargeting import can_retarget
 from fnevr.config.stages import KeypointConfig
-from fnevr.errors import MediaError
+from fnevr.errors import FnevrError, MediaError
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.driving import Coefficients, Driving
 from fnevr.geometry.keypoints import Keypoints
@@ -41,8 +41,8 @@ from fnevr.runtime.engine import Engine
 
 READ_AHEAD = 4  # frames that wait to be used
 T = TypeVar("T")
-Read = Callable[[EncodedSource | None], Iterator[DrivingBatch[M]]]
-"""Gives a driver's motion for a source."""
+Read = Callable[[Sequence[EncodedSource]], Iterator[DrivingBatch[M]]]
+"""Gives a driver's motion for the faces of a source."""
 
 ARRAY_RATE = Fraction(25)  # frames per second that arrays without time-stamps are taken to have
 
@@ -52,12 +52,14 @@ class Driver(Generic[M]):
     """An opened driver, which is not read yet.
 
     Attributes:
-        read: gives its motion, once; takes the source to be animated, or None where there is none,
-            as in recording.
+        read: gives its motion, once; takes the faces to be animated, on which the keypoints of some
+            models depend.
         frame_rate: frames per second, nominal where times vary.
         num_frames: if known; files are sometimes wrong.
         audio_from: the file whose sound belongs to it, if any.
         warnings: what the report should say about it.
+        num_faces: how many of its faces drive: one drives all faces of the source, more drive one
+            each.
     """
 
     read: Read[M]
@@ -65,6 +67,69 @@ class Driver(Generic[M]):
     num_frames: int | None
     audio_from: Path | None = None
     warnings: list[str] = field(default_factory=list)
+    num_faces: int = 1
+
+    def check_faces(self, num_sources: int) -> None:
+        """Raise FnevrError if the faces cannot be matched to so many of the source."""
+        if self.num_faces not in (1, num_sources):
+            raise FnevrError(
+                f"{self.num_faces} faces of the driver cannot drive {num_sources} of the source: "
+                "name one that drives all, or one for each",
+                argument="driver_face",
+            )
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An opened video whose motion is to be kept.
+
+    Attributes:
+        frames: keypoints and what the face does, a batch at a time; read once.
+        frame_rate: frames per second, nominal where times vary.
+        num_frames: if known; files are sometimes wrong.
+    """
+
+    frames: Iterator[tuple[Keypoints, Performance | None]]
+    frame_rate: Fraction
+    num_frames: int | None
+
+
+@dataclass(frozen=True)
+class DriverFile:
+    """What a driver is read from.
+
+    Attributes:
+        path: a video, a folder of pictures, a keypoint track, or a file of coefficients.
+        track: what is in the track; None for all else.
+        coefficients: what is in the file of coefficients; None for all else.
+    """
+
+    path: PathLike
+    track: KeypointTrack | None
+    coefficients: Float[np.ndarray, "T 73"] | None = None
+
+    @classmethod
+    def of_path(cls, path: PathLike) -> DriverFile:
+        """Read what can be read at once.
+
+        Raises:
+            MediaError: if it is a track or a file of coefficients that cannot be read.
+        """
+        if is_coefficient_file(path):
+            return cls(path, None, load_coefficients(path))
+        return cls(path, load_track(path) if is_track(path) else None)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether it shows faces, rather than what one face does."""
+        return self.track is None and self.coefficients is None
+
+    @property
+    def performs(self) -> bool:
+        """Whether it has a performance, which coefficients and tracks of older versions lack."""
+        if self.track is not None:
+            return self.track.performance is not None
+        return self.coefficients is None
 
 
 @dataclass(frozen=True)
@@ -84,23 +149,24 @@ class Drivers:
     batch_size: int
 
     @contextmanager
-    def motion(self, path: PathLike, crop: bool) -> Iterator[Driver[Driving]]:
+    def motion(self, file: DriverFile, crop: bool, face: int = 0) -> Iterator[Driver[Driving]]:
         """Open a keypoint track, a file of coefficients, a video or a folder of pictures.
 
         It is read as what drives the model (`animation.motions`).
 
         Args:
-            path: of the driver.
+            file: of the driver.
             crop: look for the face, where there are pictures.
+            face: which face, the largest being 0.
 
         Raises:
             MediaError: if it cannot be read, or does not drive this model.
         """
-        if is_coefficient_file(path):
-            yield self._of_coefficients(path)
+        if file.coefficients is not None:
+            yield self._of_coefficients(file.path, file.coefficients)
             return
-        if is_track(path):
-            track = load_track(path)
+        path, track = file.path, file.track
+        if track is not None:
             self._check_keypoints(path, track)
             driver: Driver[Driving] = self._of_track(track, track.keypoints)
             if track.model != self.name:
@@ -109,37 +175,41 @@ class Drivers:
                 )
             yield driver
             return
-        follow = partial(motion_of(self.engine).follow, self.engine, crop=crop)
+        follow = partial(motion_of(self.engine).follow, self.engine, crop=crop, face=face)
         with self._opened(path, follow) as (followed, driver_of):
             yield driver_of(self._finds(followed))
 
     @contextmanager
-    def performance(self, path: PathLike, smooth: bool) -> Iterator[Driver[Performance]]:
+    def performance(
+        self, file: DriverFile, smooth: bool, faces: Sequence[int] = (0,)
+    ) -> Iterator[Driver[Performance]]:
         """Open a keypoint track, a video or a folder of pictures, to be read as a performance.
 
         Args:
-            path: of the driver.
+            file: of the driver.
             smooth: see `PerformanceReader`; a track is as it was recorded.
+            faces: which faces, the largest being 0. One drives all faces of the source, more drive
+                one each.
 
         Raises:
             MediaError: if it cannot be read, or is a track without a performance.
         """
-        if is_track(path):
-            track = load_track(path)
-            if track.performance is None:
+        if file.coefficients is not None:
+            self._check_coefficients(file.path)
+        if file.track is not None:
+            if file.track.performance is None:
                 raise MediaError(
-                    f"'{path}' has keypoints only, which older versions recorded: record it again, "
-                    "or use `transfer='relative'`"
+                    f"'{file.path}' has keypoints only, which older versions recorded: record it "
+                    "again, or use `transfer='relative'`"
                 )
-            yield self._of_track(track, track.performance)
+            yield self._of_track(file.track, file.track.performance)
             return
-        with self._opened(path, partial(performances, smooth=smooth)) as (faces, driver_of):
-            yield driver_of(self._performs(faces))
+        follow = partial(performances, smooth=smooth, faces=faces)
+        with self._opened(file.path, follow) as (seen, driver_of):
+            yield replace(driver_of(self._performs(seen)), num_faces=len(faces))
 
     @contextmanager
-    def recording(
-        self, path: PathLike, crop: bool, smooth: bool
-    ) -> Iterator[tuple[Driver[Driving], Iterator[tuple[Keypoints, Performance | None]]]]:
+    def recording(self, path: PathLike, crop: bool, smooth: bool) -> Iterator[Recording]:
         """Open a video or a folder of pictures, to be read as keypoints and as a performance.
 
         Args:
@@ -151,36 +221,40 @@ class Drivers:
         Raises:
             MediaError: if it cannot be read.
         """
-        if not can_retarget(self.engine):
-            with self.motion(path, crop) as moving:
-                yield moving, ((batch.motion, None) for batch in keypoints_alone(moving.read(None)))
+        if can_retarget(self.engine):
+            size = self.engine.config.image_size
+            follow = partial(performances, smooth=smooth, size=size, crops=crop)
+            with self._opened(path, follow) as (seen, driver_of):
+                performer: Driver[Performance] = driver_of(self._performs(seen))
+                yield Recording(self._recorded(seen), performer.frame_rate, performer.num_frames)
             return
-        size = self.engine.config.image_size
-        reads = partial(performances, smooth=smooth, size=size, crops=crop)
-        with self._opened(path, reads) as (faces, driver_of):
-            yield driver_of(lambda _source: iter(())), self._recorded(faces)
+        with self.motion(DriverFile(path, None), crop) as driver:
+            frames = ((batch.of(0), None) for batch in keypoints_alone(driver.read([])))
+            yield Recording(frames, driver.frame_rate, driver.num_frames)
 
-    def _recorded(
-        self, faces: Iterable[SeenFace]
-    ) -> Iterator[tuple[Keypoints, Performance | None]]:
-        for batch in in_batches(faces, self.batch_size):
-            pictures = [face.rgb for face in batch if face.rgb is not None]
-            performance = Performance.concatenate([face.performance for face in batch])
+    def _recorded(self, seen: Iterable[SeenFaces]) -> Iterator[tuple[Keypoints, Performance]]:
+        for batch in in_batches(seen, self.batch_size):
+            pictures = [frame.rgb for frame in batch if frame.rgb is not None]
+            performance = Performance.concatenate([frame.performances[0] for frame in batch])
             yield driving_keypoints(self.engine, pictures), performance
 
     def motion_of_arrays(
-        self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool
+        self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool, face: int = 0
     ) -> Driver[Driving]:
         """Take arrays as a driver; they are read as they are asked for."""
-        followed = motion_of(self.engine).follow(self.engine, timed(pictures), crop=crop)
+        frames = timed(pictures)
+        followed = motion_of(self.engine).follow(self.engine, frames, crop=crop, face=face)
         return Driver(self._finds(followed), ARRAY_RATE, None)
 
     def performance_of_arrays(
-        self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], smooth: bool
+        self,
+        pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]],
+        smooth: bool,
+        faces: Sequence[int] = (0,),
     ) -> Driver[Performance]:
         """Take arrays as a driver whose performance is read as it is asked for."""
-        faces = performances(timed(pictures), smooth)
-        return Driver(self._performs(faces), ARRAY_RATE, None)
+        seen = performances(timed(pictures), smooth, faces=faces)
+        return Driver(self._performs(seen), ARRAY_RATE, None, num_faces=len(faces))
 
     @contextmanager
     def _opened(
@@ -201,30 +275,35 @@ class Drivers:
 
     def _finds(self, followed: Iterable[Any]) -> Read[Driving]:
         motion = motion_of(self.engine)
-        return lambda source: motion.batches(self.engine, followed, source, self.batch_size)
+        return lambda sources: motion.batches(self.engine, followed, sources, self.batch_size)
 
-    def _of_coefficients(self, path: PathLike) -> Driver[Driving]:
+    def _of_coefficients(
+        self, path: PathLike, frames: Float[np.ndarray, "T 73"]
+    ) -> Driver[Driving]:
         """Take the numbers of a file as they are."""
+        self._check_coefficients(path)
+        windows: Driving = Coefficients.of_frames(frames)
+
+        def read(_sources: Sequence[EncodedSource]) -> Iterator[DrivingBatch[Driving]]:
+            return track_batches(windows, ARRAY_RATE, self.batch_size)
+
+        return Driver(read, ARRAY_RATE, len(windows))
+
+    def _performs(self, seen: Iterable[SeenFaces]) -> Read[Performance]:
+        return lambda _sources: performance_batches(seen, self.batch_size)
+
+    def _of_track(self, track: KeypointTrack, motion: M) -> Driver[M]:
+        def read(_sources: Sequence[EncodedSource]) -> Iterator[DrivingBatch[M]]:
+            return track_batches(motion, track.frame_rate, self.batch_size)
+
+        return Driver(read, track.frame_rate, len(track))
+
+    def _check_coefficients(self, path: PathLike) -> None:
         if self.engine.config.driven_by != "coefficients":
             raise MediaError(
                 f"'{path}' holds 3DMM coefficients, but '{self.name}' is driven by "
                 f"{self.engine.config.driven_by}: drive it with a video"
             )
-        windows: Driving = Coefficients.of_frames(load_coefficients(path))
-
-        def read(_source: EncodedSource | None) -> Iterator[DrivingBatch[Driving]]:
-            return track_batches(windows, ARRAY_RATE, self.batch_size)
-
-        return Driver(read, ARRAY_RATE, len(windows))
-
-    def _performs(self, faces: Iterable[SeenFace]) -> Read[Performance]:
-        return lambda _source: performance_batches(faces, self.batch_size)
-
-    def _of_track(self, track: KeypointTrack, motion: M) -> Driver[M]:
-        def read(_source: EncodedSource | None) -> Iterator[DrivingBatch[M]]:
-            return track_batches(motion, track.frame_rate, self.batch_size)
-
-        return Driver(read, track.frame_rate, len(track))
 
     def _check_keypoints(self, path: PathLike, track: KeypointTrack) -> None:
         if self.engine.config.uses_source_keypoints:
@@ -257,17 +336,19 @@ def keypoints_alone(
 ) -> Iterator[DrivingBatch[Keypoints]]:
     """Take batches of a model that is driven by keypoints for what they are."""
     for batch in batches:
-        assert isinstance(batch.motion, Keypoints)
-        yield DrivingBatch(batch.motion, batch.times)
+        motions = tuple(motion for motion in batch.motions if isinstance(motion, Keypoints))
+        assert len(motions) == len(batch.motions)
+        yield DrivingBatch(motions, batch.times)
 
 
 def performance_batches(
-    faces: Iterable[SeenFace], batch_size: int
+    seen: Iterable[SeenFaces], batch_size: int
 ) -> Iterator[DrivingBatch[Performance]]:
-    """Join what a face does, a batch at a time."""
-    for batch in in_batches(faces, batch_size):
-        performance = Performance.concatenate([face.performance for face in batch])
-        yield DrivingBatch(performance, tuple(face.time for face in batch))
+    """Join what faces do, a batch at a time."""
+    for batch in in_batches(seen, batch_size):
+        faces = zip(*(frame.performances for frame in batch), strict=True)
+        motions = tuple(Performance.concatenate(face) for face in faces)
+        yield DrivingBatch(motions, tuple(frame.time for frame in batch))
 
 
 def track_batches(motion: M, frame_rate: Fraction, batch_size: int) -> Iterator[DrivingBatch[M]]:
@@ -275,4 +356,4 @@ def track_batches(motion: M, frame_rate: Fraction, batch_size: int) -> Iterator[
     for start in range(0, len(motion), batch_size):
         frames = motion[start : start + batch_size]
         times = (Fraction(start + index) / frame_rate for index in range(len(frames)))
-        yield DrivingBatch(frames, tuple(times))
+        yield DrivingBatch((frames,), tuple(times))

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict
 
-from fnevr.animation.retargeting import Retargeting, can_retarget
-from fnevr.animation.sliders import FaceSliders
+from fnevr.animation.retargeting import Regions, Retargeting, can_retarget
+from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Framing, Source, draw, prepare
 from fnevr.config.stages import PathText
 from fnevr.errors import FnevrError
+from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.arrays import to_pictures
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
 from fnevr.media.writer import VideoWriter
@@ -154,7 +156,10 @@ class PoseEditor:
         framing: Framing | None = None,
     ) -> None:
         self.engine, self.turn = engine, turn
-        self.source: Source = prepare(engine, picture, framing or Framing())
+        self.scene = prepare(engine, picture, framing or Framing())
+        if len(self.scene.sources) > 1:
+            raise FnevrError("one head can be turned at a time: choose one face", argument="face")
+        self.source: Source = self.scene.sources[0]
 
     def __call__(
         self, yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float = 0.0
@@ -183,12 +188,41 @@ class PoseEditor:
         Raises:
             FnevrError: if the model can do neither.
         """
-        keypoints = self.source.keypoints
-        if sliders is not None and not sliders.is_none:
-            keypoints = self.retarget(sliders.performance(self.retarget))
-        if not turn.is_none:
-            keypoints = turn.apply(self.turn, keypoints)
-        return self.source.finish(draw(self.engine, self.source, keypoints)[0])
+
+        def adjust(keypoints: Keypoints) -> Keypoints:
+            return keypoints if turn.is_none else turn.apply(self.turn, keypoints)
+
+        if sliders is None or sliders.is_none:
+            pictures = draw(self.engine, self.source, adjust(self.source.keypoints))
+        else:
+            wanted = sliders.performance(self.retarget)
+            pictures = self._performing(wanted, adjust)
+        return self.scene.finish(pictures)
+
+    def performing(
+        self,
+        performance: Performance,
+        regions: Regions,
+        changes: dict[str, Float[np.ndarray, "1 _"]],
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Show the face doing what a driver's face does.
+
+        Args:
+            performance: one frame.
+            regions: how much of it goes over.
+            changes: an expression on top, as `FaceSliders.changes` gives it for this face.
+
+        Raises:
+            FnevrError: if the model cannot retarget.
+        """
+        wanted = added(regions.of(performance, self.retarget.own), changes)
+        return self.scene.finish(self._performing(wanted))
+
+    def _performing(
+        self, performance: Performance, adjust: Callable[[Keypoints], Keypoints] | None = None
+    ) -> list[Picture]:
+        drawn = self.retarget.draw(self.engine, self.source.encoded, performance, adjust)
+        return list(to_pictures(drawn))
 
     @cached_property
     def retarget(self) -> Retargeting:
@@ -276,7 +310,7 @@ def write_edit(
 ) -> EditReport:
     """Write the edited picture, or a video of a sweep; see `Animator.edit`."""
     turns, sliders = edit.turns, edit.sliders
-    width, height = editor.source.width, editor.source.height
+    width, height = editor.scene.width, editor.scene.height
     if edit.sweep is None:
         write_image(output, editor.turned(edit.turn, sliders))
     else:

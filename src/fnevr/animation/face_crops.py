@@ -5,7 +5,7 @@ Shapes: S the side of the model's image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
@@ -16,7 +16,7 @@ from fnevr.errors import FaceError
 from fnevr.face3d.performance import Performance, PerformanceReader
 from fnevr.faces.crop import CropBox, CropSmoother, crop, crop_box
 from fnevr.faces.landmarks import Landmarks
-from fnevr.faces.tracker import FaceTracker, Track
+from fnevr.faces.tracker import FacesTracker, Track
 from fnevr.media.image import Picture
 from fnevr.media.reader import VideoFrame
 from fnevr.media.resize import resize
@@ -25,22 +25,35 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class SeenFace:
-    """What the face does in a frame.
+class Sighting:
+    """One face of a frame.
 
     Attributes:
-        performance: one frame.
-        time: when it is shown.
-        rgb: the frame in the model's view; None where nobody asked.
+        track: where it is; None before it is seen for the first time.
+        seconds: since the last frame with a track.
     """
 
-    performance: Performance
+    track: Track | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SeenFaces:
+    """What the faces do in a frame.
+
+    Attributes:
+        performances: of each face, one frame.
+        time: when it is shown.
+        rgb: the frame in the model's view of the first face; None where nobody asked.
+    """
+
+    performances: tuple[Performance, ...]
     time: Fraction
     rgb: Picture | None = None
 
 
-def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
-    """Crop a video around its largest face, the box smoothed over time.
+def face_crops(frames: Iterable[VideoFrame], size: int, face: int = 0) -> Iterator[VideoFrame]:
+    """Crop a video around a face, the box smoothed over time.
 
     While no face is seen, the last picture of it stands still: keypoints of a picture without a
     face would tear the portrait. Frames before its first appearance show that first appearance. So
@@ -49,48 +62,59 @@ def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
     Args:
         frames: the video.
         size: side of the crops, in pixels.
+        face: which face, the largest being 0.
 
     Raises:
-        FaceError: at the end, if no frame shows a face.
+        FaceError: at the end, if no frame shows the face.
     """
     view = FaceView(size)
     crops = (
-        (view.update(frame, track, seconds), frame.time)
-        for frame, track, seconds in followed(frames)
+        ([view.update(frame, sighting)], frame.time)
+        for frame, (sighting,) in followed(frames, [face])
     )
-    return (VideoFrame(rgb, time) for rgb, time in from_first(crops))
+    return (VideoFrame(rgb, time) for (rgb,), time in from_first(crops, [face]))
 
 
 def performances(
-    frames: Iterable[VideoFrame], smooth: bool, size: int | None = None, *, crops: bool = True
-) -> Iterator[SeenFace]:
-    """Read what the largest face of a video does.
+    frames: Iterable[VideoFrame],
+    smooth: bool,
+    size: int | None = None,
+    *,
+    crops: bool = True,
+    faces: Sequence[int] = (0,),
+) -> Iterator[SeenFaces]:
+    """Read what faces of a video do.
 
-    While no face is seen, its expression fades and its pose is held. Frames before its first
-    appearance show that first appearance.
+    While a face is not seen, its expression fades and its pose is held. Frames before its first
+    appearance show that first appearance; they come when all faces have appeared.
 
     Args:
         frames: the video.
         smooth: see `PerformanceReader`.
         size: also bring the frames to the model's view, of this side in pixels; None leaves that.
-        crops: the view is cropped around the face, as `face_crops` does; False takes whole frames.
+        crops: the view is cropped around the first face, as `face_crops` does; False takes whole
+            frames.
+        faces: which faces, the largest being 0.
 
     Raises:
-        FaceError: at the end, if no frame shows a face.
+        FaceError: at the end, if no frame shows one of the faces.
     """
-    reader = PerformanceReader(smooth=smooth)
+    readers = [PerformanceReader(smooth=smooth) for _ in faces]
     view = FaceView(size) if size is not None and crops else None
 
-    def seen() -> Iterator[tuple[tuple[Performance, Picture | None] | None, Fraction]]:
-        for frame, track, seconds in followed(frames):
-            performance = reader.update(None if track is None else track.seen, seconds)
-            rgb = None if view is None else view.update(frame, track, seconds)
+    def seen() -> Iterator[tuple[list[tuple[Performance, Picture | None] | None], Fraction]]:
+        for frame, sightings in followed(frames, faces):
+            rgb = None if view is None else view.update(frame, sightings[0])
             if size is not None and view is None:
                 rgb = resize(frame.rgb, size, size)
-            yield None if performance is None else (performance, rgb), frame.time
+            performances = [
+                reader.update(None if now.track is None else now.track.seen, now.seconds)
+                for reader, now in zip(readers, sightings, strict=True)
+            ]
+            yield [None if one is None else (one, rgb) for one in performances], frame.time
 
-    for (performance, rgb), time in from_first(seen()):
-        yield SeenFace(performance, time, rgb)
+    for now, time in from_first(seen(), faces):
+        yield SeenFaces(tuple(performance for performance, _ in now), time, now[0][1])
 
 
 @dataclass(frozen=True)
@@ -107,35 +131,40 @@ class ViewedFace:
 
 
 def faces_in_view(
-    frames: Iterable[VideoFrame], size: int, box: Callable[[Landmarks], CropBox] | None
+    frames: Iterable[VideoFrame],
+    size: int,
+    box: Callable[[Landmarks], CropBox] | None,
+    face: int = 0,
 ) -> Iterator[ViewedFace]:
-    """Follow the largest face of a video in the model's view.
+    """Follow a face of a video in the model's view.
 
-    While no face is seen, the last one stands still. Frames before its first appearance show that.
+    While it is not seen, it stands still. Frames before its first appearance show that.
 
     Args:
         frames: the video.
         size: side of the view, in pixels.
         box: frames a face, smoothed over time; None takes whole frames.
+        face: which face, the largest being 0.
 
     Raises:
-        FaceError: at the end, if no frame shows a face.
+        FaceError: at the end, if no frame shows the face.
     """
     smoother = CropSmoother()
 
-    def seen() -> Iterator[tuple[Landmarks | None, Fraction]]:
-        for frame, track, seconds in followed(frames):
-            if track is None:
-                yield None, frame.time
-            elif box is None:
-                height, width = frame.rgb.shape[:2]
-                scale = np.array([size / width, size / height, size / width])
-                yield track.landmarks * scale, frame.time
-            else:
-                framed = smoother.update(box(track.landmarks), seconds)
-                yield framed.to_view(track.landmarks, size), frame.time
+    def in_view(frame: VideoFrame, sighting: Sighting) -> Landmarks | None:
+        track = sighting.track
+        if track is None:
+            return None
+        if box is None:
+            height, width = frame.rgb.shape[:2]
+            return track.landmarks * np.array([size / width, size / height, size / width])
+        framed = smoother.update(box(track.landmarks), sighting.seconds)
+        return framed.to_view(track.landmarks, size)
 
-    return (ViewedFace(landmarks, time) for landmarks, time in from_first(seen()))
+    seen = (
+        ([in_view(frame, sighting)], frame.time) for frame, (sighting,) in followed(frames, [face])
+    )
+    return (ViewedFace(landmarks, time) for (landmarks,), time in from_first(seen, [face]))
 
 
 class FaceView:
@@ -149,44 +178,65 @@ class FaceView:
         self.size, self.smoother = size, CropSmoother()
         self.last: Picture | None = None
 
-    def update(self, frame: VideoFrame, track: Track | None, seconds: float) -> Picture | None:
+    def update(self, frame: VideoFrame, sighting: Sighting) -> Picture | None:
         """Cut the face out of the next frame; where it is lost, its last picture is returned."""
+        track = sighting.track
         if track is not None:
-            box = self.smoother.update(crop_box(track.landmarks), seconds)
+            box = self.smoother.update(crop_box(track.landmarks), sighting.seconds)
             if track.seen is not None:
                 self.last = crop(frame.rgb, box, self.size)
         return self.last
 
 
-def followed(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Track | None, float]]:
-    """Follow the largest face; with each frame come the seconds since the last one with a track."""
+def followed(
+    frames: Iterable[VideoFrame], faces: Sequence[int] = (0,)
+) -> Iterator[tuple[VideoFrame, list[Sighting]]]:
+    """Follow faces, the largest being 0; they come in the order in which they are asked for."""
     # One thread: this runs beside the drawing, which takes the others.
-    tracker, last_time = FaceTracker(num_threads=1), Fraction(0)
+    tracker, last_times = FacesTracker(faces, num_threads=1), [Fraction(0)] * len(faces)
     for frame in frames:
-        track = tracker.update(frame.rgb)
-        yield frame, track, float(frame.time - last_time)
-        if track is not None:
-            last_time = frame.time
+        tracks = tracker.update(frame.rgb)
+        yield (
+            frame,
+            [
+                Sighting(track, float(frame.time - last))
+                for track, last in zip(tracks, last_times, strict=True)
+            ],
+        )
+        last_times = [
+            last if track is None else frame.time
+            for track, last in zip(tracks, last_times, strict=True)
+        ]
 
 
-def from_first(values: Iterable[tuple[T | None, Fraction]]) -> Iterator[tuple[T, Fraction]]:
-    """Give frames before the first one with a value that value.
+def from_first(
+    values: Iterable[tuple[Sequence[T | None], Fraction]], faces: Sequence[int]
+) -> Iterator[tuple[list[T], Fraction]]:
+    """Give each face, in frames before the first one that has a value of it, that value.
+
+    Args:
+        values: of the faces, and when they are shown. A face that was seen once has a value always.
+        faces: their numbers, for messages.
 
     Raises:
-        FaceError: at the end, if no frame has one.
+        FaceError: at the end, if no frame has a value of one of the faces.
     """
-    waiting: list[Fraction] = []
-    for value, time in values:
-        if value is None:
-            waiting.append(time)
+    waiting: list[tuple[Sequence[T | None], Fraction]] = []
+    for now, time in values:
+        first = [value for value in now if value is not None]
+        waiting.append((now, time))
+        if len(first) < len(now):
             continue
-        for earlier in waiting:
-            yield value, earlier
+        for earlier, earlier_time in waiting:
+            both = zip(earlier, first, strict=True)
+            yield [value if value is not None else later for value, later in both], earlier_time
         waiting.clear()
-        yield value, time
     if waiting:
+        last = zip(faces, waiting[-1][0], strict=True)
+        missing = next(number for number, value in last if value is None)
+        which = "no face" if missing == 0 else f"no face {missing} (the largest is 0)"
         raise FaceError(
-            f"no face found in any of the {len(waiting)} frames of the driving video; use one that "
+            f"{which} found in any of the {len(waiting)} frames of the driving video; use one that "
             "shows a face from the front, or `crop=False` if it is cropped already"
         )
 

@@ -5,8 +5,9 @@ Shapes: H and W of the output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import TypeVar
 
 from fnevr.animation.driver import Driver, keypoints_alone
@@ -19,12 +20,14 @@ from fnevr.animation.reference_frame import (
 )
 from fnevr.animation.retargeting import Regions, Retargeting
 from fnevr.animation.sliders import FaceSliders, added
-from fnevr.animation.source import Source, draw
+from fnevr.animation.source import Scene, Source, draw
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import movement_scale, transfer_relative
+from fnevr.media.arrays import to_pictures
 from fnevr.media.image import Picture
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 
@@ -39,17 +42,17 @@ READING, ANIMATING = "reading the motion", "animating"
 
 def render(
     engine: Engine,
-    source: Source,
+    scene: Scene,
     driver: Driver[Driving],
     best_frame: BestFrame | None,
     progress: Progress | None = None,
     adjust: Adjust | None = None,
 ) -> tuple[int | None, Frames]:
-    """Animate the source by what drives its model, which is read as frames are asked for.
+    """Animate a picture by what drives its model, which is read as frames are asked for.
 
     Args:
-        engine: the one that the source was prepared with.
-        source: the picture.
+        engine: the one that the picture was prepared with.
+        scene: the picture and its faces.
         driver: the motion, not read yet.
         best_frame: where relative motion is measured from; None for absolute motion.
         progress: is called after every step.
@@ -62,32 +65,49 @@ def render(
     Raises:
         FnevrError: if the reference frame does not exist or cannot be used.
     """
+    sources = scene.sources
+    read = driver.read([source.encoded for source in sources])
     if best_frame is None and adjust is None:
-        read = driver.read(source.encoded)
-        return None, _frames(engine, source, driver.num_frames, read, _as_driven, progress)
-    batches = keypoints_alone(driver.read(source.encoded))
+        as_driven = [partial(draw, engine, source) for source in sources]
+        return None, _frames(scene, driver.num_frames, read, as_driven, progress)
+
+    def show(source: Source, move: Adjust) -> Callable[[Keypoints], list[Picture]]:
+        return lambda driving: draw(engine, source, move(driving))
+
+    batches = keypoints_alone(read)
     if best_frame is None:
         assert adjust is not None
-        return None, _frames(engine, source, driver.num_frames, batches, adjust, progress)
+        shows = [show(source, adjust) for source in sources]
+        return None, _frames(scene, driver.num_frames, batches, shows, progress)
     if best_frame == "auto":
         batches = watched(batches, READING, driver.num_frames, progress, num_frames_of)
     num_face = num_face_keypoints(engine)
-    reference = choose_reference(batches, source.keypoints, best_frame, num_face)
-    scale = movement_scale(
-        face_positions(source.keypoints, num_face), face_positions(reference.keypoints, num_face)
-    )
+    own = [source.keypoints for source in sources]
+    reference = choose_reference(batches, own, best_frame, num_face)
+    shows = [
+        show(source, _relative(source.keypoints, start, num_face, adjust))
+        for source, start in zip(sources, reference.keypoints, strict=True)
+    ]
+    frames = _frames(scene, driver.num_frames, reference.batches, shows, progress)
+    return reference.index, frames
+
+
+def _relative(
+    source: Keypoints, reference: Keypoints, num_face: int | None, adjust: Adjust | None
+) -> Callable[[Keypoints], Keypoints]:
+    """Return what moves the keypoints of a source by the driver's changes since a reference."""
+    scale = movement_scale(face_positions(source, num_face), face_positions(reference, num_face))
 
     def move(driving: Keypoints) -> Keypoints:
-        moved = transfer_relative(source.keypoints, driving, reference.keypoints, scale)
+        moved = transfer_relative(source, driving, reference, scale)
         return moved if adjust is None else adjust(moved)
 
-    frames = _frames(engine, source, driver.num_frames, reference.batches, move, progress)
-    return reference.index, frames
+    return move
 
 
 def render_performance(
     engine: Engine,
-    source: Source,
+    scene: Scene,
     driver: Driver[Performance],
     progress: Progress | None = None,
     adjust: Adjust | None = None,
@@ -95,11 +115,11 @@ def render_performance(
     regions: Regions,
     sliders: FaceSliders,
 ) -> Frames:
-    """Animate the source by what the driver's face does.
+    """Animate a picture by what the driver's faces do.
 
     Args:
-        engine: the one that the source was prepared with.
-        source: the picture.
+        engine: the one that the picture was prepared with.
+        scene: the picture and its faces.
         driver: the performance, not read yet.
         progress: is called after every step.
         adjust: as in `render`.
@@ -107,35 +127,47 @@ def render_performance(
         sliders: an expression on top.
 
     Raises:
-        FaceError: if the source shows no face.
+        FaceError: if the picture shows no face.
+        FnevrError: if several of the driver's faces are not as many as the picture's.
     """
-    retarget = Retargeting.of_source(engine, source)
+    driver.check_faces(len(scene.sources))
+    shows = []
+    for source in scene.sources:
+        retarget = Retargeting.of_source(engine, source)
+        shows.append(performing(engine, source.encoded, retarget, regions, sliders, adjust))
+    return _frames(scene, driver.num_frames, driver.read([]), shows, progress)
+
+
+def performing(
+    engine: Engine,
+    source: EncodedSource,
+    retarget: Retargeting,
+    regions: Regions,
+    sliders: FaceSliders,
+    adjust: Adjust | None,
+) -> Callable[[Performance], list[Picture]]:
+    """Return what draws a face with the performance of a driver; see `render_performance`."""
     changes = {} if sliders.is_none else sliders.changes(retarget)
 
-    def move(driving: Performance) -> Keypoints:
-        moved = retarget(added(regions.of(driving, retarget.own), changes))
-        return moved if adjust is None else adjust(moved)
+    def show(driving: Performance) -> list[Picture]:
+        wanted = added(regions.of(driving, retarget.own), changes)
+        return list(to_pictures(retarget.draw(engine, source, wanted, adjust)))
 
-    batches = driver.read(source.encoded)
-    return _frames(engine, source, driver.num_frames, batches, move, progress)
-
-
-def _as_driven(driving: Driving) -> Driving:
-    return driving
+    return show
 
 
 def _frames(
-    engine: Engine,
-    source: Source,
+    scene: Scene,
     num_frames: int | None,
     batches: Iterator[DrivingBatch[M]],
-    move: Callable[[M], Driving],
+    shows: Sequence[Callable[[M], list[Picture]]],
     progress: Progress | None,
 ) -> Frames:
+    """Draw the faces of the picture, each by its own of `shows`, and put the frames together."""
     for batch in watched(batches, ANIMATING, num_frames, progress, num_frames_of):
-        images = draw(engine, source, move(batch.motion))
-        for image, shown_at in zip(images, batch.times, strict=True):
-            yield source.finish(image), shown_at
+        faces = [show(batch.of(index)) for index, show in enumerate(shows)]
+        for *images, shown_at in zip(*faces, batch.times, strict=True):
+            yield scene.finish(images), shown_at
 
 
 def num_frames_of(batch: DrivingBatch[M]) -> int:

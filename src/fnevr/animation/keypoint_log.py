@@ -33,12 +33,16 @@ class DrivingBatch(Generic[M]):
     """What the driver does in consecutive frames: what drives the model, or a performance.
 
     Attributes:
-        motion: one entry per frame.
+        motions: one entry per frame; one motion for all faces of the source, or one for each.
         times: when each frame is shown, in seconds after the first.
     """
 
-    motion: M
+    motions: tuple[M, ...]
     times: tuple[Fraction, ...]
+
+    def of(self, face: int) -> M:
+        """Return the motion for one face of the source."""
+        return self.motions[face if len(self.motions) > 1 else 0]
 
 
 def in_batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
@@ -49,9 +53,14 @@ def in_batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
 
 
 class KeypointLog:
-    """The keypoints of all batches that were read so far, frame by frame."""
+    """The keypoints for one face of all batches that were read so far, frame by frame.
 
-    def __init__(self) -> None:
+    Args:
+        face: whose motion of a batch is kept.
+    """
+
+    def __init__(self, face: int = 0) -> None:
+        self._face = face
         self._blocks: list[Float[np.ndarray, "{FRAMES_PER_BLOCK} K M"]] = []
         self._times: list[Fraction] = []
         self._batch_size = 1
@@ -62,9 +71,10 @@ class KeypointLog:
 
     def append(self, batch: DrivingBatch[Keypoints]) -> None:
         """Copy a batch to the end."""
-        self._num_dims = batch.motion.positions.shape[-1]
-        jacobians = batch.motion.jacobians.reshape(*batch.motion.positions.shape[:2], -1)
-        values = np.concatenate([batch.motion.positions, jacobians], axis=-1)
+        motion = batch.of(self._face)
+        self._num_dims = motion.positions.shape[-1]
+        jacobians = motion.jacobians.reshape(*motion.positions.shape[:2], -1)
+        values = np.concatenate([motion.positions, jacobians], axis=-1)
         self._batch_size = max(self._batch_size, len(values))
         for frame, time in zip(values, batch.times, strict=True):
             block, row = divmod(len(self), FRAMES_PER_BLOCK)
@@ -86,7 +96,7 @@ class KeypointLog:
         """Yield all frames again, as many at a time as they came in."""
         for start in range(0, len(self), self._batch_size):
             stop = min(start + self._batch_size, len(self))
-            yield DrivingBatch(self._keypoints(start, stop), tuple(self._times[start:stop]))
+            yield DrivingBatch((self._keypoints(start, stop),), tuple(self._times[start:stop]))
 
     def _values(self, index: int) -> Float[np.ndarray, "K M"]:
         block, row = divmod(index, FRAMES_PER_BLOCK)

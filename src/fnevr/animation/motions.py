@@ -7,9 +7,8 @@ frames say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,7 +22,7 @@ from fnevr.faces.crop import CropBox, crop_box
 from fnevr.faces.landmarks import Landmarks
 from fnevr.faces.parts import PersonParts
 from fnevr.faces.points68 import in_view, points_68, points_box
-from fnevr.geometry.driving import Coefficients, Driving, Landmarks68
+from fnevr.geometry.driving import WINDOW, Coefficients, Driving, Landmarks68
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01
 from fnevr.media.image import Picture
@@ -49,25 +48,32 @@ class Motion(Protocol):
         """
         ...
 
-    def follow(self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool) -> Iterator[Any]:
+    def follow(
+        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool, face: int = 0
+    ) -> Iterator[Any]:
         """Bring a driver's frames to what `batches` takes; videos do this in a thread of their own.
 
         Args:
             engine: runs the model.
             frames: of the driver.
             crop: look for the face; False takes whole pictures.
+            face: which face, the largest being 0.
         """
         ...
 
     def batches(
-        self, engine: Engine, followed: Iterable[Any], source: EncodedSource | None, batch_size: int
+        self,
+        engine: Engine,
+        followed: Iterable[Any],
+        sources: Sequence[EncodedSource],
+        batch_size: int,
     ) -> Iterator[DrivingBatch[Driving]]:
         """Return what drives the model, so many frames at a time.
 
         Args:
             engine: runs the model.
             followed: what `follow` gave.
-            source: the source to be animated; None where there is none, as in recording.
+            sources: the faces to be animated; empty where there are none, as in recording.
             batch_size: frames at a time.
         """
         ...
@@ -84,22 +90,27 @@ class KeypointMotion:
         """Tell it nothing: the detector sees the source as well."""
 
     def follow(
-        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool
+        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool, face: int = 0
     ) -> Iterator[VideoFrame]:
         """Bring frames to the model's size, cropped around the face or whole."""
         size = engine.config.image_size
-        return face_crops(frames, size) if crop else resized(frames, size)
+        return face_crops(frames, size, face) if crop else resized(frames, size)
 
     def batches(
         self,
         engine: Engine,
         followed: Iterable[VideoFrame],
-        source: EncodedSource | None,
+        sources: Sequence[EncodedSource],
         batch_size: int,
     ) -> Iterator[DrivingBatch[Driving]]:
-        """Detect the keypoints of each batch."""
-        find_keypoints = partial(driving_keypoints, engine, source=source)
-        return video_batches(followed, find_keypoints, batch_size)
+        """Detect the keypoints of each batch, for each face where they depend on it."""
+
+        def find(pictures: list[Picture]) -> tuple[Keypoints, ...]:
+            if not engine.config.uses_source_keypoints:
+                return (driving_keypoints(engine, pictures, next(iter(sources), None)),)
+            return tuple(driving_keypoints(engine, pictures, source) for source in sources)
+
+        return video_batches(followed, find, batch_size)
 
 
 class LandmarkMotion:
@@ -120,25 +131,25 @@ class LandmarkMotion:
         return SourceFace(Landmarks68(points[None]), person[None, None])
 
     def follow(
-        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool
+        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool, face: int = 0
     ) -> Iterator[ViewedFace]:
         """Follow the face."""
-        return faces_in_view(frames, engine.config.image_size, self.box if crop else None)
+        return faces_in_view(frames, engine.config.image_size, self.box if crop else None, face)
 
     def batches(
         self,
         engine: Engine,
         followed: Iterable[ViewedFace],
-        source: EncodedSource | None,
+        sources: Sequence[EncodedSource],
         batch_size: int,
     ) -> Iterator[DrivingBatch[Driving]]:
         """Take the 68 points of each frame."""
-        del source
+        del sources
         size = engine.config.image_size
         for batch in in_batches(followed, batch_size):
             mesh = np.stack([face.landmarks for face in batch])
             points = Landmarks68(in_view(points_68(mesh), size))
-            yield DrivingBatch(points, tuple(face.time for face in batch))
+            yield DrivingBatch((points,), tuple(face.time for face in batch))
 
 
 class CoefficientMotion:
@@ -160,32 +171,36 @@ class CoefficientMotion:
         return SourceFace(Coefficients.of_frames(row[None]), everywhere)
 
     def follow(
-        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool
+        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool, face: int = 0
     ) -> Iterator[tuple[Float[np.ndarray, " 73"], Fraction]]:
         """Follow the face, and fit the head to it frame by frame."""
-        reader = CoefficientReader(engine.config.image_size)
-        for face in faces_in_view(frames, engine.config.image_size, self.box if crop else None):
-            yield reader.update(face.landmarks), face.time
+        size = engine.config.image_size
+        reader = CoefficientReader(size)
+        for seen in faces_in_view(frames, size, self.box if crop else None, face):
+            yield reader.update(seen.landmarks), seen.time
 
     def batches(
         self,
         engine: Engine,
         followed: Iterable[tuple[Float[np.ndarray, " 73"], Fraction]],
-        source: EncodedSource | None,
+        sources: Sequence[EncodedSource],
         batch_size: int,
     ) -> Iterator[DrivingBatch[Driving]]:
-        """Take windows out of the whole driver."""
+        """Take windows out of the whole driver, of the size of each face that is animated."""
         del engine
         rows = list(followed)
         frames = np.stack([row for row, _ in rows])
-        own = None if source is None else source.own
-        if isinstance(own, Coefficients):
-            middle = own.numpy().windows[0, :, own.windows.shape[-1] // 2]
-            frames = matched_scale(frames, middle)
-        windows = Coefficients.of_frames(frames)
+        middles = [
+            source.own.numpy().windows[0, :, WINDOW // 2]
+            for source in sources
+            if isinstance(source.own, Coefficients)
+        ]
+        sized = [matched_scale(frames, middle) for middle in middles] or [frames]
+        clips = [Coefficients.of_frames(clip) for clip in sized]
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
-            yield DrivingBatch(windows[part], tuple(time for _, time in rows[part]))
+            times = tuple(time for _, time in rows[part])
+            yield DrivingBatch(tuple(windows[part] for windows in clips), times)
 
 
 MOTIONS: dict[DrivenBy, Motion] = {
@@ -197,7 +212,7 @@ MOTIONS: dict[DrivenBy, Motion] = {
 
 def video_batches(
     frames: Iterable[VideoFrame],
-    find_keypoints: Callable[[list[Picture]], Keypoints],
+    find_keypoints: Callable[[list[Picture]], tuple[Keypoints, ...]],
     batch_size: int,
 ) -> Iterator[DrivingBatch[Driving]]:
     """Find the keypoints of frames that have the model's size, a batch at a time."""

@@ -13,9 +13,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.driver import Driver
-from fnevr.animation.keypoint_log import M
-from fnevr.animation.source import Source
 from fnevr.errors import MediaError
 from fnevr.media.files import PathLike
 from fnevr.media.writer import VideoWriter
@@ -34,16 +31,26 @@ def check_inputs(output: PathLike, *inputs: PathLike) -> None:
 
 
 def write_frames(
-    output: PathLike, source: Source, driver: Driver[M], frames: Iterator[tuple[Output, Fraction]]
+    output: PathLike,
+    size: tuple[int, int],
+    frame_rate: Fraction,
+    audio_from: Path | None,
+    frames: Iterator[tuple[Output, Fraction]],
 ) -> int:
-    """Write all frames at their times, with the driver's sound; return how many there were.
+    """Write all frames at their times; return how many there were.
 
     Frames are drawn while others are encoded.
+
+    Args:
+        output: the video.
+        size: of the frames, width and height in pixels.
+        frame_rate: frames per second, nominal where times vary.
+        audio_from: the file whose sound goes along; None for none.
+        frames: with the times at which they are shown.
     """
-    size = source.width, source.height
     with (
         closing(Ahead(frames, DRAW_AHEAD)) as drawn,
-        VideoWriter(output, *size, driver.frame_rate, driver.audio_from) as writer,
+        VideoWriter(output, *size, frame_rate, audio_from) as writer,
     ):
         for rgb, shown_at in drawn:
             writer.write(rgb, shown_at)

@@ -9,7 +9,7 @@ Shapes: N keypoints on the face.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,12 +32,12 @@ class Reference:
 
     Attributes:
         index: of the frame.
-        keypoints: in that frame, batch 1.
+        keypoints: for each source in that frame, batch 1.
         batches: all of the driver, from its first frame.
     """
 
     index: int
-    keypoints: Keypoints
+    keypoints: tuple[Keypoints, ...]
     batches: Iterator[DrivingBatch[Keypoints]]
 
 
@@ -54,7 +54,7 @@ def face_positions(keypoints: Keypoints, num_face: int | None) -> Float[np.ndarr
 
 def choose_reference(
     batches: Iterator[DrivingBatch[Keypoints]],
-    source: Keypoints,
+    sources: Sequence[Keypoints],
     choice: BestFrame,
     num_face: int | None = None,
 ) -> Reference:
@@ -62,9 +62,9 @@ def choose_reference(
 
     Args:
         batches: the driver; read to its end for "auto".
-        source: keypoints of the source, batch 1.
+        sources: keypoints of the source's faces, batch 1 each.
         choice: "first", a frame's number counted from 0, or "auto" for the frame whose face is
-            most like the source's.
+            most like the source's first one.
         num_face: how many keypoints, the first ones, lie on the face; None means all.
 
     Raises:
@@ -72,30 +72,39 @@ def choose_reference(
         FaceError: if no frame can be compared with the source.
     """
     if choice == "auto":
-        log = _read(batches, None)
-        faces = (positions[:num_face] for positions in log.positions())
-        index = best_frame(face_positions(source, num_face), faces) if len(log) else 0
+        logs = _read(batches, None, len(sources))
+        faces = (positions[:num_face] for positions in logs[0].positions())
+        index = best_frame(face_positions(sources[0], num_face), faces) if len(logs[0]) else 0
     else:
         index = 0 if choice == "first" else choice
         if index < 0:
             raise MediaError(
                 f"there is no frame {index}: frames count from 0", argument="best_frame"
             )
-        log = _read(batches, index)
-    if index >= len(log):
+        logs = _read(batches, index, len(sources))
+    if index >= len(logs[0]):
         raise MediaError(
-            f"there is no frame {index}: the driver has {len(log)} frame(s), counted from 0",
+            f"there is no frame {index}: the driver has {len(logs[0])} frame(s), counted from 0",
             argument="best_frame",
         )
-    return Reference(index, log.frame(index), itertools.chain(log.batches(), batches))
+    keypoints = tuple(log.frame(index) for log in logs)
+    return Reference(index, keypoints, itertools.chain(_joined(logs), batches))
 
 
-def _read(batches: Iterator[DrivingBatch[Keypoints]], last: int | None) -> KeypointLog:
-    """Read batches until this frame is among them, or until they end."""
-    log = KeypointLog()
-    while last is None or len(log) <= last:
+def _read(
+    batches: Iterator[DrivingBatch[Keypoints]], last: int | None, num_faces: int
+) -> list[KeypointLog]:
+    """Read batches until this frame is among them, or until they end; a log for each face."""
+    logs = [KeypointLog(face) for face in range(num_faces)]
+    while last is None or len(logs[0]) <= last:
         batch = next(batches, None)
         if batch is None:
             break
-        log.append(batch)
-    return log
+        for log in logs:
+            log.append(batch)
+    return logs
+
+
+def _joined(logs: Sequence[KeypointLog]) -> Iterator[DrivingBatch[Keypoints]]:
+    for parts in zip(*(log.batches() for log in logs), strict=True):
+        yield DrivingBatch(tuple(part.motions[0] for part in parts), parts[0].times)

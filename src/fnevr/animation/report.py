@@ -16,7 +16,7 @@ class Report(BaseModel):
     """The file that was written."""
 
     source: PathText
-    """The picture that was animated."""
+    """The picture or video that was animated."""
 
     driving: PathText
     """The video or keypoint track that moved it."""

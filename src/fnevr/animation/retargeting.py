@@ -5,16 +5,19 @@ source's landmarks are posed and given the driver's expression in the head model
 cannot explain of the source stays. The patches of the landmarks give the keypoints of the face,
 those that lie beside it follow the head. A performance that is the source's own changes nothing.
 
-Shapes: B frames, K keypoints, F of the face, N = 478 landmarks, E coefficients of expression.
+Shapes: B frames of H1 and W1 pixels, K keypoints, F of the face, N = 478 landmarks, E coefficients
+of expression.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
+from fnevr.animation.gaze import Irises
 from fnevr.animation.source import Source
 from fnevr.errors import FnevrError
 from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
@@ -23,22 +26,25 @@ from fnevr.face3d.performance import (
     SHUT_EYE,
     Performance,
     eye_openings,
+    gaze,
     lip_gap,
     lips_apart,
 )
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
-from fnevr.faces.landmarks import FaceMesh, Landmarks
+from fnevr.faces.landmarks import FaceMesh
 from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Engine
 
 CLOSED_SOURCE = 0.6  # of the usual opening: an eye less open than this may be wider than it shows
 WIDEST_EYE = 1.25  # share of the usual opening
 EYE_GAIN, LIP_GAIN = 1.6, 1.25  # drawn lids and lips move by less than their keypoints
+GAZE_GAIN = 2.0  # landmarks see half of how far irises move
 PRESS, TOUCH = 0.012, 0.008  # lips that touch are pressed together; face heights
 LARGEST_FACTOR = 2.0
 STEPS = 3  # of Newton's method, for lids and lips
@@ -54,28 +60,38 @@ class Regions:
     """How much of the driver's performance goes over, by region: 1 is all, 0 leaves the source's.
 
     Attributes:
-        head: turns, place and size of the head.
+        head: turns, place and size of the head; None is 1 for a picture and 0 for a video, whose
+            head has a motion of its own, to which the driver's would be added.
         expression: brows, cheeks, jaw and the shape of the mouth.
         eyes: how far lids are open.
         lips: how far lips are apart.
+        gaze: where the eyes look; None is 1 for a picture and 0 for a video, whose eyes look at
+            something.
 
     Raises:
         FnevrError: if a factor is not a number from 0 to 2.
     """
 
-    head: float = 1.0
+    head: float | None = None
     expression: float = 1.0
     eyes: float = 1.0
     lips: float = 1.0
+    gaze: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("head", "expression", "eyes", "lips"):
-            factor = getattr(self, name)
-            if not 0 <= factor <= LARGEST_FACTOR:  # also true for not-a-number
+        for name, factor in vars(self).items():
+            # The second half is also false for not-a-number.
+            if factor is not None and not 0 <= factor <= LARGEST_FACTOR:
                 raise FnevrError(
                     f"the factor of {name} is {factor:g}: wanted 0 to {LARGEST_FACTOR:g}",
                     argument=name,
                 )
+
+    @property
+    def of_video(self) -> Regions:
+        """The same for a source that is a video."""
+        head, gaze_factor = (factor or 0.0 for factor in (self.head, self.gaze))
+        return replace(self, head=head, gaze=gaze_factor)
 
     def of(self, performance: Performance, own: Performance) -> Performance:
         """Return the share of a performance: own + factor (performance - own).
@@ -84,18 +100,20 @@ class Regions:
             performance: the driver's.
             own: what the source itself does.
         """
+        head, looks = (1.0 if factor is None else factor for factor in (self.head, self.gaze))
 
         def part(factor: float, name: str) -> np.ndarray:
             start, end = getattr(own, name), getattr(performance, name)
             return start + factor * (end - start)
 
         return Performance(
-            rotations=part(self.head, "rotations"),
-            shifts=part(self.head, "shifts"),
-            zooms=part(self.head, "zooms"),
+            rotations=part(head, "rotations"),
+            shifts=part(head, "shifts"),
+            zooms=part(head, "zooms"),
             expressions=part(self.expression, "expressions"),
             eyes=part(self.eyes, "eyes"),
             lips=part(self.lips, "lips").clip(0),
+            gazes=part(looks, "gazes"),
         )
 
 
@@ -103,32 +121,28 @@ class Retargeting:
     """Moves one source.
 
     Args:
-        landmarks: of the source, in [-1, 1] of the model's view, with depth in the same unit.
+        fit: of its face, in [-1, 1] of the model's view, with depth in the same unit.
+        own: what the source itself does; in this performance it stays as it is.
+        open_eyes: aspect ratios of its eyes when they are open as usual.
         keypoints: the detector's of the source, batch 1.
         retarget_map: how the model's keypoints go with a head.
-
-    Attributes:
-        own: what the source itself does; in this performance it stays as it is.
+        irises: moves them in the picture; None leaves them where they are.
     """
 
     def __init__(
-        self, landmarks: Landmarks, keypoints: Keypoints, retarget_map: RetargetMap
+        self,
+        fit: FaceFit,
+        own: Performance,
+        open_eyes: Float[np.ndarray, " 2"],
+        keypoints: Keypoints,
+        retarget_map: RetargetMap,
+        irises: Irises | None = None,
     ) -> None:
-        self.retarget_map = retarget_map
+        self.fit, self.own, self.open_eyes = fit, own, open_eyes
+        self.retarget_map, self.irises = retarget_map, irises
         self.patches = FacePatches.packaged()
-        self.fit = FaceFit()
-        self.fit.update(landmarks)
-        self.still = self.fit.neutral + self.fit.residual  # the neutral face
-        usual, shown = eye_openings(self.still), eye_openings(self.fit.at_rest)
-        self.open_eyes = np.where(shown > CLOSED_SOURCE * usual, shown, usual)
-        self.own = Performance(
-            rotations=np.zeros((1, 3)),
-            shifts=np.zeros((1, 2)),
-            zooms=np.zeros((1, 1)),
-            expressions=self.fit.expression[None],
-            eyes=((shown - SHUT_EYE) / (self.open_eyes - SHUT_EYE))[None],
-            lips=np.array([[lips_apart(self.fit.at_rest)]]),
-        )
+        # The neutral face, with what the model cannot explain.
+        self.still = fit.at_rest - fit.basis.expression_basis @ own.expressions[0]
         self.to_openings = np.linalg.pinv(
             slopes(_openings, self.still, self.fit.basis.expression_basis)
         )
@@ -156,7 +170,48 @@ class Retargeting:
         if landmarks is None:
             landmarks = find_face(source.view, None, FaceDetector(1), FaceMesh(1))
         signed = landmarks / (len(source.view) / 2) - np.array([1.0, 1.0, 0.0])
-        return cls(signed, source.keypoints, engine.retarget_map)
+        irises = None if source.detail is None else Irises(source.detail, signed)
+        fit = FaceFit()
+        fit.update(signed)
+        usual = eye_openings(fit.neutral + fit.residual)
+        shown = eye_openings(fit.at_rest)
+        open_eyes = np.where(shown > CLOSED_SOURCE * usual, shown, usual)
+        own = Performance(
+            rotations=np.zeros((1, 3)),
+            shifts=np.zeros((1, 2)),
+            zooms=np.zeros((1, 1)),
+            expressions=fit.expression[None],
+            eyes=((shown - SHUT_EYE) / (open_eyes - SHUT_EYE))[None],
+            lips=np.array([[lips_apart(fit.at_rest)]]),
+            gazes=np.array([[gaze(fit.at_rest)[0], 0.0]]),
+        )
+        return cls(fit, own, open_eyes, source.keypoints, engine.retarget_map, irises)
+
+    def draw(
+        self,
+        engine: Engine,
+        source: EncodedSource,
+        performance: Performance,
+        adjust: Callable[[Keypoints], Keypoints] | None = None,
+    ) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source in each frame of the performance, as `Engine.draw` does.
+
+        Args:
+            engine: the one that read the source.
+            source: the one that this was made of.
+            performance: what it does.
+            adjust: is applied last to the moved keypoints; None changes nothing.
+        """
+        moved = self(performance)
+        moved = moved if adjust is None else adjust(moved)
+        if self.irises is None:
+            return engine.draw(source, moved)
+        shifts = GAZE_GAIN * (performance.gazes - self.own.gazes)
+        drawn = [
+            engine.draw(source, moved[index], self.irises.detail(shift))
+            for index, shift in enumerate(shifts)
+        ]
+        return np.concatenate(drawn)
 
     def __call__(self, performance: Performance) -> Keypoints:
         """Return the source's keypoints in each frame of the performance."""

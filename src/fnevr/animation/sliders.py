@@ -19,7 +19,7 @@ from jaxtyping import Float
 from fnevr.animation.retargeting import Retargeting
 from fnevr.errors import FnevrError
 from fnevr.face3d.face_fit import slopes
-from fnevr.face3d.performance import Performance
+from fnevr.face3d.performance import EYE_CORNERS, Performance
 from fnevr.media.files import PathLike, atomic_path, readable_file
 
 LIMITS = {
@@ -30,10 +30,13 @@ LIMITS = {
     "brow_right": (-1.0, 1.0),
     "blink_left": (-0.1, 1.0),
     "blink_right": (-0.1, 1.0),
+    "gaze_x": (-1.0, 1.0),
+    "gaze_y": (-1.0, 1.0),
 }
 """Least and most of each slider."""
 
 DEVIATIONS = 2.0  # of a measure, at 1
+WIDEST_GAZE = np.array([[0.1, 0.04]])  # in eye widths, as landmarks see it
 WIDEST_LIPS = 0.15  # gap at 1, in face heights
 MEASURED = ("smile", "pout", "brow_left", "brow_right")
 GAINS = np.array([1.6, 3.5, 2.2, 2.2])  # drawn faces change by less than their keypoints
@@ -41,7 +44,6 @@ GAINS = np.array([1.6, 3.5, 2.2, 2.2])  # drawn faces change by less than their 
 # Points of MediaPipe's mesh.
 CORNERS, LIPS = [61, 291], [0, 17]
 BROWS = ([70, 63, 105, 66, 107], [300, 293, 334, 296, 336])
-EYE_CORNERS = ([33, 133], [263, 362])
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class FaceSliders:
         brow_right: the same of the other one.
         blink_left: lids together, wholly at 1; negative: wider open.
         blink_right: the same of the other eye.
+        gaze_x: irises to the picture's right, by a fifth of the eyes' width at 1; negative: to its
+            left.
+        gaze_y: down, by a twelfth of the eyes' width at 1; negative: up.
 
     Raises:
         FnevrError: if a slider is beyond its limits or no number.
@@ -70,6 +75,8 @@ class FaceSliders:
     brow_right: float = 0.0
     blink_left: float = 0.0
     blink_right: float = 0.0
+    gaze_x: float = 0.0
+    gaze_y: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():
@@ -104,19 +111,32 @@ class FaceSliders:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise FnevrError(f"'{path}' cannot be read as JSON: {error}") from error
+        return cls.of_values(values, f"'{path}'")
+
+    @classmethod
+    def of_values(cls, values: object, origin: str) -> FaceSliders:
+        """Take sliders from what was read as JSON; those that are missing are 0.
+
+        Args:
+            values: an object with numbers by the names of sliders.
+            origin: where it comes from, for messages.
+
+        Raises:
+            FnevrError: if it is no such object, or a slider is beyond its limits.
+        """
         known = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or not values.keys() <= known:
             raise FnevrError(
-                f"'{path}' is no expression: wanted an object with numbers for some of "
+                f"{origin} is no expression: wanted an object with numbers for some of "
                 f"{', '.join(sorted(known))}"
             )
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise FnevrError(f"'{path}': {name} is {value!r}, which is no number")
+                raise FnevrError(f"{origin}: {name} is {value!r}, which is no number")
         try:
             return cls(**{name: float(value) for name, value in values.items()})
         except FnevrError as error:
-            raise FnevrError(f"'{path}': {error}") from error
+            raise FnevrError(f"{origin}: {error}", argument=error.argument) from error
 
     def save(self, path: PathLike) -> None:
         """Write the sliders that are not 0 to a JSON file, which appears when it is complete.
@@ -144,6 +164,7 @@ class FaceSliders:
             "expressions": (np.linalg.pinv(matrix) @ wanted)[None],
             "eyes": -retarget.own.eyes * blinks,
             "lips": np.broadcast_to(opened, (1, 1)),
+            "gazes": WIDEST_GAZE * np.array([[self.gaze_x, self.gaze_y]]),
         }
 
 
@@ -159,7 +180,7 @@ def _measures(face: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " 4"]:
     raised = face[LIPS, 1].mean() - face[CORNERS, 1].mean()
     forward = face[CORNERS, 2].mean() - face[LIPS, 2].mean()
     brows = [
-        face[eye, 1].mean() - face[brow, 1].mean()
+        face[list(eye), 1].mean() - face[brow, 1].mean()
         for eye, brow in zip(EYE_CORNERS, BROWS, strict=True)
     ]
     return np.array([width / 2 + raised, forward - width / 2, *brows])

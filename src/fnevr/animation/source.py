@@ -1,25 +1,28 @@
-"""A source picture made ready for a model: prepared once, drawn many times.
+"""A source picture made ready for a model: its faces are prepared once, drawn many times.
 
 Shapes: H and W of pictures, S the side of the model's image, B frames at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
-from fnevr.animation.detail import inside_border, layered
+from fnevr.animation.detail import Share, inside_border, layered
 from fnevr.animation.motions import motion_of
-from fnevr.faces.crop import crop
+from fnevr.config.stages import PortraitConfig
+from fnevr.errors import FnevrError
+from fnevr.faces.crop import CropBox, crop
 from fnevr.faces.detector import FaceDetector
-from fnevr.faces.find import find_face
+from fnevr.faces.find import MIN_FACE_PX, FaceChoice, choose_faces, face_size, find_face
 from fnevr.faces.landmarks import FaceMesh, Landmarks
 from fnevr.faces.parts import PersonParts
 from fnevr.faces.paste import PasteBack
+from fnevr.faces.territory import territory
 from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01, to_pictures
@@ -38,7 +41,7 @@ class Framing:
     Attributes:
         crop: look for the face; False takes the whole picture, stretched to a square.
         paste_back: frames of the picture's size; False gives the square alone.
-        face: which face, the largest being 0; None means the largest.
+        face: which faces, the largest being 0; several are put back into one picture.
         detail: the square keeps the picture's own resolution up to this side, in pixels, in models
             that use it (`config.uses_detail`).
         still_background: only the person moves, in the same models, where the face is looked for.
@@ -46,30 +49,26 @@ class Framing:
 
     crop: bool = True
     paste_back: bool = True
-    face: int | None = None
+    face: FaceChoice = None
     detail: int = MAX_DETAIL
     still_background: bool = True
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is computed once for all frames.
+    """What is computed of one face once for all frames.
 
     Attributes:
         encoded: what the engine needs of it to draw.
         view: the picture as the model sees it.
         landmarks: of its face, in pixels of the view; None where the face was not looked for.
-        finish: turns a drawn image into a frame of the output.
-        width: of the output.
-        height: of the output.
+        detail: its own resolution, in arrays; None for models that do not use it.
     """
 
     encoded: EncodedSource
     view: Picture
     landmarks: Landmarks | None
-    finish: Callable[[Picture], Picture]
-    width: int
-    height: int
+    detail: Detail | None
 
     @cached_property
     def keypoints(self) -> Keypoints:
@@ -77,87 +76,185 @@ class Source:
         return self.encoded.keypoints.numpy()
 
 
-def prepare(engine: Engine, picture: Picture, framing: Framing) -> Source:
-    """Find the face of a source picture and encode it.
+@dataclass(frozen=True)
+class Scene:
+    """A picture and its faces that are animated.
+
+    Attributes:
+        sources: the faces.
+        finish: turns the drawn images, one of each face, into a frame of the output.
+        width: of the output.
+        height: of the output.
+    """
+
+    sources: tuple[Source, ...]
+    finish: Callable[[Sequence[Picture]], Picture]
+    width: int
+    height: int
+
+
+def prepare(engine: Engine, picture: Picture, framing: Framing) -> Scene:
+    """Find the faces of a source picture and encode them.
 
     Raises:
         FaceError: if there is no usable face.
+        FnevrError: if several faces are to be cropped out.
     """
+    if not framing.crop:
+        return _whole(engine, picture, framing)
+    # One thread: graphs are loaded beside this. The driver's face is found by the same models.
+    found = choose_faces(picture, framing.face, FaceDetector(1), FaceMesh(1))
+    if len(found.faces) > 1 and not framing.paste_back:
+        raise FnevrError(
+            f"{len(found.faces)} faces have no square of their own: choose one face, or leave "
+            "`paste_back=False` out",
+            argument="face",
+        )
+    people = found.faces + [face for face in found.others if face_size(face) >= MIN_FACE_PX]
     size, motion = engine.config.image_size, motion_of(engine)
-    height, width = picture.shape[:2]
-    detail: Detail | None = None
-    landmarks: Landmarks | None = None
-    unfaded: Float[np.ndarray, "S S"] | None = None
-    if framing.crop:
-        # One thread: graphs are loaded beside this. The driver's face is found by the same models.
-        face = find_face(picture, framing.face, FaceDetector(1), FaceMesh(1))
-        box = motion.box(face)
-        side = detail_side(engine, box.size, framing.detail)
-        if abs(side - box.size) <= 1:
-            box = box.on_pixels(side)
+    layers = engine.config.uses_detail and framing.still_background
+    parts = PersonParts() if layers else None
+    sources, pastes = [], []
+    for index, face in enumerate(found.faces):
+        share = partial(territory, people, index) if len(people) > 1 else None
+        box, side = framed(engine.config, motion.box(face), framing.detail)
+        detail = _detail(engine, picture, box, side, parts, share)
         view = crop(picture, box, size)
-        landmarks = box.to_view(face, size)
-        if engine.config.uses_detail and framing.still_background:
-            detail = layered(picture, box, side, PersonParts())
-            unfaded = inside_border(detail)
-        elif side > size:
-            detail = Detail.opaque(to_images_01([crop(picture, box, side)]))
-    else:
-        side = detail_side(engine, float(max(height, width)), framing.detail)
-        view = resize(picture, size, size)
-        if side > size:
-            detail = Detail.opaque(to_images_01([resize(picture, side, side)]))
-    finish: Callable[[Picture], Picture] = _unchanged
+        sources.append(_read(engine, picture, view, detail, box.to_view(face, size)))
+        if framing.paste_back:
+            pastes.append(_paste_back(picture, box, side, detail if layers else None, share))
     if not framing.paste_back:
-        width = height = side
-    elif framing.crop:
-        finish = PasteBack(picture, box, side, unfaded=unfaded)
-    else:
-        finish = _Resize(width, height)
-
-    told = motion.of_source(view, partial(_in_view, picture, framing.face, size, landmarks))
-    encoded = engine.read_source(to_images_01([view]), detail, told)
-    return Source(encoded, view, landmarks, finish, width, height)
-
-
-def _in_view(
-    picture: Picture, index: int | None, size: int, landmarks: Landmarks | None
-) -> Landmarks:
-    """Return the landmarks in the model's view: those that are known, or a whole picture's."""
-    if landmarks is not None:
-        return landmarks
+        return Scene(tuple(sources), _alone, side, side)
     height, width = picture.shape[:2]
-    face = find_face(picture, index, FaceDetector(1), FaceMesh(1))
+    return Scene(tuple(sources), _PastedBack(picture, tuple(pastes)), width, height)
+
+
+def _whole(engine: Engine, picture: Picture, framing: Framing) -> Scene:
+    """Take the picture as it is, stretched to a square."""
+    height, width = picture.shape[:2]
+    size = engine.config.image_size
+    side = detail_side(engine.config, float(max(height, width)), framing.detail)
+    detail = None
+    if engine.config.uses_detail:
+        detail = Detail.opaque(to_images_01([resize(picture, side, side)]))
+    source = _read(engine, picture, resize(picture, size, size), detail, None)
+    if not framing.paste_back:
+        return Scene((source,), _alone, side, side)
+    return Scene((source,), _Resized(width, height), width, height)
+
+
+def _read(
+    engine: Engine,
+    picture: Picture,
+    view: UInt8[np.ndarray, "S S 3"],
+    detail: Detail | None,
+    landmarks: Landmarks | None,
+) -> Source:
+    """Encode a view; where its face was not looked for, but the model has to be told, find it."""
+
+    def find() -> Landmarks:
+        return _in_whole(picture, len(view)) if landmarks is None else landmarks
+
+    told = motion_of(engine).of_source(view, find)
+    encoded = engine.read_source(to_images_01([view]), detail, told)
+    return Source(encoded, view, landmarks, detail)
+
+
+def _in_whole(picture: Picture, size: int) -> Landmarks:
+    """Find the largest face of a picture, in pixels of what it is stretched to."""
+    height, width = picture.shape[:2]
+    face = find_face(picture, None, FaceDetector(1), FaceMesh(1))
     return face * np.array([size / width, size / height, size / width], np.float32)
 
 
-def detail_side(engine: Engine, length: float, limit: int) -> int:
+def _detail(
+    engine: Engine,
+    picture: Picture,
+    box: CropBox,
+    side: int,
+    parts: PersonParts | None,
+    share: Share | None,
+) -> Detail | None:
+    """Return a square at the picture's resolution, in layers where parts are found."""
+    if parts is not None:
+        return layered(picture, box, side, parts, share)
+    if not engine.config.uses_detail:
+        return None
+    return Detail.opaque(to_images_01([crop(picture, box, side)]))
+
+
+def _paste_back(
+    picture: Picture, box: CropBox, side: int, layers: Detail | None, share: Share | None
+) -> PasteBack:
+    mask = None if share is None else share(box, side)
+    unfaded = None if layers is None else inside_border(layers)
+    if mask is not None and unfaded is not None:
+        unfaded = unfaded * mask
+    return PasteBack(picture, box, side, mask, unfaded=unfaded)
+
+
+def framed(config: PortraitConfig, box: CropBox, limit: int) -> tuple[CropBox, int]:
+    """Return a square, on whole pixels if it is drawn at the picture's resolution, and its side.
+
+    Args:
+        config: of the model that draws it.
+        box: in pixels of the picture.
+        limit: the largest side.
+    """
+    side = detail_side(config, box.size, limit)
+    return (box.on_pixels(side) if abs(side - box.size) <= 1 else box), side
+
+
+def detail_side(config: PortraitConfig, length: float, limit: int) -> int:
     """Return the side at which a square of a picture is drawn: even, and the model's at least.
 
     Args:
-        engine: its model decides whether there is detail.
+        config: of the model, which says whether there is detail.
         length: side of the square in the picture, in pixels.
         limit: the largest side.
     """
-    size = engine.config.image_size
-    if not engine.config.uses_detail:
+    size = config.image_size
+    if not config.uses_detail:
         return size
     return max(size, min(2 * round(length / 2), 2 * (limit // 2)))
 
 
-def draw(engine: Engine, source: Source, moved: Driving) -> list[UInt8[np.ndarray, "S S 3"]]:
-    """Draw the source as it is to move, one image per batch entry."""
-    return list(to_pictures(engine.draw(source.encoded, moved)))
+def draw(
+    engine: Engine, source: Source, moved: Driving, detail: Detail | None = None
+) -> list[UInt8[np.ndarray, "S S 3"]]:
+    """Draw the source as it is to move, one image per batch entry.
+
+    Args:
+        engine: the one that the source was prepared with.
+        source: the picture.
+        moved: what drives it.
+        detail: takes the place of the source's own.
+    """
+    return list(to_pictures(engine.draw(source.encoded, moved, detail)))
 
 
 @dataclass(frozen=True)
-class _Resize:
+class _Resized:
     width: int
     height: int
 
-    def __call__(self, rgb: Picture) -> UInt8[np.ndarray, "h w 3"]:
-        return resize(rgb, self.width, self.height)
+    def __call__(self, images: Sequence[Picture]) -> UInt8[np.ndarray, "h w 3"]:
+        (image,) = images
+        return resize(image, self.width, self.height)
 
 
-def _unchanged(rgb: Picture) -> Picture:
-    return rgb
+@dataclass(frozen=True)
+class _PastedBack:
+    picture: Picture
+    pastes: tuple[PasteBack, ...]
+
+    def __call__(self, images: Sequence[Picture]) -> UInt8[np.ndarray, "h w 3"]:
+        result = self.picture.copy()
+        for paste, image in zip(self.pastes, images, strict=True):
+            paste.add(image, result)
+        return result
+
+
+def _alone(images: Sequence[Picture]) -> Picture:
+    (image,) = images
+    return image

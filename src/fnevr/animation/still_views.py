@@ -106,7 +106,7 @@ def draw_views(
     Raises:
         FaceError: if the keypoints of the photograph lie on one line.
     """
-    source = prepare(engine, photograph, Framing(crop=False, paste_back=False))
+    (source,) = prepare(engine, photograph, Framing(crop=False, paste_back=False)).sources
     side = len(photograph)
     landmarks = to_signed(face, side, side)
     height = float(face_heights(landmarks[None])[0])

@@ -23,6 +23,8 @@ from fnevr.commands.options import (
     PrecisionOption,
     answering_for_errors,
     check_json,
+    face_choice,
+    face_numbers,
     write_json,
 )
 from fnevr.errors import FnevrError
@@ -45,6 +47,14 @@ PasteBack = Annotated[
     typer.Option(
         "--paste-back/--no-paste-back",
         help="The size of the source picture, or the square around the face alone.",
+    ),
+]
+Faces = Annotated[
+    str | None,
+    typer.Option(
+        "--face",
+        metavar="N[,N...]|all",
+        help="Which faces of the source; 0 is the largest, and the default.",
     ),
 ]
 Face = Annotated[
@@ -82,6 +92,7 @@ Sliders = Annotated[
     Path | None,
     typer.Option("--sliders", help="A JSON file with sliders, as `edit --save-sliders` writes it."),
 ]
+SoundName = Literal["driver", "source"]
 TransferName = Literal["auto", "retarget", "relative", "absolute"]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov, .mkv or .gif.")
@@ -93,7 +104,10 @@ def animate(
     source: Annotated[
         Path | None,
         typer.Option(
-            "--source", "-s", help="A picture with a face. Default: the bundled portrait."
+            "--source",
+            "-s",
+            help="A picture with a face, or a video whose faces are animated frame by frame. "
+            "Default: the bundled portrait.",
         ),
     ] = None,
     driving: Annotated[
@@ -120,14 +134,36 @@ def animate(
         ),
     ] = "auto",
     smooth: Smooth = True,
-    head: Factor = 1.0,
+    head: Annotated[
+        float | None,
+        typer.Option(
+            help="The same of the head's turns and place. Default: 1; 0 for a source video, whose "
+            "head keeps its own motion.",
+        ),
+    ] = None,
     expression: Factor = 1.0,
     eyes: Factor = 1.0,
     lips: Factor = 1.0,
+    gaze: Annotated[
+        float | None,
+        typer.Option(
+            "--gaze",
+            help="The same of where the eyes look. Default: 1; 0 for a source video.",
+        ),
+    ] = None,
     sliders: Sliders = None,
     crop: Crop = True,
     paste_back: PasteBack = True,
-    face: Face = None,
+    face: Faces = None,
+    driver_face: Annotated[
+        str | None,
+        typer.Option(
+            "--driver-face",
+            metavar="N[,N...]",
+            help="Which face of the driver drives, 0 being the largest; several drive one face of "
+            "the source each.",
+        ),
+    ] = None,
     detail: Detail = 1024,
     still_background: StillBackground = True,
     best_frame: Annotated[
@@ -142,15 +178,20 @@ def animate(
     yaw: Yaw = 0.0,
     pitch: Pitch = 0.0,
     roll: Roll = 0.0,
+    sound: Annotated[
+        SoundName, typer.Option("--sound", help="Whose sound goes along; a picture has none.")
+    ] = "driver",
     json_file: Json = None,
 ) -> None:
     """Move a portrait as a driving video does; with no options, the bundled ones."""
     flags = {"--source": source, "--driving": driving, "--output": output, "--model": model}
     flags["--sliders"] = sliders
     with answering_for_errors(flags):
+        reference = None if best_frame is None else _best_frame(best_frame)
+        faces = None if face is None else face_choice(face, "--face")
+        drivers = None if driver_face is None else face_numbers(driver_face, "--driver-face")
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
-        reference = None if best_frame is None else _best_frame(best_frame)
         check_json(json_file, flags)
 
         from fnevr.animation.retargeting import Regions
@@ -158,7 +199,7 @@ def animate(
         from fnevr.config.presets import asset
         from fnevr.progress import progress_bar
 
-        regions = Regions(head, expression, eyes, lips)
+        regions = Regions(head, expression, eyes, lips, gaze)
         source = source or asset("portrait.jpg")
         driving = driving or asset("motion.safetensors")
         animator = _load(model, device, engine, precision)
@@ -173,13 +214,15 @@ def animate(
                 sliders=None if sliders is None else FaceSliders.load(sliders),
                 crop=crop,
                 paste_back=paste_back,
-                face=face,
+                face=faces,
+                driver_face=drivers,
                 detail=detail,
                 still_background=still_background,
                 best_frame=reference,
                 yaw_deg=yaw,
                 pitch_deg=pitch,
                 roll_deg=roll,
+                sound=sound,
                 progress=progress,
             )
         _tell(report, json_file)
@@ -265,6 +308,8 @@ def edit(
     brow_right: Slider = 0.0,
     blink_left: Slider = 0.0,
     blink_right: Slider = 0.0,
+    gaze_x: Slider = 0.0,
+    gaze_y: Slider = 0.0,
     sliders: Sliders = None,
     save_sliders: Annotated[
         Path | None, typer.Option("--save-sliders", help="Write the sliders to a JSON file.")
@@ -312,7 +357,7 @@ def edit(
 
         swing = None if sweep is None else Sweep.parse(sweep)
         face_sliders = FaceSliders(
-            smile, pout, mouth_open, brow_left, brow_right, blink_left, blink_right
+            smile, pout, mouth_open, brow_left, brow_right, blink_left, blink_right, gaze_x, gaze_y
         )
         if sliders is not None:
             face_sliders = FaceSliders.load(sliders) + face_sliders

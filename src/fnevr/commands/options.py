@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -87,6 +87,30 @@ def one_of(names: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def face_choice(text: str, flag: str) -> tuple[int, ...] | Literal["all"]:
+    """Read which faces are meant: "all", or numbers with commas between."""
+    return "all" if text == "all" else face_numbers(text, flag, "all, or ")
+
+
+def face_numbers(text: str, flag: str, also: str = "") -> tuple[int, ...]:
+    """Read numbers of faces with commas between.
+
+    Args:
+        text: what the option says.
+        flag: the option.
+        also: what else it takes, for the message.
+
+    Raises:
+        FnevrError: if it says something else.
+    """
+    numbers = [number.strip() for number in text.split(",")]
+    if not all(number.isdecimal() and len(number) < 5 for number in numbers):
+        raise FnevrError(
+            f"{flag} must be {also}numbers of faces such as 0 or 0,2, counted from 0, got '{text}'"
+        )
+    return tuple(int(number) for number in numbers)
 
 
 @contextmanager

@@ -63,8 +63,8 @@ class Row:
         gmacs_per_s: multiply-adds of the folded model per second, in 1e9 (the plain loop: of the
             plain one).
         share: `gmacs_per_s` over what the machine can do at best in this precision.
-        psnr_db: PSNR of the picture against the plain loop's; None for equal pictures.
-        max_levels: largest difference from the plain loop's picture, in levels of 255.
+        psnr_db: PSNR of the picture against the plain model's; None for equal pictures.
+        max_levels: largest difference from the plain model's picture, in levels of 255.
     """
 
     engine: str
@@ -162,7 +162,7 @@ def bench(
                         variants.append(_variant(model, folder, engine, precision, device, batch))
                 except FnevrError as error:
                     missing[f"{engine}, {precision}"] = str(error).splitlines()[0]
-        _compare(variants)
+        _compare(variants, {batch: _reference(model, device, batch) for batch in batches})
         for index in range(repeats):
             if progress is not None:
                 progress("timing", index, repeats)
@@ -326,18 +326,27 @@ def _variant(
     return variant
 
 
-def _compare(variants: list[_Variant]) -> None:
-    """Set each variant's picture against the plain loop's of the same batch."""
-    references: dict[int, np.ndarray] = {}
+def _reference(model: PortraitModel, device: str, batch: int) -> np.ndarray:
+    """Draw what all engines should: the plain model's picture, composed as engines do it."""
+    source_01, driving_01 = (
+        torch.from_numpy(images).to(device) for images in _pictures(model.config.image_size, batch)
+    )
+    source = model.read_detailed(source_01, face=example_face(model, source_01))
+    driving = drive_example(model, driving_01, source)
+    frames = [model.draw(source, driving[index : index + 1]) for index in range(batch)]
+    return torch.cat(frames).float().cpu().numpy()
+
+
+def _compare(variants: list[_Variant], references: dict[int, np.ndarray]) -> None:
+    """Warm the variants up, and set each engine's picture against that of its batch."""
     for variant in variants:
         for _ in range(WARM_UPS):
             picture = variant.draw(variant.keypoints())
-        image_01 = picture.float().cpu().numpy() if isinstance(picture, Tensor) else picture
         row = variant.row
         if row.engine == PLAIN:
-            references[row.batch] = image_01
             continue
-        difference = image_01 - references[row.batch]
+        assert isinstance(picture, np.ndarray)
+        difference = picture - references[row.batch]
         row.max_levels = 255 * float(np.abs(difference).max())
         mean_square = float(np.square(difference).mean())
         row.psnr_db = None if mean_square == 0 else -10 * float(np.log10(mean_square))

@@ -189,6 +189,21 @@ COLUMNS = (
         "The same of the eyes' aspect ratio.",
     ),
     Column(
+        "gaze",
+        "gaze",
+        "higher",
+        3,
+        "Correlation over a clip of where the irises are between the corners of the eyes, with the "
+        "driver's.",
+    ),
+    Column(
+        "gaze_slope",
+        "gaze slope",
+        "nearer to 1",
+        3,
+        "By how much that changes in the output when the driver's changes by 1.",
+    ),
+    Column(
         "blinks",
         "blinks",
         "higher",
@@ -226,10 +241,12 @@ FOLLOWING: dict[str, tuple[str, Compare]] = {
     "eyes": ("eyes", correlation),
     "mouth_slope": ("mouth", slope),
     "eyes_slope": ("eyes", slope),
+    "gaze": ("gaze", correlation),
+    "gaze_slope": ("gaze", slope),
     "blinks": ("eyes", blinks_followed),
     "lips_meet": ("mouth", closures_followed),
 }
-"""Columns that compare openings with the driver's: which opening, and how."""
+"""Columns that compare openings and gaze with the driver's: which of them, and how."""
 
 BY_NAME = {column.name: column for column in COLUMNS}
 

@@ -141,16 +141,16 @@ def _told_of_faces(
     """Animate by what a whole driver's face does, which is found at once."""
     motion = motion_of(engine)
     whole = Framing(crop=False, paste_back=False)
-    encoded = prepare(engine, source, whole).encoded
+    (prepared,) = prepare(engine, source, whole).sources
     frames = motion.follow(engine, timed(driver), crop=False)
     moves = [
-        batch.motion[index : index + 1]
-        for batch in motion.batches(engine, frames, encoded, BATCH_SIZE)
+        batch.of(0)[index : index + 1]
+        for batch in motion.batches(engine, frames, [prepared.encoded], BATCH_SIZE)
         for index in range(len(batch.times))
     ]
 
     def predict(numbers: Int[np.ndarray, " B"]) -> torch.Tensor:
-        drawn = [engine.draw(encoded, moves[number + 1]) for number in numbers]
+        drawn = [engine.draw(prepared.encoded, moves[number + 1]) for number in numbers]
         return torch.from_numpy(np.concatenate(drawn))
 
     return predict
@@ -159,7 +159,8 @@ def _told_of_faces(
 def _retargeting(
     engine: Engine, source: Picture, driver: UInt8[np.ndarray, "T H W 3"]
 ) -> Predictor:
-    prepared = prepare(engine, source, Framing(crop=False, paste_back=False, detail=len(source)))
+    framing = Framing(crop=False, paste_back=False, detail=len(source))
+    (prepared,) = prepare(engine, source, framing).sources
     retarget = Retargeting.of_source(engine, prepared)
     tracker, reader = FaceTracker(num_threads=1), PerformanceReader()
 
@@ -171,11 +172,9 @@ def _retargeting(
 
     def predict(numbers: Int[np.ndarray, " B"]) -> torch.Tensor:
         seen = [read(driver[number + 1]) for number in numbers]
-        moved = [
-            prepared.keypoints if performance is None else retarget(performance)
-            for performance in seen
-        ]
-        return torch.from_numpy(engine.draw(prepared.encoded, Keypoints.concatenate(moved)))
+        shown = [retarget.own if performance is None else performance for performance in seen]
+        drawn = retarget.draw(engine, prepared.encoded, Performance.concatenate(shown))
+        return torch.from_numpy(drawn)
 
     return predict
 

@@ -61,7 +61,7 @@ def score_clip(
         raise ValueError(f"{clip.name} has {len(clip.frames)} frames: too few for stride {stride}")
     device = next(model.parameters()).device
     source_01 = _pictures(clip, np.zeros(1, int), device)
-    source = model.read_source(source_01)
+    source = model.read_detailed(source_01)
     scores = []
     indices = np.arange(stride, len(clip.frames), stride)
     for start in range(0, len(indices), batch_size):

@@ -40,7 +40,7 @@ from fnevr.runtime.sessions import THREADS_VARIABLE, choose
 
 STILL, REAL = "still", "real"
 STAGE = "scoring clips"
-FORMAT = 4  # of the stored scores; to be raised when a definition changes
+FORMAT = 5  # of the stored scores; to be raised when a definition changes
 
 
 @dataclass(frozen=True)

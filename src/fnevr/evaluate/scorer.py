@@ -21,7 +21,7 @@ from fnevr.evaluate.metrics.embedding_distance import embedding_distance
 from fnevr.evaluate.metrics.head_pose import head_turn, pose_error_deg
 from fnevr.evaluate.metrics.jitter import jitter
 from fnevr.evaluate.metrics.landmark_distance import landmark_distance, mesh_distance
-from fnevr.evaluate.metrics.openness import eye_opening, mouth_opening
+from fnevr.evaluate.metrics.openness import eye_opening, gaze_right, mouth_opening
 from fnevr.evaluate.metrics.sharpness import face_sharpness
 from fnevr.evaluate.networks.available import QUICK, Networks
 from fnevr.evaluate.networks.fan import FacePoints
@@ -214,9 +214,11 @@ class ClipScorer:
         if real.landmarks is not None:
             scores["driver_mouth"] = mouth_opening(real.landmarks)
             scores["driver_eyes"] = eye_opening(real.landmarks)
+            scores["driver_gaze"] = gaze_right(real.landmarks)
         if face.landmarks is None:
             return scores
         scores["mouth"], scores["eyes"] = mouth_opening(face.landmarks), eye_opening(face.landmarks)
+        scores["gaze"] = gaze_right(face.landmarks)
         person = real if self.is_target else self.start
         scores |= identity_scores(face, person)
         scores["sharpness"] = face.sharpness / person.sharpness if person.sharpness else math.nan
@@ -240,8 +242,10 @@ class ClipScorer:
             "pose_error",
             "mouth",
             "eyes",
+            "gaze",
             "driver_mouth",
             "driver_eyes",
+            "driver_gaze",
         ]
 
 

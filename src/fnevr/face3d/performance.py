@@ -27,12 +27,19 @@ SHUT_EYE = 0.08  # aspect ratio of an eye that is shut, as the landmarks have it
 SHUT_LIPS = 0.006  # gap of lips that touch, as the landmarks have it, in face heights
 NECK = np.array([0.0, 0.35, 0.55])  # what the head turns about, at rest
 
+EYE_CORNERS = ((33, 133), (362, 263))  # in MediaPipe's mesh: the picture's left and right eye
+IRISES = (468, 473)  # their middles
+GAZE_DOWN, GAZE_DOWN_FRAMES = -0.075, 25  # where irises usually are; frames that it weighs
+LEAST_OPEN = 0.35  # share of an eye's usual opening in which its iris is believed
+
 PLACE_S = 0.5  # in which a head's place becomes where it belongs: it nods and sways, and comes back
 REACH, ZOOM_REACH = 0.25, 0.25  # the farthest from there: face heights, logarithm of the size
 OPEN_SHARE = 0.7  # of the frames, in which an eye is less open than what counts as wide open
 FADE_S, RETURN_S = 0.6, 0.3  # in which the expression of a lost face fades, and comes back
 # Size of the trembling of what is smoothed. Lids and lips are too quick for that.
-NOISE = {"rotations": 0.005, "shifts": 0.003, "zooms": 0.003, "expressions": 0.05}
+NOISE = {
+    "rotations": 0.005, "shifts": 0.003, "zooms": 0.003, "expressions": 0.05, "gazes": 0.01
+}  # fmt: skip
 CUTOFF_HZ, SPEED_CUTOFF_HZ, CUTOFF_PER_SPEED = 3.0, 3.0, 0.3
 
 
@@ -48,6 +55,8 @@ class Performance:
         expressions: from the neutral face, in standard deviations; the jaw's first.
         eyes: how far each eye is open, the picture's left one first; 0 is shut, 1 is usual.
         lips: gap of the inner lips, in face heights; 0 where they touch.
+        gazes: how far the irises are to the picture's right of the middle of their eyes, and below
+            where they usually are, in eye widths.
     """
 
     WIDTHS: ClassVar[dict[str, int]] = {
@@ -56,6 +65,7 @@ class Performance:
         "zooms": 1,
         "eyes": 2,
         "lips": 1,
+        "gazes": 2,
     }
     """Of the arrays; that of `expressions` is the head model's."""
 
@@ -65,6 +75,7 @@ class Performance:
     expressions: Float[np.ndarray, "T E"]
     eyes: Float[np.ndarray, "T 2"]
     lips: Float[np.ndarray, "T 1"]
+    gazes: Float[np.ndarray, "T 2"]
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -95,10 +106,18 @@ class PerformanceReader:
         self.smooth = smooth
         self._place = np.zeros(3)
         self._open: Float[np.ndarray, " 2"] | None = None
+        self._gaze = np.zeros(2)
+        self._gaze_down, self._gaze_count = GAZE_DOWN, GAZE_DOWN_FRAMES
         self._count = 0
         self._filters: dict[str, OneEuro] = {}
         self._last: Performance | None = None
         self._returned = 1.0
+
+    @property
+    def open_eyes(self) -> Float[np.ndarray, " 2"]:
+        """How far this person's eyes are open as usual: aspect ratios, the picture's left first."""
+        assert self._open is not None, "a face was seen"
+        return SHUT_EYE + np.maximum(self._open - SHUT_EYE, SHUT_EYE)
 
     def update(self, landmarks: Landmarks | None, seconds: float) -> Performance | None:
         """Read the next frame.
@@ -120,13 +139,15 @@ class PerformanceReader:
         self._count += 1
         shift, zoom = self._from_its_place(seconds)
         rotation = self.fit.similarity.rotation
+        eyes = self._eyes()
         seen = Performance(
             rotations=axis_angles(rotation)[None],
             shifts=shift[None],
             zooms=np.array([[zoom]]),
             expressions=self.fit.expression[None],
-            eyes=self._eyes()[None],
+            eyes=eyes[None],
             lips=np.array([[lips_apart(self.fit.at_rest)]]),
+            gazes=self._looks(eyes)[None],
         )
         seen = self._smoothed(seen, seconds) if self.smooth else seen
         self._last = self._back(seen, seconds)
@@ -169,7 +190,16 @@ class PerformanceReader:
         step = 0.3 * self._open / (self._count + 10) + 0.0005
         above = openings > self._open
         self._open = self._open + step * np.where(above, OPEN_SHARE, OPEN_SHARE - 1)
-        return (openings - SHUT_EYE) / np.maximum(self._open - SHUT_EYE, SHUT_EYE)
+        return (openings - SHUT_EYE) / (self.open_eyes - SHUT_EYE)
+
+    def _looks(self, eyes: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " 2"]:
+        """Return the gaze; that of the last frame while the eyes are shut."""
+        if eyes.min() > LEAST_OPEN:
+            right, down = gaze(self.fit.at_rest)
+            self._gaze_count += 1
+            self._gaze_down += (down - self._gaze_down) / self._gaze_count
+            self._gaze = np.array([right, down - self._gaze_down])
+        return self._gaze
 
     def _smoothed(self, seen: Performance, seconds: float) -> Performance:
         values = seen.arrays()
@@ -224,6 +254,20 @@ def eye_openings(face: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " 2"]:
     return heights / (2 * np.linalg.norm(points[:, 0] - points[:, 3], axis=-1))
 
 
+def gaze(face: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " 2"]:
+    """Return where the irises are from the middles of their eyes: right and down, in eye widths.
+
+    The mean of both eyes, of a face at rest.
+    """
+    offsets = []
+    for corners, iris in zip(EYE_CORNERS, IRISES, strict=True):
+        left, right = face[list(corners), :2]
+        along = (right - left) / np.square(right - left).sum()
+        offset = face[iris, :2] - (left + right) / 2
+        offsets.append((offset @ along, offset @ np.array([-along[1], along[0]])))
+    return np.mean(offsets, axis=0)
+
+
 def _faded(last: Performance, seconds: float) -> Performance:
     """Return the pose as it was, and the expression on its way to neutral."""
     share = math.exp(-seconds / FADE_S)
@@ -232,6 +276,7 @@ def _faded(last: Performance, seconds: float) -> Performance:
         expressions=share * last.expressions,
         eyes=1 + share * (last.eyes - 1),
         lips=share * last.lips,
+        gazes=share * last.gazes,
     )
 
 

@@ -16,6 +16,9 @@ from fnevr.faces.crop import CropBox
 FILTER = Image.Resampling.BICUBIC
 FEATHER = 0.12  # of the box's side: where the crop fades in from nothing to all
 
+Block = tuple[slice, slice]
+"""Rows and columns."""
+
 
 class PasteBack:
     """Blend crops of one size into one box of one picture; what can be is computed once.
@@ -65,32 +68,43 @@ class PasteBack:
         weight = fade_y[:, None] * fade_x[None]
         if mask is not None:
             weight *= self._share(mask)
-        blocks = _fading_blocks(weight)
+        blocks, self.whole = _fading_blocks(weight)
         if unfaded is not None:
             weight = np.maximum(weight, self._share(unfaded))
         self.blends = []
         for block in blocks:
             share = np.repeat(weight[block][..., None], 3, axis=2)
             # The half rounds to the nearest level.
-            background = (1 - share) * picture[rows, columns][block] + np.float32(0.5)
-            self.blends.append((block, share, background))
+            taken = np.float32(0.5) - share * picture[rows, columns][block]
+            self.blends.append((block, share, taken))
 
     def __call__(self, face: UInt8[np.ndarray, "S S 3"]) -> UInt8[np.ndarray, "H W 3"]:
-        """Give a copy of the picture with this crop in its box.
+        """Give a copy of the picture with this crop in its box; see `add`."""
+        result = self.picture.copy()
+        self.add(face, result)
+        return result
+
+    def add(self, face: UInt8[np.ndarray, "S S 3"], result: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Put the change from the picture to this crop into a copy that may have others in it.
+
+        In whatever order crops come, their shares say how much of each is seen.
+
+        Args:
+            face: the crop.
+            result: is changed.
 
         Raises:
             ValueError: if the crop is not of the size given before.
         """
         if face.shape != (self.size, self.size, 3):
             raise ValueError(f"the crop must be ({self.size}, {self.size}, 3), got {face.shape}")
-        result = self.picture.copy()
         if min(self.target) > 0:
             inside = result[self.rows, self.columns]
             foreground = self._resample(face) if self.part is None else face[self.part]
-            inside[...] = foreground
-            for block, share, background in self.blends:
-                inside[block] = foreground[block] * share + background
-        return result
+            for block, share, taken in self.blends:
+                changed = foreground[block] * share + taken + inside[block]
+                inside[block] = changed.clip(0, 255)
+            inside[self.whole] = foreground[self.whole]
 
     def _share(self, mask: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "H W"]:
         if mask.shape != (self.size, self.size):
@@ -125,27 +139,30 @@ def _covered(start: float, length: float, limit: int) -> slice:
     return slice(first, max(first, min(math.ceil(start + length), limit)))
 
 
-def _fading_blocks(weight: Float[np.ndarray, "H W"]) -> list[tuple[slice, slice]]:
+def _fading_blocks(weight: Float[np.ndarray, "H W"]) -> tuple[list[Block], Block]:
     """Give four blocks around the rectangle in the middle where all of the crop is taken.
 
-    Only they need blending; without such a rectangle the first block is everything.
+    Returns:
+        The blocks, which alone need blending, and the rectangle. Without such a rectangle there is
+        one block, which is everything, and the rectangle is empty.
     """
     height, width = weight.shape
-    whole = (slice(0, height), slice(0, width))
+    whole = [(slice(0, height), slice(0, width))], (slice(0, 0), slice(0, 0))
     middle_row = weight[height // 2] == 1 if height else np.zeros(0, bool)
     middle_column = weight[:, width // 2] == 1 if width else np.zeros(0, bool)
     if not (middle_row.any() and middle_column.any()):
-        return [whole]
+        return whole
     left, right = int(middle_row.argmax()), width - int(middle_row[::-1].argmax())
     top, bottom = int(middle_column.argmax()), height - int(middle_column[::-1].argmax())
     if not (weight[top:bottom, left:right] == 1).all():
-        return [whole]
-    return [
+        return whole
+    around = [
         (slice(0, top), slice(0, width)),
         (slice(bottom, height), slice(0, width)),
         (slice(top, bottom), slice(0, left)),
         (slice(top, bottom), slice(right, width)),
     ]
+    return around, (slice(top, bottom), slice(left, right))
 
 
 def _fade(

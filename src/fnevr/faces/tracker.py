@@ -1,4 +1,4 @@
-"""Follow one face through a video.
+"""Follow faces through a video.
 
 The landmarks of a frame say where to look in the next one, so the detector runs only at the start
 and when the face is lost. While it is lost the last landmarks are held.
@@ -8,13 +8,14 @@ Shapes: H and W of the frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.faces.detector import FaceDetector
+from fnevr.faces.detector import FaceDetector, contained
 from fnevr.faces.find import find_faces
 from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box, landmarks_region
 
@@ -78,18 +79,30 @@ class FaceTracker:
         self.last = landmarks
         self.num_lost = 0
 
-    def update(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Track | None:
+    @property
+    def seen(self) -> Landmarks | None:
+        """Where the face was in the last frame; None where it was not found there."""
+        return None if self.num_lost else self.last
+
+    def update(
+        self, rgb: UInt8[np.ndarray, "H W 3"], taken: Sequence[Landmarks] = ()
+    ) -> Track | None:
         """Find the face in the next frame.
+
+        Args:
+            rgb: the frame.
+            taken: faces that others follow.
 
         Returns:
             None before the first face, and when it is lost for longer than ``max_lost`` frames.
         """
-        if self.last is not None and self.num_lost == 0:
-            mesh = self.mesh.mesh(rgb, landmarks_region(self.last), num_passes=1)
-            if mesh.is_face:
+        last = self.seen
+        if last is not None:
+            mesh = self.mesh.mesh(rgb, landmarks_region(last), num_passes=1)
+            if mesh.is_face and is_free(mesh.landmarks, taken):
                 self.last = mesh.landmarks
                 return Track(mesh.landmarks, "tracked")
-        face = self._detect(rgb)
+        face = self._detect(rgb, taken)
         if face is not None:
             self.last, self.num_lost = face, 0
             return Track(face, "detected")
@@ -101,12 +114,21 @@ class FaceTracker:
             return None
         return Track(self.last, "held", self.num_lost)
 
-    def _detect(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Landmarks | None:
+    def _detect(
+        self, rgb: UInt8[np.ndarray, "H W 3"], taken: Sequence[Landmarks]
+    ) -> Landmarks | None:
         """Detect anew: the face nearest to the last one, or the one asked for."""
-        faces = find_faces(rgb, self.detector, self.mesh, self.is_first, self.index == 0)
+        only = self.index == 0 and not taken
+        # Others than the largest face may be small, so they are searched for until they are found.
+        thorough = self.is_first or (self.index > 0 and self.last is None)
+        found = find_faces(rgb, self.detector, self.mesh, thorough, only)
         self.is_first = False
+        faces = [face for face in found if is_free(face, taken)]
         if self.last is None:
-            return faces[self.index] if self.index < len(faces) else None
+            if self.index >= len(found) or not faces:
+                return None
+            asked = found[self.index]
+            return asked if is_free(asked, taken) else faces[0]
         left, top, right, bottom = landmarks_box(self.last)
         centre, size = np.array([left + right, top + bottom]) / 2, max(right - left, bottom - top)
 
@@ -117,3 +139,33 @@ class FaceTracker:
         # Farther than two faces away it is somebody else.
         near = [face for face in faces if distance(face) < 2 * size]
         return min(near, key=distance, default=None)
+
+
+class FacesTracker:
+    """Follow several faces, none of which is taken for another.
+
+    Args:
+        indices: which faces, the largest being 0.
+        num_threads: threads that one call may use.
+    """
+
+    def __init__(self, indices: Sequence[int] = (0,), num_threads: int = 2) -> None:
+        detector, mesh = FaceDetector(num_threads), FaceMesh(num_threads)
+        self.trackers = [FaceTracker(index, detector=detector, mesh=mesh) for index in indices]
+
+    def update(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Track | None]:
+        """Find the faces in the next frame, in the order of `indices`; see `FaceTracker.update`."""
+        tracks: dict[int, Track | None] = {}
+        # Who knows where to look comes first, so that a lost face is not looked for there.
+        order = sorted(range(len(self.trackers)), key=lambda k: self.trackers[k].seen is None)
+        for number in order:
+            others = (other for k, other in enumerate(self.trackers) if k != number)
+            taken = [other.seen for other in others if other.seen is not None]
+            tracks[number] = self.trackers[number].update(rgb, taken)
+        return [tracks[number] for number in range(len(self.trackers))]
+
+
+def is_free(face: Landmarks, taken: Sequence[Landmarks]) -> bool:
+    """Return whether a face is none of those that are taken."""
+    box = landmarks_box(face)
+    return all(contained(box, landmarks_box(other)) < 0.5 for other in taken)

@@ -52,6 +52,15 @@ def open_container(path: Path) -> InputContainer:
     return container
 
 
+def holds_video(path: Path) -> bool:
+    """Return whether a file has a video in it; what cannot be opened has none."""
+    try:
+        with open_container(path) as container:
+            return video_stream(container) is not None
+    except MediaError:
+        return False
+
+
 def video_stream(container: InputContainer) -> VideoStream | None:
     """Return the first real video stream: cover pictures of songs do not count."""
     for stream in container.streams.video:

@@ -73,6 +73,23 @@ def open_image(path: PathLike) -> Image.Image:
     return image
 
 
+def is_image(path: Path) -> bool:
+    """Return whether a file is a picture by its first bytes, whole or damaged, HEIC among them."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if _is_heic(head):
+        return True
+    try:
+        with without_warnings(), _identified(path):
+            return True
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        return not isinstance(error, UnidentifiedImageError)
+
+
+def _is_heic(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in {b"heic", b"heix", b"mif1", b"msf1", b"hevc"}
+
+
 def _identified(path: Path) -> Image.Image:
     """Open a picture of the common formats; the others are imported if it is none of them."""
     Image.preinit()
@@ -197,7 +214,7 @@ def _hint(path: Path) -> str:
     """Say what to do about the files that people most often bring instead of a picture."""
     with path.open("rb") as file:
         head = file.read(16)
-    if head[4:8] == b"ftyp" and head[8:12] in {b"heic", b"heix", b"mif1", b"msf1", b"hevc"}:
+    if _is_heic(head):
         return ": it is HEIC, as phones make; export it as JPEG"
     if head[4:8] == b"ftyp" or head[:4] == b"\x1aE\xdf\xa3":
         return ": it looks like a video; give one picture, for example a frame of it"

@@ -6,8 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from fnevr.errors import MediaError
-from fnevr.media.container import DEFAULT_RATE, ContainerReader
+from fnevr.media.container import DEFAULT_RATE, ContainerReader, holds_video
 from fnevr.media.files import PathLike, readable_file
+from fnevr.media.image import is_image
 from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader, exact_rate
 from fnevr.media.stills import AnimationReader, FolderReader, is_picture
 from fnevr.media.writer import VideoWriter, check_video_target
@@ -18,8 +19,24 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "check_video_target",
+    "is_video",
     "open_video",
 ]
+
+
+def is_video(path: PathLike) -> bool:
+    """Return whether a path is a video or a folder, rather than a picture, moving ones among them.
+
+    What is not there, or is neither, counts as no video.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return True
+        is_still = path.is_file() and (is_picture(path) or is_image(path))
+        return path.is_file() and not is_still and holds_video(path)
+    except (OSError, ValueError):
+        return False
 
 
 def open_video(path: PathLike, *, frame_rate: Fraction | float | int = DEFAULT_RATE) -> VideoReader:

@@ -6,7 +6,7 @@ Images are RGB in [0, 1].
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -81,6 +81,28 @@ class PortraitModel(nn.Module):
                 to be told of the face.
         """
         raise NotImplementedError
+
+    def read_detailed(
+        self,
+        source_01: Float[Tensor, "S 3 H W"],
+        detail: Detail | None = None,
+        face: SourceFace | None = None,
+    ) -> EncodedSource:
+        """Return what `read_source` does, with the detail that engines draw with.
+
+        Args:
+            source_01: the source.
+            detail: of it, for models with `config.uses_detail`; None takes the source itself as one
+                layer.
+            face: as in `read_source`.
+
+        Raises:
+            ValueError: as `read_source`.
+        """
+        source = self.read_source(source_01, face)
+        if not self.config.uses_detail:
+            return source
+        return replace(source, detail=detail or Detail.opaque(source_01))
 
     def draw(self, source: EncodedSource, driving: Driving) -> Float[Tensor, "B 3 H1 W1"]:
         """Draw the source as the driver has it.

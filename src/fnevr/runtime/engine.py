@@ -78,12 +78,20 @@ class Engine(Protocol):
         Args:
             source_01: the source.
             detail: of the source, in arrays, for models with `config.uses_detail`: what is drawn
-                then has the size of its plate.
+                has the size of its plate. None takes the source itself as one opaque layer.
             face: what is known of the source's face, in arrays, for models that do not see it
                 themselves (`config.driven_by`).
         """
         ...
 
-    def draw(self, source: EncodedSource, driving: Driving) -> Float[np.ndarray, "B 3 H1 W1"]:
-        """Draw the source as the driver has it, at the size of its detail."""
+    def draw(
+        self, source: EncodedSource, driving: Driving, detail: Detail | None = None
+    ) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source as the driver has it, at the size of its detail.
+
+        Args:
+            source: what `read_source` returned.
+            driving: one frame each.
+            detail: takes the place of the source's own, in arrays.
+        """
         ...

@@ -94,13 +94,16 @@ class GraphEngine:
             detail = Detail.opaque(source_01)
         return EncodedSource(source_01, self.keypoints(source_01), features, detail)
 
-    def draw(self, source: EncodedSource, driving: Driving) -> Float[np.ndarray, "B 3 H1 W1"]:
+    def draw(
+        self, source: EncodedSource, driving: Driving, detail: Detail | None = None
+    ) -> Float[np.ndarray, "B 3 H1 W1"]:
         """Draw the source as the driving keypoints have it; see `Engine`."""
         assert isinstance(driving, Keypoints)
         layers = self._run("draw", *draw_inputs(source, driving))
-        if source.detail is None:
+        detail = detail or source.detail
+        if detail is None:
             return layers[0]
-        (image_01,) = self._run("blend", source.detail.foreground, source.detail.plate_01, *layers)
+        (image_01,) = self._run("blend", detail.foreground, detail.plate_01, *layers)
         return image_01
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:

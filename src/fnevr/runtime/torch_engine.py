@@ -106,18 +106,19 @@ class TorchEngine:
         face: SourceFace | None = None,
     ) -> EncodedSource:
         """Return what `draw` needs of a source; see `Engine`."""
+        own = None if detail is None else self._own_detail(detail)
         told = None
         if face is not None:
             told = SourceFace(on_device(face.own, self._tensor), self._tensor(face.person_01))
         with torch.inference_mode():
-            source = self.model.read_source(self._tensor(source_01), told)
-        if detail is None:
-            return source
-        own = Detail(self._tensor(detail.foreground), self._tensor(detail.plate_01))
-        return replace(source, detail=own)
+            return self.model.read_detailed(self._tensor(source_01), own, told)
 
-    def draw(self, source: EncodedSource, driving: Driving) -> Float[np.ndarray, "B 3 H1 W1"]:
-        """Draw the source as the driver has it."""
+    def draw(
+        self, source: EncodedSource, driving: Driving, detail: Detail | None = None
+    ) -> Float[np.ndarray, "B 3 H1 W1"]:
+        """Draw the source as the driver has it; see `Engine`."""
+        if detail is not None:
+            source = replace(source, detail=self._own_detail(detail))
         with torch.inference_mode():
             return self._draw(source, on_device(driving, self._tensor)).float().cpu().numpy()
 
@@ -132,6 +133,9 @@ class TorchEngine:
             f"'{self.config.architecture}' has no keypoints: it is driven by "
             f"{self.config.driven_by}"
         )
+
+    def _own_detail(self, detail: Detail) -> Detail:
+        return Detail(self._tensor(detail.foreground), self._tensor(detail.plate_01))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         # A copy in PyTorch's own memory: NumPy's is aligned now one way, now another, and

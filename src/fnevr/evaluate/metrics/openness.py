@@ -1,15 +1,16 @@
-"""How far mouth and eyes are open, from landmarks, and whether an output follows its driver."""
+"""How far mouth and eyes are open and where they look, and whether an output follows its driver."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fnevr.face3d.performance import SHUT_EYE
+from fnevr.face3d.performance import SHUT_EYE, gaze
 from fnevr.faces.expression import EYES, LOWER_LIP, UPPER_LIP
 
 MOUTH_CORNERS = (78, 308)  # of the inner lips, in MediaPipe's mesh
 MIN_DEVIATION = 1e-6
+SEEING = 0.15  # aspect ratio of eyes whose irises are seen
 USUAL, SHUT_SHARE = 0.7, 1 / 3  # a quantile, a share
 TOUCH = 0.04  # gap over width of a mouth whose lips touch, as the landmarks have it
 
@@ -31,6 +32,16 @@ def eye_opening(landmarks: Float[np.ndarray, "478 D"]) -> float:
         for p1, p2, p3, p4, p5, p6 in EYES
     ]
     return float(np.mean(ratios))
+
+
+def gaze_right(landmarks: Float[np.ndarray, "478 D"]) -> float:
+    """Return how far the irises are to the right of the middle of their eyes, in eye widths.
+
+    The mean of both eyes; NaN where they are shut.
+    """
+    if eye_opening(landmarks) < SEEING:
+        return float("nan")
+    return float(gaze(landmarks)[0])
 
 
 def correlation(output: Float[np.ndarray, " T"], driver: Float[np.ndarray, " T"]) -> float:

@@ -1,0 +1,306 @@
+"""One animation: what can be asked of it, and the way from a source and a driver to its frames.
+
+Shapes: h1 and w1 of driving pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fnevr.animation.driver import READ_AHEAD, Driver, DriverFile, Drivers, timed
+from fnevr.animation.edit import HeadTurn
+from fnevr.animation.frames import Adjust, Frames, render, render_performance
+from fnevr.animation.output import Output, check_inputs, write_frames
+from fnevr.animation.reanimate import reanimate
+from fnevr.animation.reference_frame import BestFrame
+from fnevr.animation.retargeting import Regions, can_retarget
+from fnevr.animation.sliders import FaceSliders
+from fnevr.animation.source import Framing, prepare
+from fnevr.animation.source_video import SourceFrame, source_frames
+from fnevr.animation.transfers import (
+    RetargetingOptions,
+    Transfer,
+    TransferChoice,
+    choose_transfer,
+    retargeting_options,
+)
+from fnevr.errors import FnevrError
+from fnevr.face3d.performance import Performance
+from fnevr.faces.find import face_numbers
+from fnevr.media.files import PathLike
+from fnevr.media.image import Picture, check_rgb, read_image
+from fnevr.media.reader import VideoInfo
+from fnevr.media.video import is_video, open_video
+from fnevr.media.writer import check_video_target
+from fnevr.progress import Progress
+from fnevr.runtime.ahead import Ahead
+from fnevr.runtime.engine import Turn
+
+Sound = Literal["driver", "source"]
+"""Whose sound goes along."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be asked of an animation; `Animator.animate` says what each means."""
+
+    transfer: TransferChoice = "auto"
+    smooth: bool = True
+    regions: Regions | None = None
+    sliders: FaceSliders | None = None
+    framing: Framing = field(default_factory=Framing)
+    driver_face: int | Sequence[int] | None = None
+    best_frame: BestFrame | None = None
+    turn: HeadTurn = field(default_factory=HeadTurn)
+    sound: Sound = "driver"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a report says of a finished video.
+
+    Attributes:
+        frames: how many.
+        width: in pixels.
+        height: in pixels.
+        transfer: how motion went over.
+        reference_frame: of relative motion, as found.
+        warnings: of the driver.
+    """
+
+    frames: int
+    width: int
+    height: int
+    transfer: Transfer
+    reference_frame: int | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Animation:
+    """Animates sources as the options say.
+
+    Attributes:
+        drivers: opens what drives the model.
+        options: what is asked for.
+        turn: the model's pose editor; None for models without one.
+    """
+
+    drivers: Drivers
+    options: Options
+    turn: Turn | None
+
+    def write(
+        self,
+        source: PathLike,
+        driving: PathLike,
+        output: PathLike,
+        progress: Progress | None = None,
+    ) -> Written:
+        """Animate files, into a video file; see `Animator.animate`."""
+        check_video_target(output)
+        check_inputs(output, source, driving)
+        file = DriverFile.of_path(driving)
+        if is_video(source):
+            return self._write_video(Path(source), file, Path(output), progress)
+        if self.options.sound == "source":
+            raise FnevrError(
+                f"'{source}' is a picture, which has no sound: leave `sound='source'` out",
+                argument="sound",
+            )
+        transfer = self._transfer(performs=file.performs)
+        faces = self._driver_faces(transfer, has_pictures=file.has_pictures)
+        picture = read_image(source)
+        write = self._write_performance if transfer == "retarget" else self._write_motion
+        return write(picture, file, faces, Path(output), transfer, progress)
+
+    def frames(
+        self, source: Picture | Iterable[Picture], driving: Iterable[UInt8[np.ndarray, "h1 w1 3"]]
+    ) -> Iterator[Output]:
+        """Animate arrays lazily; see `Animator.frames`."""
+        engine, options = self.drivers.engine, self.options
+        if not isinstance(source, np.ndarray):
+            faces, on_top = self._of_video()
+            performer = self.drivers.performance_of_arrays(driving, options.smooth, faces)
+            read = source_frames(timed(source), engine.config, options.framing)
+            return _pictures(lambda: self._reanimated(read, performer, None, None, on_top))
+        check_rgb(source)
+        transfer = self._transfer()
+        faces = self._driver_faces(transfer)
+        on_top = retargeting_options(transfer, options.regions, options.sliders)
+        scene = prepare(engine, source, options.framing)
+        if transfer == "retarget":
+            performer = self.drivers.performance_of_arrays(driving, options.smooth, faces)
+            performer.check_faces(len(scene.sources))
+            return _pictures(
+                lambda: render_performance(engine, scene, performer, None, self._adjust, **on_top)
+            )
+        driver = self.drivers.motion_of_arrays(driving, options.framing.crop, *faces)
+        first: BestFrame = "first" if options.best_frame is None else options.best_frame
+        reference = first if transfer == "relative" else None
+        return _pictures(lambda: render(engine, scene, driver, reference, None, self._adjust)[1])
+
+    def _write_performance(
+        self,
+        picture: Picture,
+        file: DriverFile,
+        faces: tuple[int, ...],
+        output: Path,
+        transfer: Transfer,
+        progress: Progress | None,
+    ) -> Written:
+        engine, options = self.drivers.engine, self.options
+        on_top = retargeting_options(transfer, options.regions, options.sliders)
+        with self.drivers.performance(file, options.smooth, faces) as driver:
+            scene = prepare(engine, picture, options.framing)
+            frames = render_performance(engine, scene, driver, progress, self._adjust, **on_top)
+            size = scene.width, scene.height
+            count = write_frames(output, size, driver.frame_rate, driver.audio_from, frames)
+        return Written(count, *size, transfer, None, driver.warnings)
+
+    def _write_motion(
+        self,
+        picture: Picture,
+        file: DriverFile,
+        faces: tuple[int, ...],
+        output: Path,
+        transfer: Transfer,
+        progress: Progress | None,
+    ) -> Written:
+        engine, options = self.drivers.engine, self.options
+        retargeting_options(transfer, options.regions, options.sliders)
+        with self.drivers.motion(file, options.framing.crop, *faces) as driver:
+            scene = prepare(engine, picture, options.framing)
+            wanted: BestFrame = "auto" if options.best_frame is None else options.best_frame
+            choice = wanted if transfer == "relative" else None
+            index, frames = render(engine, scene, driver, choice, progress, self._adjust)
+            size = scene.width, scene.height
+            count = write_frames(output, size, driver.frame_rate, driver.audio_from, frames)
+        return Written(count, *size, transfer, index, driver.warnings)
+
+    def _write_video(
+        self, source: Path, file: DriverFile, output: Path, progress: Progress | None
+    ) -> Written:
+        options = self.options
+        faces, on_top = self._of_video(has_pictures=file.has_pictures)
+        with (
+            self.drivers.performance(file, options.smooth, faces) as driver,
+            open_video(source) as reader,
+        ):
+            info = reader.info
+            read = source_frames(reader, self.drivers.engine.config, options.framing)
+            with closing(Ahead(read, READ_AHEAD)) as ahead:
+                count = _shorter(info, driver)
+                frames = self._reanimated(ahead, driver, count, progress, on_top)
+                own = source if info.has_audio else None
+                audio = driver.audio_from if options.sound == "driver" else own
+                size = info.width, info.height
+                written = write_frames(output, size, info.frame_rate, audio, frames)
+            if reader.damage:
+                driver.warnings.append(reader.damage)
+        return Written(written, *size, "retarget", None, driver.warnings)
+
+    def _reanimated(
+        self,
+        frames: Iterator[SourceFrame],
+        driver: Driver[Performance],
+        count: int | None,
+        progress: Progress | None,
+        on_top: RetargetingOptions,
+    ) -> Frames:
+        engine = self.drivers.engine
+        return reanimate(engine, frames, driver, count, progress, self._adjust, **on_top)
+
+    def _of_video(self, *, has_pictures: bool = True) -> tuple[tuple[int, ...], RetargetingOptions]:
+        """Return which of the driver's faces drive a source video, and how much of them goes over.
+
+        Raises:
+            FnevrError: if something is asked for that a source video cannot have.
+        """
+        engine, options = self.drivers.engine, self.options
+        if not can_retarget(engine):
+            raise FnevrError(
+                f"the model '{self.drivers.name}' cannot retarget, which a source video needs: use "
+                "the model 'lite', or a picture as the source"
+            )
+        transfer = self._transfer()
+        if transfer != "retarget":
+            raise FnevrError(
+                f"a source video cannot be animated with `transfer='{transfer}'`: leave it out, "
+                "and the reference frame too",
+                argument="transfer",
+            )
+        framing = options.framing
+        for name in ("crop", "paste_back", "still_background"):
+            if not getattr(framing, name):
+                raise FnevrError(
+                    f"`{name}=False` has no meaning with a source video: leave it out",
+                    argument=name,
+                )
+        on_top = retargeting_options(transfer, options.regions, options.sliders)
+        on_top["regions"] = on_top["regions"].of_video
+        return self._driver_faces(transfer, has_pictures=has_pictures), on_top
+
+    def _transfer(self, *, performs: bool = True) -> Transfer:
+        drivers, options = self.drivers, self.options
+        return choose_transfer(
+            drivers.engine, drivers.name, options.transfer, options.best_frame, performs=performs
+        )
+
+    def _driver_faces(self, transfer: Transfer, *, has_pictures: bool = True) -> tuple[int, ...]:
+        """Return which of the driver's faces drive.
+
+        Raises:
+            FnevrError: if the driver or the transfer has but one.
+        """
+        choice = self.options.driver_face
+        faces = face_numbers(choice, "driver_face")
+        if choice is not None and not has_pictures:
+            raise FnevrError(
+                "a keypoint track or a file of coefficients holds one face: leave `driver_face` "
+                "out, or drive with a video",
+                argument="driver_face",
+            )
+        if len(faces) > 1 and transfer != "retarget":
+            raise FnevrError(
+                f"several faces of the driver have no meaning with `transfer='{transfer}'`: choose "
+                "one, or use `transfer='retarget'`",
+                argument="driver_face",
+            )
+        if choice is not None and transfer != "retarget" and not self.options.framing.crop:
+            raise FnevrError(
+                "a face of the driver has no meaning with `crop=False`, which takes whole pictures",
+                argument="driver_face",
+            )
+        return faces
+
+    @property
+    def _adjust(self) -> Adjust | None:
+        """What turns the driving keypoints further; None where nothing does."""
+        if self.options.turn.is_none:
+            return None
+        assert self.turn is not None, "the animator refuses turns without a pose editor"
+        return partial(self.options.turn.apply, self.turn)
+
+
+def _shorter(source: VideoInfo, driver: Driver[Performance]) -> int | None:
+    """Return how many frames of a source there are until it or the driver ends, if known."""
+    counts = [source.num_frames] if source.num_frames is not None else []
+    if driver.num_frames is not None:
+        counts.append(math.ceil(driver.num_frames * source.frame_rate / driver.frame_rate))
+    return min(counts, default=None)
+
+
+def _pictures(frames: Callable[[], Frames]) -> Iterator[Output]:
+    """Start at the first picture that is asked for."""
+    for rgb, _ in frames():
+        yield rgb

@@ -1,0 +1,174 @@
+"""A source video driven by another: each frame's own face takes on what the driver does then.
+
+The two are matched by time: between two frames of the driver its performance is interpolated. The
+result ends with the shorter of the two.
+
+Shapes: S the side of what is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fnevr.animation.driver import Driver
+from fnevr.animation.frames import ANIMATING, Adjust, Frames, performing, watched
+from fnevr.animation.gaze import Irises
+from fnevr.animation.keypoint_log import DrivingBatch
+from fnevr.animation.retargeting import Regions, Retargeting
+from fnevr.animation.sliders import FaceSliders
+from fnevr.animation.source_video import FrameFace, SourceFrame
+from fnevr.face3d.performance import Performance
+from fnevr.faces.paste import PasteBack
+from fnevr.faces.territory import territory
+from fnevr.media.arrays import to_images_01
+from fnevr.media.image import Picture
+from fnevr.models.encoded_source import Detail
+from fnevr.progress import Progress
+from fnevr.runtime.engine import Engine
+
+WIDENED = 1.25  # how much wider than in the frame an eye may open: behind lids nothing is seen
+
+
+class Timeline:
+    """What the driver does at any time, one later than the other.
+
+    Args:
+        driver: is read as times are asked for.
+    """
+
+    def __init__(self, driver: Driver[Performance]) -> None:
+        self.frames = _single_frames(driver.read([]))
+        self.period = 1 / driver.frame_rate
+        self.last = self.next = next(self.frames, None)
+
+    def at(self, time: Fraction) -> DrivingBatch[Performance] | None:
+        """Return what the driver does at a time, None when it has ended.
+
+        Args:
+            time: in seconds after the first frame; not before the last one that was asked for.
+        """
+        while self.next is not None and self.next.times[0] <= time:
+            self.last, self.next = self.next, next(self.frames, None)
+        if self.last is None or (self.next is None and time >= self.last.times[0] + self.period):
+            return None
+        start = self.last.times[0]
+        if self.next is None or start >= time:
+            return self.last
+        share = float((time - start) / (self.next.times[0] - start))
+        pairs = zip(self.last.motions, self.next.motions, strict=True)
+        return DrivingBatch(tuple(mixed(a, b, share) for a, b in pairs), (time,))
+
+
+def _single_frames(
+    batches: Iterable[DrivingBatch[Performance]],
+) -> Iterator[DrivingBatch[Performance]]:
+    for batch in batches:
+        for index, time in enumerate(batch.times):
+            yield DrivingBatch(
+                tuple(motion[index : index + 1] for motion in batch.motions), (time,)
+            )
+
+
+def matched(
+    frames: Iterator[SourceFrame], timeline: Timeline
+) -> Iterator[tuple[SourceFrame, DrivingBatch[Performance]]]:
+    """Pair each frame with what the driver does then, until either ends."""
+    for frame in frames:
+        driving = timeline.at(frame.time)
+        if driving is None:
+            return
+        yield frame, driving
+
+
+def mixed(start: Performance, end: Performance, share: float) -> Performance:
+    """Return a performance between two: start + share (end - start)."""
+    ends = end.arrays()
+    return Performance(**{name: a + share * (ends[name] - a) for name, a in start.arrays().items()})
+
+
+def reanimate(
+    engine: Engine,
+    frames: Iterator[SourceFrame],
+    driver: Driver[Performance],
+    num_frames: int | None,
+    progress: Progress | None = None,
+    adjust: Adjust | None = None,
+    *,
+    regions: Regions,
+    sliders: FaceSliders,
+) -> Frames:
+    """Animate the faces of a source video by what the driver's do.
+
+    Args:
+        engine: draws.
+        frames: of the source video.
+        driver: the performance, not read yet.
+        num_frames: of the source video, if known.
+        progress: is called after every frame.
+        adjust: is applied last to the moved keypoints, as a turn of the head; None changes nothing.
+        regions: how much of the performance goes over.
+        sliders: an expression on top.
+
+    Raises:
+        FnevrError: if several of the driver's faces are not as many as the source's.
+    """
+    pairs = matched(frames, Timeline(driver))
+    draw = partial(_drawn, engine, regions, sliders, adjust)
+    for frame, driving in watched(pairs, ANIMATING, num_frames, progress, lambda _pair: 1):
+        if frame.faces:
+            driver.check_faces(len(frame.faces))
+        result = frame.rgb.copy()
+        for index, face in enumerate(frame.faces):
+            if face is not None:
+                image = draw(face, driving.of(index))
+                _paste_back(frame, index, image, result)
+        yield result, frame.time
+
+
+def _drawn(
+    engine: Engine,
+    regions: Regions,
+    sliders: FaceSliders,
+    adjust: Adjust | None,
+    face: FrameFace,
+    driving: Performance,
+) -> UInt8[np.ndarray, "S S 3"]:
+    """Draw the square of a face as the driver has it."""
+    assert engine.retarget_map is not None, "only models that retarget come here"
+    detail, irises = None, None
+    if engine.config.uses_detail:
+        detail = Detail.opaque(to_images_01([face.square]))
+        irises = Irises(detail, face.in_square) if regions.gaze else None
+    encoded = engine.read_source(to_images_01([face.view]), detail)
+    retarget = Retargeting(
+        face.fit, face.own, face.open_eyes, encoded.keypoints.numpy(), engine.retarget_map, irises
+    )
+    driving = mixed(face.own, shown(driving, face.own), face.share)
+    return performing(engine, encoded, retarget, regions, sliders, adjust)(driving)[0]
+
+
+def shown(driving: Performance, own: Performance) -> Performance:
+    """Return a performance whose lids open no farther than the frame's own eyes show something."""
+    widest = np.maximum(own.eyes, WIDENED * own.eyes)  # shut eyes may have less than nothing
+    return replace(driving, eyes=np.minimum(driving.eyes, widest))
+
+
+def _paste_back(
+    frame: SourceFrame, index: int, image: UInt8[np.ndarray, "S S 3"], result: Picture
+) -> None:
+    """Put the square of a face into a copy of the frame."""
+    face, side = frame.faces[index], len(image)
+    assert face is not None, "it was drawn"
+    others = [
+        other.landmarks
+        for number, other in enumerate(frame.faces)
+        if other is not None and number != index
+    ]
+    mask = territory([face.landmarks, *others], 0, face.box, side) if others else None
+    PasteBack(frame.rgb, face.box, side, mask).add(image, result)

@@ -1,0 +1,244 @@
+"""A live session: camera pictures in, portraits out, two at a time.
+
+One thread reads what the camera shows while another draws what it showed before. A picture that
+comes while two are in the works is dropped: what is shown stays young.
+"""
+
+from __future__ import annotations
+
+import io
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from fnevr.animation.edit import PoseEditor
+from fnevr.animation.live import CameraReader
+from fnevr.animation.retargeting import Regions
+from fnevr.animation.sliders import FaceSliders
+from fnevr.errors import FnevrError, MediaError
+from fnevr.face3d.performance import Performance
+from fnevr.media.image import DAMAGE
+from fnevr.server.sinks import DrawnFrame, FrameSink
+from fnevr.server.studio import Studio
+
+MAX_IN_FLIGHT = 2
+MAX_CAMERA_PIXELS = 1920 * 1080
+CAMERA_FRAME_S = 1 / 25  # taken to lie before the first frame
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What can be changed while a session runs.
+
+    Attributes:
+        portrait: what is moved.
+        regions: how much of what the camera sees goes over.
+        sliders: an expression on top.
+        mirror: the portrait moves as in a mirror.
+    """
+
+    portrait: PoseEditor
+    regions: Regions = field(default_factory=Regions)
+    sliders: FaceSliders = field(default_factory=FaceSliders)
+    mirror: bool = True
+
+    @cached_property
+    def changes(self) -> dict[str, np.ndarray]:
+        """What the sliders add to a performance, computed once."""
+        if self.sliders.is_none:
+            return {}
+        return dict(self.sliders.changes(self.portrait.retarget))
+
+
+@dataclass(frozen=True)
+class _Read:
+    number: int
+    seconds: float
+    performance: Performance | None
+    is_seen: bool
+
+
+@dataclass
+class Counts:
+    """What happened to the camera's pictures."""
+
+    taken: int = 0
+    dropped: int = 0
+    drawn: int = 0
+    most_in_flight: int = 0
+
+
+@dataclass
+class _Sinks:
+    """Where pictures go; changed while they come."""
+
+    members: list[FrameSink] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def write(self, frame: DrawnFrame) -> None:
+        with self.lock:
+            for sink in self.members:
+                sink.write(frame)
+
+
+class LiveSession:
+    """Draws a portrait as somebody before a camera moves.
+
+    Args:
+        studio: has the model.
+        controls: to begin with.
+        on_error: is told what goes wrong in the threads.
+        on_unseen: is told the number of a picture that nothing can be drawn for, because no face
+            has been seen yet.
+    """
+
+    def __init__(
+        self,
+        studio: Studio,
+        controls: Controls,
+        on_error: Callable[[Exception], None],
+        on_unseen: Callable[[int], None],
+    ) -> None:
+        self.controls, self.counts = controls, Counts()
+        self._studio, self._on_error, self._on_unseen = studio, on_error, on_unseen
+        self._sinks = _Sinks()
+        self._in_flight = 0
+        self._lock = threading.Lock()
+        self._pictures: queue.Queue[tuple[int, bytes, float] | None] = queue.Queue()
+        self._read: queue.Queue[_Read | None] = queue.Queue()
+        self._take_neutral: Callable[[bool], None] | None = None
+        self._start = time.monotonic()
+        self._threads = [
+            threading.Thread(target=self._running, args=(work, following), daemon=True)
+            for work, following in ((self._read_all, self._read), (self._draw_all, None))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def offer(self, number: int, jpeg: bytes) -> bool:
+        """Take a camera picture, or drop it.
+
+        Args:
+            number: its owner's.
+            jpeg: the picture.
+
+        Returns:
+            Whether it was taken.
+        """
+        with self._lock:
+            if self._in_flight >= MAX_IN_FLIGHT:
+                self.counts.dropped += 1
+                return False
+            self._in_flight += 1
+            self.counts.taken += 1
+            self.counts.most_in_flight = max(self.counts.most_in_flight, self._in_flight)
+        self._pictures.put((number, jpeg, time.monotonic() - self._start))
+        return True
+
+    def take_neutral(self, tell: Callable[[bool], None]) -> None:
+        """Take what the face does in the next picture for its neutral look.
+
+        Args:
+            tell: whether there was a face.
+        """
+        self._take_neutral = tell
+
+    def add(self, sink: FrameSink) -> None:
+        """Send pictures there too."""
+        with self._sinks.lock:
+            self._sinks.members.append(sink)
+
+    def remove(self, sink: FrameSink) -> None:
+        """Send no more pictures there, and finish it; one that is not there is left alone.
+
+        Raises:
+            FnevrError: if it cannot be finished.
+        """
+        with self._sinks.lock:
+            if sink not in self._sinks.members:
+                return
+            self._sinks.members.remove(sink)
+        sink.close()
+
+    def close(self) -> None:
+        """End the threads, and finish all sinks."""
+        self._pictures.put(None)
+        for thread in self._threads:
+            thread.join()
+        for sink in list(self._sinks.members):
+            try:
+                self.remove(sink)
+            except FnevrError as error:
+                self._on_error(error)
+
+    def _running(
+        self, work: Callable[[], None], following: queue.Queue[_Read | None] | None
+    ) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - told to who opened the session
+            self._on_error(error)
+        finally:
+            if following is not None:
+                following.put(None)
+
+    def _read_all(self) -> None:
+        reader, last, mirror = CameraReader(), -CAMERA_FRAME_S, self.controls.mirror
+        while (picture := self._pictures.get()) is not None:
+            number, jpeg, seconds = picture
+            rgb = decoded(jpeg)
+            if mirror != self.controls.mirror:
+                reader, mirror = CameraReader(), self.controls.mirror
+            if mirror:
+                rgb = np.ascontiguousarray(rgb[:, ::-1])
+            performance = reader.update(rgb, seconds - last)
+            last = seconds
+            tell, self._take_neutral = self._take_neutral, None
+            if tell is not None:
+                tell(reader.take_neutral())
+            self._read.put(_Read(number, seconds, performance, reader.is_seen))
+
+    def _draw_all(self) -> None:
+        while (read := self._read.get()) is not None:
+            if read.performance is None:
+                self._leave()
+                self._on_unseen(read.number)
+                continue
+            controls = self.controls
+            with self._studio.drawing():
+                rgb = controls.portrait.performing(
+                    read.performance, controls.regions, controls.changes
+                )
+            frame = DrawnFrame(rgb, read.seconds, read.number, read.is_seen)
+            self._leave()
+            self.counts.drawn += 1
+            self._sinks.write(frame)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._in_flight -= 1
+
+
+def decoded(jpeg: bytes) -> UInt8[np.ndarray, "H W 3"]:
+    """Decode a camera picture.
+
+    Raises:
+        MediaError: if it is no JPEG, or has more than 1920 x 1080 pixels.
+    """
+    try:
+        image = Image.open(io.BytesIO(jpeg), formats=["JPEG"])
+        if image.width * image.height > MAX_CAMERA_PIXELS:
+            raise MediaError(
+                f"a camera picture has {image.width} x {image.height} pixels; at most 1920 x 1080 "
+                "are taken"
+            )
+        return np.asarray(image.convert("RGB"))
+    except DAMAGE as error:
+        raise MediaError(f"a camera picture is no JPEG that can be read ({error})") from error
