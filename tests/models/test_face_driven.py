@@ -8,7 +8,8 @@ import torch
 from support.settled import settled
 
 from fnevr.compat import convert, export_checkpoint, load_checkpoint
-from fnevr.config.models import BilayerConfig, PIRenderConfig
+from fnevr.compat.checkpoint import released_config_of
+from fnevr.config.models import BilayerConfig, PIRenderConfig, bilayer_config
 from fnevr.cost.complexity import measure_complexity
 from fnevr.cost.example import drive_example, example_face, read_example
 from fnevr.errors import CheckpointError, FnevrError
@@ -110,6 +111,19 @@ def test_a_checkpoint_of_the_authors_goes_there_and_back(model, tmp_path):
         path.unlink()
     with pytest.raises(CheckpointError, match="not a checkpoint of a known model"):
         load_checkpoint(tmp_path / "theirs", model.config)
+
+
+@pytest.mark.parametrize(("width", "harmonics"), [(136, 0), (1088, 4)])
+@pytest.mark.parametrize("is_enhanced", [False, True])
+def test_the_checkpoint_says_which_bilayer_it_is(width, harmonics, is_enhanced):
+    parts = {"keypoints_embedder": {"net.mlp.0.weight_orig": torch.zeros(256, width)}}
+    if is_enhanced:
+        parts["texture_enhancer"] = {}
+    config = released_config_of(bilayer_config(), parts)
+    assert (config.num_harmonics, config.num_enhancements) == (harmonics, 4 * is_enhanced)
+    with torch.device("meta"):
+        first = bilayer.Bilayer(config).pose.layers[0]
+    assert first.weight.shape == (256, width)
 
 
 def test_a_folder_of_something_else_says_what_a_checkpoint_is(tmp_path):

@@ -70,7 +70,7 @@ def load_checkpoint(
         parts |= read_depth(Path(depth))
     layout = _detect(parts, path)
     if config is None:
-        config = _as_the_checkpoint_is(layout.config(), parts)
+        config = released_config_of(layout.config(), parts)
     if config.architecture != layout.architecture:
         raise CheckpointError(
             f"{path}: is a checkpoint of {layout.architecture!r}, but the config given is for "
@@ -194,8 +194,12 @@ def read_depth(folder: Path) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def _as_the_checkpoint_is(config: AnyConfig, parts: dict[str, dict[str, Tensor]]) -> AnyConfig:
-    """Change the released configuration where checkpoints of one model differ: Bilayer's do."""
+def released_config_of(config: AnyConfig, parts: dict[str, dict[str, Tensor]]) -> AnyConfig:
+    """Change a released configuration where checkpoints of one model differ: Bilayer's do.
+
+    Some have a texture enhancer, and some take sines and cosines of the landmarks: the width of the
+    first layer says so, which is 136 without them and 1088 with four octaves.
+    """
     if not isinstance(config, BilayerConfig):
         return config
     steps = ENHANCEMENTS if "texture_enhancer" in parts else 0
