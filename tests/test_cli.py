@@ -27,7 +27,7 @@ OPTIONS = {
         *("--transfer", "--smooth", "--head", "--expression", "--eyes", "--lips", "--sliders"),
         "--crop",
         *("--paste-back", "--face", "--detail", "--still-background"),
-        *("--best-frame", "--yaw", "--pitch", "--roll", "--json"),
+        *("--best-frame", "--yaw", "--pitch", "--roll", "--json", "--no-clobber"),
     ],
     "edit": [
         *("image", "--output", "--yaw", "--pitch", "--roll", "--smile", "--pout", "--mouth-open"),
@@ -35,40 +35,45 @@ OPTIONS = {
         *("--save-sliders", "--sweep", "--model", "--device"),
         *("--engine", "--precision"),
         *("--crop", "--paste-back", "--face", "--detail", "--still-background", "--json"),
+        "--no-clobber",
     ],
     "record": [
         *("driver", "--output", "--model", "--device", "--engine", "--precision", "--crop"),
-        "--smooth",
+        *("--smooth", "--no-clobber"),
     ],
     "reconstruct": [
         *("clip", "--output", "--model", "--device", "--engine", "--precision", "--json"),
+        "--no-clobber",
     ],
     "export": ["model", "out_dir", "--precision", "--calibration"],
     "reconstruct3d": [
         *("image", "--output", "--overlay", "--depth", "--normals", "--face", "--deca"),
-        *("--flame", "--json"),
+        *("--flame", "--json", "--no-clobber"),
     ],
     "prepare": [
         *("videos", "out_dir", "--licence", "--identity", "--val-share", "--min-seconds"),
         *("--max-seconds", "--min-face", "--voxceleb", "--cropped", "--workers", "--shards"),
-        "--json",
+        *("--json", "--no-clobber"),
     ],
-    "prepare-stills": ["stills", "out_dir", "--motion", "--views", "--model", "--json"],
+    "prepare-stills": [
+        *("stills", "out_dir", "--motion", "--views", "--model", "--json", "--no-clobber"),
+    ],
     "train": [
         *("data", "run_dir", "--stills", "--recipe", "--set", "--init", "--model", "--minutes"),
         *("--steps", "--batch-size", "--device", "--dry-run"),
     ],
     "train-editor": ["data", "model", "--stride", "--steps", "--seed", "--device"],
-    "convert": ["checkpoint", "out_dir", "--depth"],
-    "models": ["--json"],
+    "convert": ["checkpoint", "out_dir", "--depth", "--no-clobber"],
+    "models": ["--json", "--no-clobber"],
     "evaluate": [
         *("--data", "--model", "--report", "--split", "--protocol", "--pairs", "--seed"),
         *("--every", "--workers", "--alexnet", "--inception", "--arcface", "--openface"),
         *("--device", "--engine", "--precision"),
     ],
-    "complexity": ["--model", "--repeats", "--device", "--json"],
+    "complexity": ["--model", "--repeats", "--device", "--json", "--no-clobber"],
     "bench": [
         *("--model", "--engine", "--precision", "--batch", "--repeats", "--device", "--json"),
+        "--no-clobber",
     ],
 }
 
@@ -239,7 +244,7 @@ def test_models_lists_the_presets(here):
         (("--model", "nothing"), r"no model 'nothing'.*\(--model\)"),
         (("--model", "base"), "convert the authors' checkpoint"),
         (("--output", "out.txt"), r"must end in.*\(--output\)"),
-        (("--output", "talk.mp4"), "an input and the output"),
+        (("--output", "talk.mp4"), "an input and an output cannot be one file"),
         (("--output", "no/out.mp4"), r"does not exist.*\(--output\)"),
         (("--best-frame", "best"), "--best-frame must be auto, first or"),
         (("--best-frame", "5"), r"there is no frame 5: the driver has 5 frame.*\(--best-frame\)"),

@@ -205,7 +205,7 @@ def test_a_driver_without_a_face_is_an_error(animator, tmp_path):
         ({"driving": "text.mp4"}, r"text\.mp4"),
         ({"output": "out.txt"}, "must end in"),
         ({"output": "nowhere/out.mp4"}, "does not exist"),
-        ({"output": "talk.mp4"}, "an input and the output"),
+        ({"output": "talk.mp4"}, "an input and an output"),
         ({"best_frame": 3}, "there is no frame 3: the driver has 3 frame"),
         ({"best_frame": -1}, "there is no frame -1: frames count from 0"),
         ({"crop": True}, "no face found"),

@@ -17,6 +17,7 @@ from fnevr.commands.options import (
     in_options,
     option_of,
 )
+from fnevr.commands.paths import Reads
 from fnevr.errors import FnevrError, MediaError
 
 COMMANDS = vars(get_command(app))["commands"]
@@ -96,8 +97,9 @@ def test_arguments_in_backquotes_become_options(message, said):
         (MediaError("'a--b.mp4' is empty"), {"CLIP": "a--b.mp4"}, "'a--b.mp4' is empty (CLIP)"),
     ],
 )
-def test_a_message_ends_with_its_option(capsys, error, flags, said):
-    code, message = told(capsys, error, flags)
+def test_a_message_ends_with_its_option(capsys, monkeypatch, error, flags, said):
+    monkeypatch.setattr("fnevr.commands.options.check_files", lambda *_files, **_options: None)
+    code, message = told(capsys, error, {flag: Reads(path) for flag, path in flags.items()})
     assert code == BAD_INPUT
     assert message.startswith("Error: ")
     assert message.endswith(said)

@@ -33,7 +33,7 @@ from fnevr.animation.keypoint_track import (
     record_track,
     save_track,
 )
-from fnevr.animation.output import Output, check_inputs, write_frames
+from fnevr.animation.output import Output, write_frames
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
 from fnevr.animation.retargeting import Regions
@@ -49,7 +49,7 @@ from fnevr.config.engines import EngineChoice, PrecisionChoice
 from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import DEFAULT, resolve_model
 from fnevr.errors import CheckpointError, FnevrError, MediaError
-from fnevr.media.files import PathLike, check_target
+from fnevr.media.files import PathLike, check_apart, check_target
 from fnevr.media.image import Picture, check_image_target, check_rgb, read_image
 from fnevr.media.video import open_video
 from fnevr.media.writer import check_video_target
@@ -179,7 +179,7 @@ class Animator:
         """
         start = time.perf_counter()
         check_video_target(output)
-        check_inputs(output, source, driving)
+        check_apart({"source": source, "driving": driving}, {"output": output})
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
         performs = not is_track(driving) or load_track(driving).performance is not None
@@ -224,7 +224,7 @@ class Animator:
         """
         start = time.perf_counter()
         check_video_target(output)
-        check_inputs(output, clip)
+        check_apart({"clip": clip}, {"output": output})
         if is_track(clip):
             raise MediaError(f"'{clip}' is a keypoint track; reconstruct needs a video")
         with open_video(clip) as reader:
@@ -363,7 +363,7 @@ class Animator:
         """
         start_s = time.perf_counter()
         (check_image_target if sweep is None else check_video_target)(output)
-        check_inputs(output, image)
+        check_apart({"image": image}, {"output": output})
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         change = Edit(turn, FaceSliders() if sliders is None else sliders, sweep)
         editor = self.pose_editor(
@@ -396,6 +396,7 @@ class Animator:
         """
         check_track_name(output)
         check_target(output)
+        check_apart({"driving": driving}, {"output": output})
         if self.engine.config.uses_source_keypoints:
             raise FnevrError(
                 f"the keypoints of '{self.name}' depend on the source: its motion cannot be "

@@ -1,4 +1,4 @@
-"""Write frames to a video file, and check that an output is not also an input.
+"""Write frames to a video file.
 
 Shapes: h and w of the output.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,7 +15,6 @@ from jaxtyping import UInt8
 from fnevr.animation.driver import Driver
 from fnevr.animation.keypoint_log import M
 from fnevr.animation.source import Source
-from fnevr.errors import MediaError
 from fnevr.media.files import PathLike
 from fnevr.media.writer import VideoWriter
 from fnevr.runtime.ahead import Ahead
@@ -24,13 +22,6 @@ from fnevr.runtime.ahead import Ahead
 DRAW_AHEAD = 4  # frames that wait to be encoded
 
 Output = UInt8[np.ndarray, "h w 3"]
-
-
-def check_inputs(output: PathLike, *inputs: PathLike) -> None:
-    """Raise MediaError before any work if the output is also an input."""
-    for path in inputs:
-        if Path(path).resolve() == Path(output).resolve():
-            raise MediaError(f"'{output}' is an input and the output; choose another output")
 
 
 def write_frames(

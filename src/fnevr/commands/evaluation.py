@@ -13,12 +13,14 @@ from fnevr.commands.options import (
     DeviceOption,
     Engine,
     Json,
+    NoClobber,
     PrecisionOption,
     answering_for_errors,
     in_options,
     one_of,
     write_json,
 )
+from fnevr.commands.paths import Files, Reads, Writes
 from fnevr.config.engines import (
     ENGINES,
     GRAPH_PRECISIONS,
@@ -95,8 +97,16 @@ def evaluate(
 
     What is interrupted goes on when the same command is run again.
     """
-    flags = {"--data": data, "--report": report, "--pairs": pairs}
-    with answering_for_errors(flags, TAKEN_UP, "eval"):
+    files: Files = {
+        "--data": Reads(data, "clips"),
+        "--report": Writes(report, "a folder", is_new=False),
+        "--pairs": Reads(pairs),
+        "--alexnet": Reads(alexnet),
+        "--inception": Reads(inception),
+        "--arcface": Reads(arcface),
+        "--openface": Reads(openface),
+    }
+    with answering_for_errors(files, TAKEN_UP, "eval"):
         from fnevr.evaluate.networks.available import NetworkFiles
         from fnevr.evaluate.report import PAGE, table_text, write_report
         from fnevr.evaluate.runner import EvaluationSettings, run_evaluation
@@ -142,12 +152,13 @@ def complexity(
     ] = 3,
     device: Annotated[DeviceName, typer.Option("--device", help="For timed frames.")] = "cpu",
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Count parameters and multiply-adds, time a frame, and set the paper's figures beside.
 
     Weights are not needed.
     """
-    with answering_for_errors({"--json": json_file}):
+    with answering_for_errors({"--json": Writes(json_file)}, no_clobber=no_clobber):
         from dataclasses import asdict
 
         from fnevr.cost.complexity import NAMES, complexity_table, measure_complexity
@@ -190,12 +201,13 @@ def bench(
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Rounds; medians count.")] = 7,
     device: DeviceOption = None,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Time a model on the engines that are here, against the plain loop and the machine's limits.
 
     Run it on an idle machine. OMP_NUM_THREADS says how many threads all engines use.
     """
-    with answering_for_errors({"--model": model}):
+    with answering_for_errors({"--json": Writes(json_file)}, no_clobber=no_clobber):
         from fnevr.cost.bench import bench as run_bench
         from fnevr.cost.bench import bench_table, default_device
         from fnevr.progress import progress_bar

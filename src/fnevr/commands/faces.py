@@ -20,11 +20,12 @@ from fnevr.commands.options import (
     Engine,
     Json,
     Model,
+    NoClobber,
     PrecisionOption,
     answering_for_errors,
-    check_json,
     write_json,
 )
+from fnevr.commands.paths import Files, Reads, Writes
 from fnevr.errors import FnevrError
 
 if TYPE_CHECKING:
@@ -143,15 +144,21 @@ def animate(
     pitch: Pitch = 0.0,
     roll: Roll = 0.0,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Move a portrait as a driving video does; with no options, the bundled ones."""
-    flags = {"--source": source, "--driving": driving, "--output": output, "--model": model}
-    flags["--sliders"] = sliders
-    with answering_for_errors(flags):
+    files: Files = {
+        "--source": Reads(source, "an image"),
+        "--driving": Reads(driving, "a driver"),
+        "--output": Writes(output, "a video"),
+        "--model": Reads(model, "a model"),
+        "--sliders": Reads(sliders),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, no_clobber=no_clobber):
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
         reference = None if best_frame is None else _best_frame(best_frame)
-        check_json(json_file, flags)
 
         from fnevr.animation.retargeting import Regions
         from fnevr.animation.sliders import FaceSliders
@@ -199,13 +206,19 @@ def record(
     precision: PrecisionOption = "auto",
     crop: Crop = True,
     smooth: Smooth = True,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Write the motion of a driving video to a file for `animate --driving`.
 
     Nobody is seen in that file, a keypoint track. What the face does in it drives every model that
     retargets; its keypoints drive the model that recorded it.
     """
-    with answering_for_errors({"DRIVER": driver, "--output": output, "--model": model}):
+    files: Files = {
+        "DRIVER": Reads(driver, "a driver"),
+        "--output": Writes(output, "a keypoint track"),
+        "--model": Reads(model, "a model"),
+    }
+    with answering_for_errors(files, no_clobber=no_clobber):
         from fnevr.progress import progress_bar
 
         animator = _load(model, device, engine, precision)
@@ -228,15 +241,19 @@ def reconstruct(
     engine: Engine = "auto",
     precision: PrecisionOption = "auto",
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Rebuild a clip from its first frame and its motion, as the paper's protocol does.
 
     Absolute motion, no crop, no paste-back.
     """
-    flags = {"CLIP": clip, "--output": output, "--model": model}
-    with answering_for_errors(flags):
-        check_json(json_file, flags)
-
+    files: Files = {
+        "CLIP": Reads(clip, "a driver"),
+        "--output": Writes(output, "a video"),
+        "--model": Reads(model, "a model"),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, no_clobber=no_clobber):
         from fnevr.progress import progress_bar
 
         animator = _load(model, device, engine, precision)
@@ -287,6 +304,7 @@ def edit(
     detail: Detail = 1024,
     still_background: StillBackground = True,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Turn the head of a portrait by angles, and change its expression.
 
@@ -294,17 +312,17 @@ def edit(
     picture shows the face; left and right are the picture's.
     """
     output = output or Path("edited.png" if sweep is None else "sweep.mp4")
-    flags = {
-        "IMAGE": image,
-        "--output": output,
-        "--model": model,
-        "--sliders": sliders,
-        "--save-sliders": save_sliders,
+    files: Files = {
+        "IMAGE": Reads(image, "an image"),
+        "--output": Writes(output, "a picture" if sweep is None else "a video"),
+        "--model": Reads(model, "a model"),
+        "--sliders": Reads(sliders),
+        "--save-sliders": Writes(save_sliders),
+        "--json": Writes(json_file),
     }
-    with answering_for_errors(flags):
+    with answering_for_errors(files, no_clobber=no_clobber):
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
-        check_json(json_file, flags)
 
         from fnevr.animation.edit import Sweep
         from fnevr.animation.sliders import FaceSliders
@@ -363,13 +381,20 @@ def reconstruct3d(
         Path | None, typer.Option("--flame", help="FLAME's model file, which --deca needs.")
     ] = None,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Fit the head model to a face: mesh, shape, expression, pose, camera."""
-    files = {"IMAGE": image, "--output": output, "--overlay": overlay}
-    flags = files | {"--depth": depth, "--normals": normals, "--deca": deca, "--flame": flame}
-    with answering_for_errors(flags, WHOLE_FILES):
-        check_json(json_file, flags)
-
+    files: Files = {
+        "IMAGE": Reads(image, "an image"),
+        "--output": Writes(output, "a mesh"),
+        "--overlay": Writes(overlay, "a picture"),
+        "--depth": Writes(depth, "a picture"),
+        "--normals": Writes(normals, "a picture"),
+        "--deca": Reads(deca),
+        "--flame": Reads(flame),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, WHOLE_FILES, no_clobber=no_clobber):
         from fnevr.face3d.reconstruction import reconstruct_file
 
         report = reconstruct_file(

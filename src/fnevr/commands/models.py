@@ -17,9 +17,11 @@ from fnevr.commands.options import (
     DeviceOption,
     Json,
     Model,
+    NoClobber,
     answering_for_errors,
     write_json,
 )
+from fnevr.commands.paths import Files, Reads, Writes
 from fnevr.config.engines import GraphPrecision
 from fnevr.errors import FnevrError
 
@@ -79,10 +81,17 @@ def prepare(
         typer.Option("--shards", metavar="DIR", help="Also pack the clips for object stores."),
     ] = None,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Turn videos into clips for training; an interrupted run goes on when it is run again."""
-    flags = {"IN": videos, "OUT": out_dir, "--voxceleb": voxceleb, "--shards": shards}
-    with answering_for_errors(flags, TAKEN_UP):
+    files: Files = {
+        "IN": Reads(videos, "a folder of videos"),
+        "OUT": Writes(out_dir, "a folder", is_new=False),
+        "--voxceleb": Reads(voxceleb, "a folder"),
+        "--shards": Writes(shards, "a folder", is_new=False),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, TAKEN_UP, no_clobber=no_clobber):
         from fnevr.data.prepare import prepare as prepare_videos
         from fnevr.data.settings import make_settings
         from fnevr.progress import progress_bar
@@ -138,10 +147,17 @@ def prepare_stills(
     ] = 4,
     model: Model = "lite",
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Draw portraits with other faces and poses: more people for `train --stills`."""
-    flags = {"IN": stills, "OUT": out_dir, "--motion": motion, "--model": model}
-    with answering_for_errors(flags, TAKEN_UP):
+    files: Files = {
+        "IN": Reads(stills, "a folder"),
+        "OUT": Writes(out_dir, "a folder", is_new=False),
+        "--motion": Reads(motion, "clips"),
+        "--model": Reads(model, "a model"),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, TAKEN_UP, no_clobber=no_clobber):
         from fnevr.animation.prepare_stills import StillSettings
         from fnevr.animation.prepare_stills import prepare_stills as prepare_pictures
         from fnevr.progress import progress_bar
@@ -204,8 +220,13 @@ def train(
 
     Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
     """
-    flags = {"DATA": data, "RUN": run_dir, "--stills": stills, "--init": init, "--model": model}
-    with answering_for_errors(flags, TAKEN_UP, "train"):
+    files: Files = {
+        "DATA": Reads(data, "clips"),
+        "RUN": Writes(run_dir, "a folder", is_new=False),
+        "--stills": Reads(stills, "clips"),
+        "--init": Reads(init, "a model"),
+    }
+    with answering_for_errors({} if dry_run else files, TAKEN_UP, "train"):
         from fnevr.train.recipe import recipe_json
         from fnevr.train.recipe_choice import choose_recipe
 
@@ -249,7 +270,11 @@ def train_editor(
 
     `fnevr evaluate --protocol pose-editing` says how well heads then turn.
     """
-    with answering_for_errors({"DATA": data, "FOLDER": model}, extra="train"):
+    files: Files = {
+        "DATA": Reads(data, "clips"),
+        "FOLDER": Writes(model, "a folder", is_new=False),
+    }
+    with answering_for_errors(files, extra="train"):
         from fnevr.progress import progress_bar
         from fnevr.runtime.graphs import has_graphs
         from fnevr.train.pose_editor import train_editor as train_pose_editor
@@ -285,9 +310,15 @@ def convert(
             "--depth", metavar="FOLDER", help="DaGAN's depth network: encoder.pth and depth.pth."
         ),
     ] = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Convert the checkpoint of FNeVR, FOMM, Face vid2vid or DaGAN to a folder for --model."""
-    with answering_for_errors({"CHECKPOINT": checkpoint, "FOLDER": out_dir, "--depth": depth}):
+    files: Files = {
+        "CHECKPOINT": Reads(checkpoint, "a file"),
+        "FOLDER": Writes(out_dir, "a folder"),
+        "--depth": Reads(depth, "a folder"),
+    }
+    with answering_for_errors(files, no_clobber=no_clobber):
         from fnevr.compat import convert as convert_checkpoint
         from fnevr.config.folder import MADE_OF_WEIGHTS
 
@@ -322,8 +353,12 @@ def export(
     ] = None,
 ) -> None:
     """Copy a model with graphs (ONNX) for the engines onnx, openvino and tensorrt."""
-    flags = {"MODEL": model, "FOLDER": out_dir, "--calibration": calibration}
-    with answering_for_errors(flags, extra="onnx"):
+    files: Files = {
+        "MODEL": Reads(model, "a model"),
+        "FOLDER": Writes(out_dir, "a folder"),
+        "--calibration": Reads(calibration, "clips"),
+    }
+    with answering_for_errors(files, extra="onnx"):
         from fnevr.config.presets import resolve_model
         from fnevr.progress import progress_bar
         from fnevr.runtime.export import export as export_model
@@ -344,9 +379,9 @@ def export(
         typer.echo(f"{out_dir}: use it with --model {out_dir}", err=True)
 
 
-def models(json_file: Json = None) -> None:
+def models(json_file: Json = None, no_clobber: NoClobber = False) -> None:
     """List the presets, and whether their weights are here."""
-    with answering_for_errors({}):
+    with answering_for_errors({"--json": Writes(json_file)}, no_clobber=no_clobber):
         from fnevr.config.presets import PRESETS, is_installed
 
         rows = [

@@ -8,11 +8,11 @@ import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from fnevr.commands.paths import Files, check_files
 from fnevr.config.engines import (
     GRAPH_PRECISIONS,
     PRECISIONS,
@@ -73,6 +73,9 @@ PrecisionOption = Annotated[
         "close to those of float32.",
     ),
 ]
+NoClobber = Annotated[
+    bool, typer.Option("--no-clobber", help="Refuse to replace files that are there.")
+]
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help='Write a report; "-" is stdout.')
 ]
@@ -91,16 +94,23 @@ def one_of(names: Sequence[str]) -> Callable[[str], str]:
 
 @contextmanager
 def answering_for_errors(
-    flags: Mapping[str, object], interrupted: str = NOTHING_WRITTEN, extra: str = "torch"
+    files: Files,
+    interrupted: str = NOTHING_WRITTEN,
+    extra: str = "torch",
+    *,
+    no_clobber: bool = False,
 ) -> Iterator[None]:
-    """Turn what goes wrong into a message on stderr and an exit code.
+    """Check all files of a command first, and turn what goes wrong into a message and an exit code.
 
     Args:
-        flags: the options that name files; a message about such a file quotes its option.
+        files: by their options; a message about one of them quotes its option.
         interrupted: what to say of an interrupt, which is true of this command.
         extra: which extra of the package brings all that the command needs.
+        no_clobber: refuse to replace files that are there.
     """
+    flags = {flag: use.path for flag, use in files.items()}
     try:
+        check_files(files, no_clobber=no_clobber)
         yield
     except FnevrError as error:
         message = in_options(str(error))
@@ -150,30 +160,13 @@ def in_options(message: str) -> str:
 def _flag_behind(message: str, argument: str | None, flags: Mapping[str, object]) -> str:
     """Name the option that a message is about, unless it does so itself."""
     about = [] if argument is None else [option_of(argument)]
+    about += [flag for flag, value in flags.items() if value and f"'{value}'" in message]
     about += [flag for flag, value in flags.items() if value and _is_named(str(value), message)]
     return "" if not about or about[0] in message else f" ({about[0]})"
 
 
 def _is_named(value: str, message: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", message) is not None
-
-
-def check_json(json_file: str | None, flags: Mapping[str, object]) -> None:
-    """Say before any work that a report could not be written, or would replace another file.
-
-    Args:
-        json_file: where the report goes.
-        flags: the command's other files, inputs and outputs, by their options.
-    """
-    if json_file in (None, "-"):
-        return
-    from fnevr.media.files import check_target
-
-    path = Path(str(json_file))
-    check_target(path)
-    for flag, other in flags.items():
-        if isinstance(other, str | Path) and Path(other).resolve() == path.resolve():
-            raise FnevrError(f"--json and {flag} are both '{path}'; choose two files")
 
 
 def write_json(target: str, text: str) -> None:

@@ -28,7 +28,7 @@ from fnevr.face3d.raster import (
 )
 from fnevr.faces.find import find_face
 from fnevr.geometry.rotations import head_angles_deg, rotation_matrices
-from fnevr.media.files import PathLike, atomic_path
+from fnevr.media.files import PathLike, atomic_path, check_apart
 from fnevr.media.image import check_image_target, read_image, save_image
 
 if TYPE_CHECKING:
@@ -123,17 +123,16 @@ def reconstruct_file(
 
     Raises:
         CheckpointError: if one of the last two is not what it should be.
-        MediaError: if a file cannot be read or written.
+        MediaError: if a file cannot be read or written, or two of the files are the same.
         FaceError: if there is no such face.
-        FnevrError: if two of the files are the same.
+        FnevrError: if only one of DECA and FLAME is given.
     """
     check_mesh_target(output)
     pictures = [path for path in (overlay, depth, normals) if path is not None]
     for path in pictures:
         check_image_target(path)
-    paths = [Path(path).resolve() for path in (image, output, *pictures)]
-    if len(set(paths)) < len(paths):
-        raise FnevrError("two of the files are the same\ngive each output a name of its own")
+    outputs = {"output": output, "overlay": overlay, "depth": depth, "normals": normals}
+    check_apart({"image": image, "deca": deca, "flame": flame}, outputs)
 
     if (deca is None) != (flame is None):
         raise FnevrError("`deca=FILE` and `flame=FILE` belong together: give both or neither")
