@@ -145,6 +145,21 @@ def test_a_recorded_track_moves_as_its_video_does(animator, source, tmp_path):
         assert video.info.frame_rate == Fraction(30000, 1001)
 
 
+def test_a_motion_has_the_average_of_a_varying_rate(animator, tmp_path):
+    times = [start + Fraction(n, 30) for start in (0, Fraction(1, 2)) for n in range(10)]
+    frames = [gray(level, 64, 64) for level in range(50, 90, 2)]
+    talk = make_video(tmp_path / "talk.mkv", frames, rate=30, times=times, options={"bf": "0"})
+    track = animator.record(talk, tmp_path / "talk.safetensors", crop=False)
+    assert len(track) == 20
+    assert float(track.frame_rate) == pytest.approx(19 / float(times[-1]), rel=0.001)
+    assert track.warnings == ("the frame rate varies: the motion has its average",)
+    assert load_track(tmp_path / "talk.safetensors").frame_rate == track.frame_rate
+    steady = animator.record(
+        driver(tmp_path / "a.mp4", [50, 60, 70]), tmp_path / "a.safetensors", crop=False
+    )
+    assert (steady.frame_rate, steady.warnings) == (25, ())
+
+
 def test_a_track_of_another_model_is_told(source, tmp_path):
     talk = driver(tmp_path / "talk.mp4", [50, 60])
     track, out = tmp_path / "t.safetensors", tmp_path / "out.mp4"

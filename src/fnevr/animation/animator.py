@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -406,9 +407,9 @@ class Animator:
             read = watched(
                 frames, READING, driver.num_frames, progress, lambda batch: len(batch[0])
             )
-            track = record_track(read, driver.frame_rate, model_name or self.name)
+            track = record_track(read, lambda: driver.frame_rate, model_name or self.name)
         save_track(output, track)
-        return track
+        return replace(track, warnings=tuple(driver.warnings))
 
     def _adjustment(self, turn: HeadTurn) -> Adjust | None:
         """Return what turns the driving keypoints further; None where nothing does."""

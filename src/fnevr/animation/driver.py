@@ -31,13 +31,14 @@ from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, check_rgb
-from fnevr.media.reader import VideoFrame
+from fnevr.media.reader import VideoFrame, exact_rate
 from fnevr.media.video import open_video
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.runtime.ahead import Ahead
 from fnevr.runtime.engine import Engine
 
 READ_AHEAD = 4  # frames that wait to be used
+RATE_TOLERANCE = 0.01  # share by which a rate and the average of all frames may differ
 T = TypeVar("T")
 Read = Callable[[EncodedSource | None], Iterator[DrivingBatch[M]]]
 """Gives a driver's motion for a source."""
@@ -140,25 +141,31 @@ class Drivers:
             smooth: see `PerformanceReader`. There is a performance where the model can be driven by
                 one.
 
+        Yields:
+            The driver, whose frame rate is the average of all frames once they are read, and the
+            motion.
+
         Raises:
             MediaError: if it cannot be read.
         """
         if not can_retarget(self.engine):
             with self.keypoints(path, crop) as driver:
-                yield driver, ((batch.motion, None) for batch in driver.read(None))
+                batches = driver.read(None)
+                yield driver, _counted(driver, ((b.motion, None, b.times[-1]) for b in batches))
             return
         size = self.engine.config.image_size
         reads = partial(performances, smooth=smooth, size=size, crops=crop)
         with self._opened(path, reads) as (faces, driver_of):
-            yield driver_of(lambda _source: iter(())), self._recorded(faces)
+            driver = driver_of(lambda _source: iter(()))
+            yield driver, _counted(driver, self._recorded(faces))
 
     def _recorded(
         self, faces: Iterable[SeenFace]
-    ) -> Iterator[tuple[Keypoints, Performance | None]]:
+    ) -> Iterator[tuple[Keypoints, Performance | None, Fraction]]:
         for batch in in_batches(faces, self.batch_size):
             pictures = [face.rgb for face in batch if face.rgb is not None]
             performance = Performance.concatenate([face.performance for face in batch])
-            yield driving_keypoints(self.engine, pictures), performance
+            yield driving_keypoints(self.engine, pictures), performance, batch[-1].time
 
     def keypoints_of_arrays(
         self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool
@@ -222,6 +229,21 @@ class Drivers:
                 f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
                 f"'{self.name}' has {num_keypoints}: record the motion with this model"
             )
+
+
+def _counted(
+    driver: Driver[Keypoints], batches: Iterable[tuple[Keypoints, Performance | None, Fraction]]
+) -> Iterator[tuple[Keypoints, Performance | None]]:
+    """Pass batches on; at the end the driver's rate is their average, if it was another."""
+    num_frames, last_time = 0, Fraction(0)
+    for keypoints, performance, time in batches:
+        num_frames, last_time = num_frames + len(keypoints), time
+        yield keypoints, performance
+    if last_time > 0:
+        average = (num_frames - 1) / last_time
+        if abs(average - driver.frame_rate) > driver.frame_rate * RATE_TOLERANCE:
+            driver.frame_rate = exact_rate(average.limit_denominator(1001))
+            driver.warnings.append("the frame rate varies: the motion has its average")
 
 
 def _timed(pictures: Iterable[Picture]) -> Iterator[VideoFrame]:

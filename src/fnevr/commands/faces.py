@@ -23,6 +23,7 @@ from fnevr.commands.options import (
     NoClobber,
     PrecisionOption,
     answering_for_errors,
+    tell_warnings,
     write_json,
 )
 from fnevr.commands.paths import Files, Reads, Writes
@@ -224,6 +225,7 @@ def record(
         animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
             track = animator.record(driver, output, crop=crop, smooth=smooth, progress=progress)
+        tell_warnings(track.warnings)
         typer.echo(
             f"{output}: {len(track)} frames at {float(track.frame_rate):g} per second, "
             f"{track.keypoints.num_keypoints} keypoints of {track.model}",
@@ -353,8 +355,7 @@ def edit(
                 still_background=still_background,
                 progress=progress,
             )
-        for warning in report.warnings:
-            typer.echo(f"Warning: {warning}", err=True)
+        tell_warnings(report.warnings)
         if json_file is not None:
             write_json(json_file, report.model_dump_json(indent=2))
         typer.echo(f"{report.output}: {report.width} x {report.height}", err=True)
@@ -430,8 +431,7 @@ def _best_frame(text: str) -> Literal["auto", "first"] | int:
 
 def _tell(report: Report, json_file: str | None) -> None:
     """Write the report, and one line about the result for people."""
-    for warning in report.warnings:
-        typer.echo(f"Warning: {warning}", err=True)
+    tell_warnings(report.warnings)
     if json_file is not None:
         write_json(json_file, report.model_dump_json(indent=2))
     typer.echo(

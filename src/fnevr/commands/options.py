@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
@@ -167,6 +167,12 @@ def _flag_behind(message: str, argument: str | None, flags: Mapping[str, object]
 
 def _is_named(value: str, message: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", message) is not None
+
+
+def tell_warnings(warnings: Iterable[str]) -> None:
+    """Print on stderr what was not as it should be."""
+    for warning in warnings:
+        typer.echo(f"Warning: {warning}", err=True)
 
 
 def write_json(target: str, text: str) -> None:

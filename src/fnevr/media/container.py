@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader, nearest_rate
 
 DEFAULT_RATE = Fraction(25)
 LOST_SECONDS = Fraction(1, 2)  # a video this much shorter than it claims was cut short
+NUM_MEASURED, LEAST_MEASURED = 100, 3  # frames whose times are compared with the claimed rate
 
 # Demuxers that follow names written inside the file, or that read text as a picture.
 REFUSED_FORMATS = frozenset(
@@ -42,8 +44,8 @@ def open_container(path: Path) -> InputContainer:
         )
     except AV_ERRORS as error:
         raise MediaError(
-            f"'{path}' is not a video that can be read ({_words(error)}); "
-            "if it plays elsewhere, convert it to MP4"
+            f"'{path}' is not a video that can be read ({_words(error)}): it may be cut "
+            "short; copy it again or, if it plays elsewhere, convert it to MP4"
         ) from error
     if REFUSED_FORMATS & set(container.format.name.split(",")):
         name = container.format.name
@@ -80,7 +82,7 @@ class ContainerReader(VideoReader):
                     f"'{path}' has no frame that can be decoded: it is damaged or cut short; "
                     "copy or download it again"
                 )
-            super().__init__(path, _info(container, stream, first))
+            super().__init__(path, _info(container, stream, first, _measured_rate(path)))
 
     def _frames(self) -> Iterator[VideoFrame]:
         with open_container(self.path) as container:
@@ -92,30 +94,69 @@ class ContainerReader(VideoReader):
             time = Fraction(0)
             for frame in _decode(container, stream, progress):
                 time = clock.time(frame)
+                if frame.is_corrupt and progress.first_corrupt is None and time > 0:
+                    progress.first_corrupt = time
                 yield VideoFrame(converter.convert(frame, stream.sample_aspect_ratio), time)
-        self._check_end(progress, time)
+            is_cut = progress.is_cut(container, stream)
+        self._check_end(progress, time, is_cut=is_cut)
 
-    def _check_end(self, progress: _Progress, time: Fraction) -> None:
-        """Say so if the video ended before its time."""
+    def _check_end(self, progress: _Progress, time: Fraction, *, is_cut: bool) -> None:
+        """Say so if the video ended before its time, or pictures in it are damaged."""
         end = time + 1 / self.info.frame_rate
         if progress.error:
             self._report_damage(
                 f"'{self.path}' is damaged after {float(end):.2f} s ({progress.error}); "
                 "what comes before is used"
             )
-        elif self.info.duration and end + LOST_SECONDS < self.info.duration:
+        elif is_cut and self.info.duration:
             self._report_damage(
                 f"'{self.path}' is cut short: it claims {float(self.info.duration):.2f} s "
                 f"but holds {float(end):.2f} s of frames, which are used"
+            )
+        elif progress.first_corrupt is not None:
+            self._report_damage(
+                f"'{self.path}' is damaged at {float(progress.first_corrupt):.2f} s; its pictures "
+                "are used as they are decoded"
             )
 
 
 @dataclass
 class _Progress:
-    """What the decoder met on its way."""
+    """What was met on the way through a file.
+
+    Attributes:
+        num_frames: decoded so far.
+        error: what ended the way too early.
+        first_corrupt: time of the first frame that the decoder calls damaged.
+        ends: of what was read of each stream, on the file's clock, by the stream's number.
+    """
 
     num_frames: int = 0
     error: str | None = None
+    first_corrupt: Fraction | None = None
+    ends: dict[int, Fraction] = field(default_factory=dict)
+
+    def read(self, packet: av.Packet[Any]) -> None:
+        """Take note of where a packet ends."""
+        if packet.pts is not None and packet.time_base:
+            end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
+            index = packet.stream_index
+            self.ends[index] = max(end, self.ends.get(index, end))
+
+    def is_cut(self, container: InputContainer, stream: VideoStream) -> bool:
+        """Tell whether less was read than the file claims to hold.
+
+        A stream's own claim is about its pictures. That of a file (Matroska, Flash) is about the
+        longest of its streams, often the sound, and counts from 0.
+        """
+        if stream.duration and stream.time_base:
+            start, claimed = stream.start_time or 0, stream.duration
+            claimed_end = (start + claimed) * Fraction(stream.time_base)
+            end = self.ends.get(stream.index)
+        else:
+            claimed_end = Fraction(container.duration or 0, 1_000_000)
+            end = max(self.ends.values(), default=None)
+        return end is not None and end + LOST_SECONDS < claimed_end
 
 
 class _Clock:
@@ -190,8 +231,8 @@ def _decode(
 def _packets(
     container: InputContainer, stream: VideoStream, progress: _Progress
 ) -> Iterator[av.Packet[Any]]:
-    """Yield packets up to the first that is incomplete or cannot be read."""
-    packets = container.demux(stream)
+    """Yield the packets of a stream, up to the first that is incomplete or cannot be read."""
+    packets = container.demux()
     while True:
         try:
             packet = next(packets, None)
@@ -200,6 +241,9 @@ def _packets(
             return
         if packet is None:
             return
+        progress.read(packet)
+        if packet.stream_index != stream.index:
+            continue
         if packet.is_corrupt and progress.num_frames:
             progress.error = "a packet is incomplete"
             return
@@ -214,8 +258,13 @@ def _held_back(stream: VideoStream) -> list[av.VideoFrame]:
         return []
 
 
-def _info(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
-    """Collect what the container claims and the first frame shows."""
+def _info(
+    container: InputContainer,
+    stream: VideoStream,
+    first: av.VideoFrame,
+    measured_rate: Fraction | None,
+) -> VideoInfo:
+    """Collect what the container claims and the first frames show."""
     height, width, _ = RgbConverter().convert(first, stream.sample_aspect_ratio).shape
     durations = []
     if stream.duration and stream.time_base:
@@ -225,7 +274,7 @@ def _info(container: InputContainer, stream: VideoStream, first: av.VideoFrame) 
     return VideoInfo(
         width=width,
         height=height,
-        frame_rate=_frame_rate(stream),
+        frame_rate=_frame_rate(stream, measured_rate),
         num_frames=stream.frames or None,
         duration=min(durations, default=None),
         has_audio=bool(container.streams.audio),
@@ -233,13 +282,30 @@ def _info(container: InputContainer, stream: VideoStream, first: av.VideoFrame) 
     )
 
 
-def _frame_rate(stream: VideoStream) -> Fraction:
+def _measured_rate(path: Path) -> Fraction | None:
+    """Return frames per second by the times of the first ones, None if they have too few."""
+    with open_container(path) as container:
+        stream = video_stream(container)
+        assert stream is not None, "it was there when the file was opened"
+        packets = islice(_packets(container, stream, _Progress()), NUM_MEASURED)
+        ticks = {packet.pts for packet in packets if packet.pts is not None}
+        if len(ticks) < LEAST_MEASURED or not stream.time_base:
+            return None
+        return (len(ticks) - 1) / ((max(ticks) - min(ticks)) * Fraction(stream.time_base))
+
+
+def _frame_rate(stream: VideoStream, measured: Fraction | None) -> Fraction:
     """Return FFmpeg's best guess, unless the frames there are contradict it."""
     average = Fraction(stream.average_rate or 0)
     guess = Fraction(stream.guessed_rate or 0)
-    is_credible = guess > 0 and (not average or average / 2 < guess < average * 3 / 2)
-    rate = guess if is_credible else average
+    rate = guess if _is_near(guess, average or guess) else average
+    if measured is not None and not _is_near(rate, measured):
+        rate = measured
     return nearest_rate(rate) if rate > 0 else DEFAULT_RATE
+
+
+def _is_near(rate: Fraction, wanted: Fraction) -> bool:
+    return rate > 0 and wanted / 2 < rate < wanted * 3 / 2
 
 
 def _no_video(path: Path, container: InputContainer) -> str:
