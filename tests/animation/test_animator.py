@@ -15,7 +15,7 @@ from fnevr.animation.animator import Animator
 from fnevr.animation.keypoint_track import load_track
 from fnevr.config.presets import asset
 from fnevr.errors import FaceError, FnevrError, MediaError
-from fnevr.media.image import write_image
+from fnevr.media.image import read_image, write_image
 from fnevr.media.video import open_video
 from fnevr.models import FOMM, FNeVR
 from fnevr.runtime.load import check_device
@@ -143,6 +143,43 @@ def test_a_recorded_track_moves_as_its_video_does(animator, source, tmp_path):
     assert levels_of(tmp_path / "track.mp4") == levels_of(tmp_path / "video.mp4")
     with open_video(tmp_path / "track.mp4") as video:
         assert video.info.frame_rate == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "folder", "one.mp4", "one.gif"])
+@pytest.mark.parametrize("transfer", ["relative", "absolute"])
+def test_a_driver_of_one_frame_is_told(animator, source, tmp_path, name, transfer):
+    photo = tmp_path / name
+    if name == "folder":
+        photo.mkdir()
+        write_image(photo / "1.png", gray(60, 64, 64))
+    elif name.endswith((".png", ".jpg")):
+        write_image(photo, gray(60, 64, 64))
+    elif name.endswith(".gif"):
+        Image.fromarray(gray(60, 64, 64)).save(photo)
+    else:
+        driver(photo, [60])
+    report = animator.animate(source, photo, tmp_path / "o.mp4", transfer=transfer, crop=False)
+    (warning,) = report.warnings
+    expected = "leaves the source as it is" if transfer == "relative" else "output named .png"
+    assert expected in warning
+    assert report.frames == 1
+    for suffix in ("png", "jpg", "webp"):
+        still = tmp_path / f"still.{suffix}"
+        report = animator.animate(source, photo, still, transfer=transfer, crop=False)
+        assert report.warnings == ([warning] if transfer == "relative" else [])
+        rgb = read_image(still)
+        assert rgb.shape == (48, 40, 3)
+        assert np.rint(rgb.mean()) == close(100 if transfer == "relative" else 60)
+
+
+def test_a_moving_driver_makes_no_picture(animator, source, tmp_path):
+    talk = driver(tmp_path / "talk.mp4", [50, 60, 70])
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(MediaError, match="more than one frame: name a video"):
+        animator.animate(source, talk, tmp_path / "out.png", crop=False)
+    assert sorted(tmp_path.iterdir()) == before
+    report = animator.animate(source, talk, tmp_path / "out.mp4", crop=False)
+    assert report.warnings == []
 
 
 def test_a_motion_has_the_average_of_a_varying_rate(animator, tmp_path):

@@ -34,7 +34,7 @@ from fnevr.animation.keypoint_track import (
     record_track,
     save_track,
 )
-from fnevr.animation.output import Output, write_frames
+from fnevr.animation.output import Output, check_output, still_warnings, write_frames
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
 from fnevr.animation.retargeting import Regions
@@ -150,7 +150,8 @@ class Animator:
         Args:
             source: a picture with a face.
             driving: a video, a folder of pictures, or a keypoint track (.safetensors).
-            output: the video; it appears when it is complete.
+            output: the video; it appears when it is complete. Of a driver that is one picture, it
+                may be a picture (.png, .jpg, .webp).
             transfer: "retarget" gives the source the expression and the turns of the driver's
                 face, whatever the two look like; "relative" moves its keypoints as the driver's
                 move from a reference frame; "absolute" puts them where the driver's are. "auto"
@@ -179,7 +180,7 @@ class Animator:
             FnevrError: if an input cannot be used or the output cannot be written.
         """
         start = time.perf_counter()
-        check_video_target(output)
+        check_output(output)
         check_apart({"source": source, "driving": driving}, {"output": output})
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
@@ -205,7 +206,7 @@ class Animator:
                 num_frames = write_frames(output, prepared, driver, frames)
             warnings = driver.warnings
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
-        warnings = [*warnings, *turn.warnings()]
+        warnings = [*warnings, *still_warnings(output, num_frames, chosen), *turn.warnings()]
         return self._report(paths, start, num_frames, prepared, chosen, index, warnings)
 
     def reconstruct(

@@ -5,9 +5,11 @@ Shapes: h and w of the output.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,8 +17,11 @@ from jaxtyping import UInt8
 from fnevr.animation.driver import Driver
 from fnevr.animation.keypoint_log import M
 from fnevr.animation.source import Source
+from fnevr.animation.transfers import Transfer
+from fnevr.errors import MediaError
 from fnevr.media.files import PathLike
-from fnevr.media.writer import VideoWriter
+from fnevr.media.image import EXTENSIONS, check_image_target, write_image
+from fnevr.media.writer import FORMATS, VideoWriter, check_video_target
 from fnevr.runtime.ahead import Ahead
 
 DRAW_AHEAD = 4  # frames that wait to be encoded
@@ -24,13 +29,50 @@ DRAW_AHEAD = 4  # frames that wait to be encoded
 Output = UInt8[np.ndarray, "h w 3"]
 
 
+def is_picture_name(output: PathLike) -> bool:
+    """Tell whether a file is named as a picture that can be written."""
+    return Path(output).suffix.lower() in EXTENSIONS
+
+
+def check_output(output: PathLike) -> None:
+    """Raise MediaError now if `write_frames` could not write to this path later."""
+    (check_image_target if is_picture_name(output) else check_video_target)(output)
+
+
+def still_warnings(output: PathLike, num_frames: int, transfer: Transfer) -> list[str]:
+    """Say what a driver of one frame means for the result."""
+    if num_frames != 1:
+        return []
+    if transfer == "relative":
+        return [
+            "the driver has one frame, and relative motion of one frame leaves the source as "
+            "it is: use `transfer='retarget'` for its expression, or a video"
+        ]
+    if is_picture_name(output):
+        return []
+    return ["the driver has one frame, and so has the result; an output named .png is a picture"]
+
+
 def write_frames(
     output: PathLike, source: Source, driver: Driver[M], frames: Iterator[tuple[Output, Fraction]]
 ) -> int:
     """Write all frames at their times, with the driver's sound; return how many there were.
 
-    Frames are drawn while others are encoded.
+    Frames are drawn while others are encoded. Of a driver that is one picture the result may be a
+    picture too, as the output's name says.
+
+    Raises:
+        MediaError: if the output is named as a picture and there are more frames.
     """
+    if is_picture_name(output):
+        stills = list(itertools.islice(frames, 2))
+        if len(stills) != 1:
+            raise MediaError(
+                f"'{output}' is a picture's name, but the driver has more than one frame: name a "
+                f"video ({', '.join(FORMATS)})"
+            )
+        write_image(output, stills[0][0])
+        return 1
     size = source.width, source.height
     with (
         closing(Ahead(frames, DRAW_AHEAD)) as drawn,

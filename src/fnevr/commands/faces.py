@@ -151,7 +151,7 @@ def animate(
     files: Files = {
         "--source": Reads(source, "an image"),
         "--driving": Reads(driving, "a driver"),
-        "--output": Writes(output, "a video"),
+        "--output": Writes(output, "a video or a picture"),
         "--model": Reads(model, "a model"),
         "--sliders": Reads(sliders),
         "--json": Writes(json_file),

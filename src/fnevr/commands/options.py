@@ -172,7 +172,7 @@ def _is_named(value: str, message: str) -> bool:
 def tell_warnings(warnings: Iterable[str]) -> None:
     """Print on stderr what was not as it should be."""
     for warning in warnings:
-        typer.echo(f"Warning: {warning}", err=True)
+        typer.echo(f"Warning: {in_options(warning)}", err=True)
 
 
 def write_json(target: str, text: str) -> None:

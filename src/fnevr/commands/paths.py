@@ -15,7 +15,15 @@ from fnevr.errors import MediaError, WriteError
 ReadKind = Literal[
     "a file", "an image", "a driver", "a model", "clips", "a folder of videos", "a folder"
 ]
-WriteKind = Literal["a file", "a picture", "a video", "a mesh", "a keypoint track", "a folder"]
+WriteKind = Literal[
+    "a file",
+    "a folder",
+    "a keypoint track",
+    "a mesh",
+    "a picture",
+    "a video or a picture",
+    "a video",
+]
 
 FILES_ALONE = frozenset({"a file", "an image"})
 EITHER = frozenset({"a driver"})  # a file, or a folder
@@ -108,6 +116,7 @@ def _check_read(read: Reads) -> None:
 
 def _check_write(name: str, write: Writes, *, no_clobber: bool) -> None:
     from fnevr.animation.keypoint_track import check_track_name
+    from fnevr.animation.output import check_output
     from fnevr.face3d.mesh_file import check_mesh_target
     from fnevr.media.files import check_folder_target, check_target
     from fnevr.media.image import check_image_target
@@ -119,6 +128,7 @@ def _check_write(name: str, write: Writes, *, no_clobber: bool) -> None:
     checks = {
         "a picture": check_image_target,
         "a video": check_video_target,
+        "a video or a picture": check_output,
         "a mesh": check_mesh_target,
         "a folder": check_folder_target,
     }
