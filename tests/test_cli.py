@@ -27,15 +27,15 @@ OPTIONS = {
         *("--transfer", "--smooth", "--head", "--expression", "--eyes", "--lips", "--sliders"),
         "--crop",
         *("--paste-back", "--face", "--detail", "--still-background"),
-        *("--best-frame", "--yaw", "--pitch", "--roll", "--json", "--no-clobber"),
+        *("--best-frame", "--yaw", "--pitch", "--roll", "--size", "--json", "--no-clobber"),
     ],
     "edit": [
         *("image", "--output", "--yaw", "--pitch", "--roll", "--smile", "--pout", "--mouth-open"),
         *("--brow-left", "--brow-right", "--blink-left", "--blink-right", "--sliders"),
         *("--save-sliders", "--sweep", "--model", "--device"),
         *("--engine", "--precision"),
-        *("--crop", "--paste-back", "--face", "--detail", "--still-background", "--json"),
-        "--no-clobber",
+        *("--crop", "--paste-back", "--face", "--detail", "--still-background", "--size"),
+        *("--json", "--no-clobber"),
     ],
     "record": [
         *("driver", "--output", "--model", "--device", "--engine", "--precision", "--crop"),

@@ -39,7 +39,7 @@ from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
 from fnevr.animation.retargeting import Regions
 from fnevr.animation.sliders import FaceSliders
-from fnevr.animation.source import MAX_DETAIL, Framing, Source, prepare
+from fnevr.animation.source import MAX_DETAIL, Framing, Source, for_video, prepare
 from fnevr.animation.transfers import (
     Transfer,
     TransferChoice,
@@ -51,7 +51,13 @@ from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import DEFAULT, resolve_model
 from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.media.files import PathLike, check_apart, check_target
-from fnevr.media.image import Picture, check_image_target, check_rgb, read_image
+from fnevr.media.image import (
+    Picture,
+    check_image_target,
+    check_rgb,
+    read_image,
+    reduction_warning,
+)
 from fnevr.media.video import open_video
 from fnevr.media.writer import check_video_target
 from fnevr.progress import Progress
@@ -143,6 +149,7 @@ class Animator:
         yaw_deg: float = 0.0,
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
+        size: int | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Animate a picture file with a video file or a keypoint track, into a video file.
@@ -171,6 +178,8 @@ class Animator:
             yaw_deg: turns the head further, by the pose editor; positive: to the viewer's right.
             pitch_deg: positive: up.
             roll_deg: positive: clockwise as seen.
+            size: longer side of the result at most, in pixels; None takes the source picture's, up
+                to what players open.
             progress: is called after every step.
 
         Returns:
@@ -187,7 +196,9 @@ class Animator:
         performs = not is_track(driving) or load_track(driving).performance is not None
         chosen = choose_transfer(self.engine, self.name, transfer, best_frame, performs=performs)
         on_top = retargeting_options(chosen, regions, sliders)
-        picture = read_image(source)
+        read = read_image(source)
+        picture, told = for_video(read, size)
+        told = reduction_warning(source, read) + told
         framing = Framing(crop, paste_back, face, detail, still_background)
         index: int | None = None
         if chosen == "retarget":
@@ -206,7 +217,7 @@ class Animator:
                 num_frames = write_frames(output, prepared, driver, frames)
             warnings = driver.warnings
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
-        warnings = [*warnings, *still_warnings(output, num_frames, chosen), *turn.warnings()]
+        warnings = [*told, *warnings, *still_warnings(output, num_frames, chosen), *turn.warnings()]
         return self._report(paths, start, num_frames, prepared, chosen, index, warnings)
 
     def reconstruct(
@@ -341,6 +352,7 @@ class Animator:
         face: int | None = None,
         detail: int = MAX_DETAIL,
         still_background: bool = True,
+        size: int | None = None,
         progress: Progress | None = None,
     ) -> EditReport:
         """Turn the head of a picture file, into a picture file, or a video of a sweep.
@@ -358,6 +370,8 @@ class Animator:
             face: which face, the largest being 0; None means the largest.
             detail: as in `animate`.
             still_background: as in `animate`.
+            size: longer side of the result at most, in pixels; None takes the picture's, for a
+                sweep up to what players open.
             progress: is called after every frame of a sweep.
 
         Raises:
@@ -368,10 +382,12 @@ class Animator:
         check_apart({"image": image}, {"output": output})
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         change = Edit(turn, FaceSliders() if sliders is None else sliders, sweep)
-        editor = self.pose_editor(
-            read_image(image), Framing(crop, paste_back, face, detail, still_background)
-        )
-        return write_edit(editor, image, output, change, self.name, start_s, progress)
+        read = read_image(image)
+        picture, told = for_video(read, size) if sweep or size is not None else (read, list[str]())
+        framing = Framing(crop, paste_back, face, detail, still_background)
+        editor = self.pose_editor(picture, framing)
+        told = reduction_warning(image, read) + told
+        return write_edit(editor, image, output, change, self.name, start_s, progress, told=told)
 
     def record(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -273,8 +273,21 @@ def write_edit(
     model_name: str,
     start_s: float,
     progress: Progress | None = None,
+    *,
+    told: Sequence[str] = (),
 ) -> EditReport:
-    """Write the edited picture, or a video of a sweep; see `Animator.edit`."""
+    """Write the edited picture, or a video of a sweep; see `Animator.edit`.
+
+    Args:
+        editor: of the picture.
+        image: the picture's file.
+        output: the file to write.
+        edit: what is done.
+        model_name: for the report.
+        start_s: when it began.
+        progress: is called after every frame of a sweep.
+        told: warnings so far, for the report.
+    """
     turns, sliders = edit.turns, edit.sliders
     width, height = editor.source.width, editor.source.height
     if edit.sweep is None:
@@ -293,7 +306,7 @@ def write_edit(
         height=height,
         seconds=round(time.perf_counter() - start_s, 3),
         expression={name: value for name, value in asdict(sliders).items() if value},
-        warnings=list(warnings),
+        warnings=[*told, *warnings],
     )
 
 

@@ -70,6 +70,14 @@ StillBackground = Annotated[
         help="Only the person moves, or the picture around the head moves along.",
     ),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        min=16,
+        help="Longer side of the result, in pixels. Default: the picture's.",
+    ),
+]
 Smooth = Annotated[
     bool,
     typer.Option(
@@ -144,6 +152,7 @@ def animate(
     yaw: Yaw = 0.0,
     pitch: Pitch = 0.0,
     roll: Roll = 0.0,
+    size: Size = None,
     json_file: Json = None,
     no_clobber: NoClobber = False,
 ) -> None:
@@ -188,6 +197,7 @@ def animate(
                 yaw_deg=yaw,
                 pitch_deg=pitch,
                 roll_deg=roll,
+                size=size,
                 progress=progress,
             )
         _tell(report, json_file)
@@ -305,6 +315,7 @@ def edit(
     face: Face = None,
     detail: Detail = 1024,
     still_background: StillBackground = True,
+    size: Size = None,
     json_file: Json = None,
     no_clobber: NoClobber = False,
 ) -> None:
@@ -353,6 +364,7 @@ def edit(
                 face=face,
                 detail=detail,
                 still_background=still_background,
+                size=size,
                 progress=progress,
             )
         tell_warnings(report.warnings)

@@ -6,15 +6,20 @@ Shapes: H and W of the picture, S the side of the crop.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
 from fnevr.faces.crop import CropBox
+from fnevr.media.strips import strips
 
 FILTER = Image.Resampling.BICUBIC
+KEPT_BLENDS = 2**21  # pixels: what fades in larger boxes is computed anew, strip by strip
 FEATHER = 0.12  # of the box's side: where the crop fades in from nothing to all
+
+Block = tuple[slice, slice]
 
 
 class PasteBack:
@@ -68,12 +73,10 @@ class PasteBack:
         blocks = _fading_blocks(weight)
         if unfaded is not None:
             weight = np.maximum(weight, self._share(unfaded))
-        self.blends = []
-        for block in blocks:
-            share = np.repeat(weight[block][..., None], 3, axis=2)
-            # The half rounds to the nearest level.
-            background = (1 - share) * picture[rows, columns][block] + np.float32(0.5)
-            self.blends.append((block, share, background))
+        self.weight = np.ascontiguousarray(weight, dtype=np.float32)
+        num_fading = sum(weight[block].size for block in blocks)
+        self.blends = [self._blend(block) for block in blocks] if num_fading <= KEPT_BLENDS else []
+        self.strips = [] if self.blends else [s for block in blocks for s in _in_strips(block)]
 
     def __call__(self, face: UInt8[np.ndarray, "S S 3"]) -> UInt8[np.ndarray, "H W 3"]:
         """Give a copy of the picture with this crop in its box.
@@ -88,9 +91,16 @@ class PasteBack:
             inside = result[self.rows, self.columns]
             foreground = self._resample(face) if self.part is None else face[self.part]
             inside[...] = foreground
-            for block, share, background in self.blends:
+            for block, share, background in self.blends or map(self._blend, self.strips):
                 inside[block] = foreground[block] * share + background
         return result
+
+    def _blend(self, block: Block) -> tuple[Block, np.ndarray, np.ndarray]:
+        """Return how much of the crop a block takes, and what of the picture is added to it."""
+        share = np.repeat(self.weight[block][..., None], 3, axis=2)
+        # The half rounds to the nearest level.
+        background = (1 - share) * self.picture[self.rows, self.columns][block] + np.float32(0.5)
+        return block, share, background
 
     def _share(self, mask: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "H W"]:
         if mask.shape != (self.size, self.size):
@@ -125,7 +135,14 @@ def _covered(start: float, length: float, limit: int) -> slice:
     return slice(first, max(first, min(math.ceil(start + length), limit)))
 
 
-def _fading_blocks(weight: Float[np.ndarray, "H W"]) -> list[tuple[slice, slice]]:
+def _in_strips(block: Block) -> Iterator[Block]:
+    """Divide a block into blocks of few rows."""
+    rows, columns = block
+    for first, last in strips(rows.stop - rows.start, columns.stop - columns.start):
+        yield slice(rows.start + first, rows.start + last), columns
+
+
+def _fading_blocks(weight: Float[np.ndarray, "H W"]) -> list[Block]:
     """Give four blocks around the rectangle in the middle where all of the crop is taken.
 
     Only they need blending; without such a rectangle the first block is everything.

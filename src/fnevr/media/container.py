@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from fnevr.errors import MediaError
 from fnevr.media.files import readable_file
-from fnevr.media.pixels import RgbConverter
+from fnevr.media.pixels import PLAYED_PIXELS, RgbConverter
 from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader, nearest_rate
 
 DEFAULT_RATE = Fraction(25)
@@ -213,7 +213,9 @@ def _decode(
 
     Damage before the first frame is skipped: recordings often start between key frames.
     """
-    stream.thread_type = "AUTO"
+    # Decoding frames side by side takes a frame's memory in every thread.
+    is_large = stream.codec_context.width * stream.codec_context.height > PLAYED_PIXELS
+    stream.thread_type = "SLICE" if is_large else "AUTO"
     for packet in _packets(container, stream, progress):
         try:
             frames = packet.decode()
