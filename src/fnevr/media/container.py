@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,16 +25,19 @@ DEFAULT_RATE = Fraction(25)
 LOST_SECONDS = Fraction(1, 2)  # a video this much shorter than it claims was cut short
 NUM_MEASURED, LEAST_MEASURED = 100, 3  # frames whose times are compared with the claimed rate
 
-# Demuxers that follow names written inside the file, or that read text as a picture.
-REFUSED_FORMATS = frozenset(
-    {"hls", "concat", "dash", "imf", "sdp", "rtsp", "rtp", "tty", "bin", "xbin", "adf", "idf"}
+# FFmpeg's names of what is read. None of them follows names written inside the file, as playlists
+# do, and none reads text as a picture.
+FORMATS_READ = (
+    *("mov", "matroska", "webm", "avi", "flv", "live_flv", "asf", "ogg", "nut", "rm", "mxf", "dv"),
+    *("mpeg", "mpegts", "mpegvideo", "m4v", "h264", "hevc", "obu", "ivf", "mjpeg", "yuv4mpegpipe"),
+    *("wav", "w64", "mp3", "aac", "flac", "ac3", "eac3", "aiff", "au", "caf", "amr"),
 )
 # PyAV raises ValueError and LookupError itself for formats that it cannot name.
 AV_ERRORS = (av.FFmpegError, ValueError, LookupError)
 
 
 def open_container(path: Path) -> InputContainer:
-    """Open a local media file; names inside it are not followed to anywhere.
+    """Open a media file; names inside it, and its own, are not followed to anywhere.
 
     Raises:
         MediaError: if the file is missing, empty, unreadable, or no media file.
@@ -40,18 +45,48 @@ def open_container(path: Path) -> InputContainer:
     readable_file(path, "a video")
     try:
         container = av.open(
-            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+            _OneFile(path),
+            options={"format_whitelist": ",".join(FORMATS_READ), "protocol_whitelist": "none"},
+            metadata_errors="replace",
         )
+    except av.ArgumentError as error:
+        raise MediaError(
+            f"'{path}' is a playlist, text or of a rare format, which is not read: give the video "
+            "itself, or convert it to MP4"
+        ) from error
     except AV_ERRORS as error:
         raise MediaError(
             f"'{path}' is not a video that can be read ({_words(error)}): it may be cut "
             "short; copy it again or, if it plays elsewhere, convert it to MP4"
         ) from error
-    if REFUSED_FORMATS & set(container.format.name.split(",")):
-        name = container.format.name
-        container.close()
-        raise MediaError(f"'{path}' is a playlist or text ({name}), not a video; give the video")
+    assert isinstance(container, InputContainer), "it was opened to be read"
     return container
+
+
+class _OneFile:
+    """A file that FFmpeg reads through these methods, so that it knows no path and opens nothing.
+
+    A name can be taken for a pattern of other files (`%03d.png`); here the ending alone is left,
+    which some formats are recognized by.
+    """
+
+    def __init__(self, path: Path):
+        self._file = path.open("rb", buffering=0)
+        is_plain = re.fullmatch(r"\.[A-Za-z0-9]{1,8}", path.suffix) is not None
+        self.name = f"media{path.suffix}" if is_plain else "media"
+
+    def read(self, num_bytes: int) -> bytes:
+        return self._file.read(num_bytes)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
