@@ -73,7 +73,7 @@ def test_the_trap_notices_a_reader(trap):
 @pytest.mark.parametrize("read", [open_video, has_audio], ids=["pictures", "sound"])
 def test_files_that_a_playlist_names_are_not_opened(trap, tmp_path, name, read):
     (tmp_path / name).write_text(PLAYLISTS[name])
-    with pytest.raises(MediaError, match=r"is a playlist, text|is not a video"):
+    with pytest.raises(MediaError, match="is not a video"):
         read(tmp_path / name)
     time.sleep(0.02)
     assert not trap.is_sprung

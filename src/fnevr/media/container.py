@@ -51,8 +51,8 @@ def open_container(path: Path) -> InputContainer:
         )
     except av.ArgumentError as error:
         raise MediaError(
-            f"'{path}' is a playlist, text or of a rare format, which is not read: give the video "
-            "itself, or convert it to MP4"
+            f"'{path}' is not a video that is read, but a playlist, text or of a rare format: give "
+            "the video itself, or convert it to MP4"
         ) from error
     except AV_ERRORS as error:
         raise MediaError(
