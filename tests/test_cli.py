@@ -15,6 +15,7 @@ from support.media_clips import make_video
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import fnevr
 from fnevr.cli import app
 from fnevr.config.engines import ENGINES, PRECISIONS
 from fnevr.media.image import write_image
@@ -103,7 +104,7 @@ def test_the_commands_and_options_are_an_inventory():
         name: [
             parameter.opts[0] if parameter.opts[0].startswith("--") else parameter.name
             for parameter in command.params
-            if parameter.name != "help"
+            if parameter.name not in ("help", "verbose")
         ]
         for name, command in commands.items()
     }
@@ -205,8 +206,45 @@ def test_what_cannot_be_recorded_leaves_nothing(here, options, message):
     assert sorted(here.rglob("*")) == before
 
 
+def test_the_version():
+    assert run("--version").stdout == f"fnevr {fnevr.__version__}\n"
+
+
+def test_every_command_can_say_more():
+    for command in vars(get_command(app))["commands"].values():
+        assert command.params[-1].opts in (["--verbose", "-v"], ["--help"])
+        assert "verbose" in [parameter.name for parameter in command.params]
+
+
+def test_verbose_says_what_runs_and_where_errors_come_from(here):
+    """In a process of its own: it changes the logger and the environment."""
+    command = [sys.executable, "-m", "fnevr", *WHOLE, "-v"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"fnevr {fnevr.__version__}" in done.stderr
+    assert "numpy " in done.stderr
+    assert "tiny on torch (float32, cpu)" in done.stderr
+    missing = subprocess.run(
+        [*command, "-s", "no.png"], capture_output=True, text=True, check=False
+    )
+    assert missing.returncode == 2
+    assert "Traceback" in missing.stderr
+    assert "no such file" in missing.stderr
+
+
+@pytest.mark.parametrize("command", ["animate", "record", "reconstruct", "edit"])
+def test_which_engine_runs_is_told_in_one_line(here, command):
+    arguments = {
+        "animate": WHOLE,
+        "record": ("record", "talk.mp4", "--model", "tiny", "--no-crop"),
+        "reconstruct": ("reconstruct", "talk.mp4", "--model", "tiny"),
+        "edit": ("edit", "me.png", "--model", "tiny", "--no-crop"),
+    }[command]
+    told = [line for line in run(*arguments).stderr.splitlines() if " on " in line]
+    assert told[0] == "tiny on torch (float32, cpu)"
+
+
 def test_short_options_are_the_same_everywhere():
-    short = {"--source": "-s", "--driving": "-d", "--output": "-o"}
+    short = {"--source": "-s", "--driving": "-d", "--output": "-o", "--verbose": "-v"}
     for command in vars(get_command(app))["commands"].values():
         for parameter in command.params:
             long = parameter.opts[0]

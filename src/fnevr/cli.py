@@ -12,9 +12,11 @@ import logging
 import os
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
+from fnevr import __version__
 from fnevr.commands.evaluation import bench, complexity, evaluate
 from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d, record
 from fnevr.commands.models import (
@@ -26,20 +28,36 @@ from fnevr.commands.models import (
     train,
     train_editor,
 )
+from fnevr.commands.verbose import with_verbose
 
 app = typer.Typer(
     help="Animate a portrait with the motion of a talking head.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Animate a portrait with the motion of a talking head."""
+    if show_version:
+        typer.echo(f"fnevr {__version__}")
+        raise typer.Exit
+
+
 for command in (
     *(animate, record, reconstruct, edit, reconstruct3d),
     *(prepare, prepare_stills, train, train_editor, convert, export, models),
     *(evaluate, complexity, bench),
 ):
-    app.command()(command)
+    app.command()(with_verbose(command))
 
 
 def main() -> None:

@@ -134,7 +134,8 @@ def evaluate(
             )
         typer.echo(table_text(write_report(evaluation, report)))
         for name, reason in evaluation.missing.items():
-            typer.echo(f"not measured: {name}: {in_options(reason.splitlines()[0])}", err=True)
+            why = "; ".join(line.strip() for line in reason.splitlines())
+            typer.echo(f"not measured: {name}: {in_options(why)}", err=True)
         typer.echo(f"{report / PAGE}", err=True)
 
 

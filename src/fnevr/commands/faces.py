@@ -465,4 +465,7 @@ def _load(
     from fnevr.animation.animator import Animator
 
     gc.enable()
-    return Animator.from_pretrained(model, device=device, engine=engine, precision=precision)
+    animator = Animator.from_pretrained(model, device=device, engine=engine, precision=precision)
+    runs = animator.engine
+    typer.echo(f"{model} on {runs.name} ({runs.precision}, {runs.device})", err=True)
+    return animator

@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from fnevr.commands.paths import Files, check_files
+from fnevr.commands.verbose import DEBUG_VARIABLE
 from fnevr.config.engines import (
     GRAPH_PRECISIONS,
     PRECISIONS,
@@ -22,10 +23,10 @@ from fnevr.config.engines import (
     PrecisionChoice,
 )
 from fnevr.errors import FnevrError
+from fnevr.extras import how_to_install
 
 OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
-DEBUG_VARIABLE = "FNEVR_DEBUG"
-ISSUES = "please report it with the output of the same command run with FNEVR_DEBUG=1"
+ISSUES = "please report it with the output of the same command run with --verbose"
 NOTHING_WRITTEN = "Interrupted; nothing was written."
 TAKEN_UP = "Interrupted; what is finished is kept, and the same command goes on from there."
 WHOLE_FILES = "Interrupted; no file was left half written."
@@ -113,6 +114,8 @@ def answering_for_errors(
         check_files(files, no_clobber=no_clobber)
         yield
     except FnevrError as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exception(error)
         message = in_options(str(error))
         fail(BAD_INPUT, f"Error: {message}{_flag_behind(message, error.argument, flags)}")
     except KeyboardInterrupt:
@@ -122,7 +125,7 @@ def answering_for_errors(
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "torch":
             fail(OUR_FAULT, _internal(error))
-        how = f"pip install 'fnevr[{extra}]'"
+        how = how_to_install(extra)
         fail(BAD_INPUT, f"Error: this command needs PyTorch, which is not installed: {how}")
     except MemoryError:
         fail(OUR_FAULT, "Error: there is not enough memory: take smaller pictures, or fewer.")

@@ -38,6 +38,8 @@ def readable_file(path: PathLike, kind: str) -> Path:
     try:
         if not path.exists():
             raise MediaError(f"no such file: '{path}' ({kind} was expected); check the spelling")
+        if path.is_dir():
+            raise MediaError(f"'{path}' is a folder, not a regular file; {kind} was expected")
         if not path.is_file():
             raise MediaError(f"'{path}' is not a regular file; {kind} was expected")
         with path.open("rb") as file:
