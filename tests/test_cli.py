@@ -155,6 +155,29 @@ def test_names_that_are_not_utf_8(here, command):
     assert (report["output"], report["driving"]) == (r"caf\udce9.mp4", r"caf\udce9talk.mp4")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names of POSIX")
+def test_codes_in_names_do_not_reach_the_terminal(here):
+    evil = "\x1b[31mtalk\x1b]0;title\x07.mp4"
+    (here / "talk.mp4").rename(here / evil)
+    for arguments in (
+        ("reconstruct", evil, "--model", "tiny", "-o", f"out{evil}"),
+        ("reconstruct", f"no{evil}", "--model", "tiny"),
+        ("record", evil, "--model", "tiny", "--no-crop", "-o", "\x1b[1m.safetensors"),
+        ("animate", "-s", evil, "-d", evil),
+    ):
+        result = run(*arguments)
+        assert "\x1b" not in result.output
+        assert "\x07" not in result.output
+        assert r"\x1b[" in result.stderr
+
+
+def test_one_frame_is_one_frame(here):
+    with open_video("talk.mp4") as video:
+        write_image(here / "one.png", next(iter(video)).rgb)
+    result = run(*WHOLE, "-d", "one.png", "--transfer", "absolute")
+    assert "result.mp4: 1 frame of 40 x 40" in result.stderr
+
+
 def test_the_report_on_stdout_is_json_alone(here):
     result = run("reconstruct", "talk.mp4", "--model", "tiny", "--json", "-")
     assert result.exit_code == 0

@@ -26,7 +26,7 @@ from fnevr.animation.keypoint_log import DrivingBatch, M
 from fnevr.animation.keypoint_track import KeypointTrack, is_track, load_track
 from fnevr.animation.retargeting import can_retarget
 from fnevr.animation.source import driving_keypoints
-from fnevr.errors import MediaError
+from fnevr.errors import MediaError, counted
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
@@ -226,8 +226,8 @@ class Drivers:
         num_keypoints = getattr(self.engine.config, "num_keypoints", track.keypoints.num_keypoints)
         if track.keypoints.num_keypoints != num_keypoints:
             raise MediaError(
-                f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
-                f"'{self.name}' has {num_keypoints}: record the motion with this model"
+                f"'{path}' moves {counted(track.keypoints.num_keypoints, 'keypoint')}, but the "
+                f"model '{self.name}' has {num_keypoints}: record the motion with this model"
             )
 
 

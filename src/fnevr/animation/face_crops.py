@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
 
-from fnevr.errors import FaceError
+from fnevr.errors import FaceError, counted
 from fnevr.face3d.performance import Performance, PerformanceReader
 from fnevr.faces.crop import CropSmoother, crop, crop_box
 from fnevr.faces.tracker import FaceTracker, Track
@@ -138,7 +138,7 @@ def from_first(values: Iterable[tuple[T | None, Fraction]]) -> Iterator[tuple[T,
         yield value, time
     if waiting:
         raise FaceError(
-            f"no face found in any of the {len(waiting)} frames of the driving video; use one that "
+            f"no face found in the driving video ({counted(len(waiting), 'frame')}); use one that "
             "shows a face from the front, or `crop=False` if it is cropped already"
         )
 

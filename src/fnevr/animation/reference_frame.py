@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.animation.keypoint_log import DrivingBatch, KeypointLog
-from fnevr.errors import MediaError
+from fnevr.errors import MediaError, counted
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import best_frame
 
@@ -76,7 +76,8 @@ def choose_reference(
         log = _read(batches, index)
     if index >= len(log):
         raise MediaError(
-            f"there is no frame {index}: the driver has {len(log)} frame(s), counted from 0",
+            f"there is no frame {index}: the driver has {counted(len(log), 'frame')}, counted "
+            "from 0",
             argument="best_frame",
         )
     return Reference(index, log.frame(index), itertools.chain(log.batches(), batches))

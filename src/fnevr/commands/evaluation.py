@@ -18,6 +18,7 @@ from fnevr.commands.options import (
     answering_for_errors,
     in_options,
     one_of,
+    say,
     write_json,
 )
 from fnevr.commands.paths import Files, Reads, Writes
@@ -132,11 +133,11 @@ def evaluate(
                 workers=workers,
                 progress=progress,
             )
-        typer.echo(table_text(write_report(evaluation, report)))
+        say(table_text(write_report(evaluation, report)))
         for name, reason in evaluation.missing.items():
             why = "; ".join(line.strip() for line in reason.splitlines())
-            typer.echo(f"not measured: {name}: {in_options(why)}", err=True)
-        typer.echo(f"{report / PAGE}", err=True)
+            say(f"not measured: {name}: {in_options(why)}", err=True)
+        say(f"{report / PAGE}", err=True)
 
 
 def complexity(
@@ -168,7 +169,7 @@ def complexity(
         where = check_device(device)
         rows = [measure_complexity(name, repeats=repeats, device=where) for name in model or NAMES]
         if json_file is None:
-            typer.echo(complexity_table(rows))
+            say(complexity_table(rows))
             return
         write_json(json_file, json.dumps([asdict(row) for row in rows], indent=2))
 
@@ -228,4 +229,4 @@ def bench(
         if json_file is not None:
             write_json(json_file, json.dumps(result.as_dict(), indent=2))
         if json_file != "-":
-            typer.echo(in_options(bench_table(result)))
+            say(in_options(bench_table(result)))

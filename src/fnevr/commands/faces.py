@@ -23,11 +23,12 @@ from fnevr.commands.options import (
     NoClobber,
     PrecisionOption,
     answering_for_errors,
+    say,
     tell_warnings,
     write_json,
 )
 from fnevr.commands.paths import Files, Reads, Writes
-from fnevr.errors import FnevrError
+from fnevr.errors import FnevrError, counted
 
 if TYPE_CHECKING:
     from fnevr.animation.animator import Animator
@@ -236,8 +237,8 @@ def record(
         with progress_bar() as progress:
             track = animator.record(driver, output, crop=crop, smooth=smooth, progress=progress)
         tell_warnings(track.warnings)
-        typer.echo(
-            f"{output}: {len(track)} frames at {float(track.frame_rate):g} per second, "
+        say(
+            f"{output}: {counted(len(track), 'frame')} at {float(track.frame_rate):g} per second, "
             f"{track.keypoints.num_keypoints} keypoints of {track.model}",
             err=True,
         )
@@ -370,7 +371,7 @@ def edit(
         tell_warnings(report.warnings)
         if json_file is not None:
             write_json(json_file, report.model_dump_json(indent=2))
-        typer.echo(f"{report.output}: {report.width} x {report.height}", err=True)
+        say(f"{report.output}: {report.width} x {report.height}", err=True)
 
 
 def reconstruct3d(
@@ -424,7 +425,7 @@ def reconstruct3d(
             write_json(json_file, report.model_dump_json(indent=2))
         error = report.error_px
         accuracy = "" if error is None else f"; landmarks met within {error:.1f} pixels"
-        typer.echo(
+        say(
             f"{report.output}: yaw {report.yaw_deg:.0f}, pitch {report.pitch_deg:.0f}, roll "
             f"{report.roll_deg:.0f} degrees{accuracy}",
             err=True,
@@ -446,9 +447,9 @@ def _tell(report: Report, json_file: str | None) -> None:
     tell_warnings(report.warnings)
     if json_file is not None:
         write_json(json_file, report.model_dump_json(indent=2))
-    typer.echo(
-        f"{report.output}: {report.frames} frames of {report.width} x {report.height} in "
-        f"{report.seconds:.1f} s ({report.frames_per_second:.1f} frames per second)",
+    say(
+        f"{report.output}: {counted(report.frames, 'frame')} of {report.width} x {report.height} "
+        f"in {report.seconds:.1f} s ({report.frames_per_second:.1f} frames per second)",
         err=True,
     )
 
@@ -467,5 +468,5 @@ def _load(
     gc.enable()
     animator = Animator.from_pretrained(model, device=device, engine=engine, precision=precision)
     runs = animator.engine
-    typer.echo(f"{model} on {runs.name} ({runs.precision}, {runs.device})", err=True)
+    say(f"{model} on {runs.name} ({runs.precision}, {runs.device})", err=True)
     return animator

@@ -19,11 +19,12 @@ from fnevr.commands.options import (
     Model,
     NoClobber,
     answering_for_errors,
+    say,
     write_json,
 )
 from fnevr.commands.paths import Files, Reads, Writes
 from fnevr.config.engines import GraphPrecision
-from fnevr.errors import FnevrError
+from fnevr.errors import FnevrError, counted
 
 if TYPE_CHECKING:
     from fnevr.animation.prepare_stills import StillReport
@@ -128,7 +129,7 @@ def _tell(report: PrepareReport | StillReport, json_file: str | None) -> None:
     if json_file is not None:
         write_json(json_file, report.model_dump_json(indent=2))
     for line in report.lines():
-        typer.echo(line, err=True)
+        say(line, err=True)
 
 
 def prepare_stills(
@@ -234,7 +235,7 @@ def train(
         budgets = [f"{name}={value}" for name, value in options.items() if value is not None]
         run_recipe = choose_recipe(recipe, [*budgets, *(settings or [])])
         if dry_run:
-            typer.echo(recipe_json(run_recipe))
+            say(recipe_json(run_recipe))
             return
 
         from fnevr.train.interrupt import stop_on_signals
@@ -248,8 +249,8 @@ def train(
         if trainer.is_main:
             outcome = f"stopped at step {trainer.step}; the same command goes on"
             if is_done:
-                outcome = f"{run_dir / 'model'}: trained {trainer.step} steps"
-            typer.echo(outcome, err=True)
+                outcome = f"{run_dir / 'model'}: trained {counted(trainer.step, 'step')}"
+            say(outcome, err=True)
         if not is_done:
             raise typer.Exit(INTERRUPTED)
 
@@ -284,15 +285,13 @@ def train_editor(
                 data, model, stride=stride, steps=steps, seed=seed, device=device, progress=progress
             )
         yaw, pitch, roll = editor.response.tolist()
-        typer.echo(
+        say(
             f"{model}: a pose editor; drawn heads follow their keypoints by {yaw:.3f} (yaw), "
             f"{pitch:.3f} (pitch) and {roll:.3f} (roll), which it makes up for",
             err=True,
         )
         if has_graphs(model, "float32"):
-            typer.echo(
-                "its graphs are of the pose editor before: `fnevr export` makes new ones", err=True
-            )
+            say("its graphs are of the pose editor before: `fnevr export` makes new ones", err=True)
 
 
 def convert(
@@ -326,10 +325,10 @@ def convert(
         model = convert_checkpoint(checkpoint, out_dir, depth=depth)
         for name in before:
             if not (out_dir / name).exists():
-                typer.echo(f"removed '{out_dir / name}', which was of other weights", err=True)
+                say(f"removed '{out_dir / name}', which was of other weights", err=True)
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
         name = type(model).__name__
-        typer.echo(f"{out_dir}: {name}, {num_parameters / 1e6:.3f} M parameters", err=True)
+        say(f"{out_dir}: {name}, {num_parameters / 1e6:.3f} M parameters", err=True)
 
 
 def export(
@@ -373,10 +372,8 @@ def export(
                 remark = (
                     "" if psnr_db >= LEAST_PSNR_DB else f"; under {LEAST_PSNR_DB:g} dB it is seen"
                 )
-                typer.echo(
-                    f"int8 is {psnr_db:.1f} dB from float32 on held-out clips{remark}", err=True
-                )
-        typer.echo(f"{out_dir}: use it with --model {out_dir}", err=True)
+                say(f"int8 is {psnr_db:.1f} dB from float32 on held-out clips{remark}", err=True)
+        say(f"{out_dir}: use it with --model {out_dir}", err=True)
 
 
 def models(json_file: Json = None, no_clobber: NoClobber = False) -> None:
@@ -398,4 +395,4 @@ def models(json_file: Json = None, no_clobber: NoClobber = False) -> None:
             return
         for row in rows:
             state = "ready" if row["installed"] else "no weights here"
-            typer.echo(f"{row['name']:14} {state:16} {row['summary']}")
+            say(f"{row['name']:14} {state:16} {row['summary']}")

@@ -22,7 +22,7 @@ from fnevr.config.engines import (
     EngineChoice,
     PrecisionChoice,
 )
-from fnevr.errors import FnevrError
+from fnevr.errors import FnevrError, shown
 from fnevr.extras import how_to_install
 
 OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -141,9 +141,19 @@ def _internal(error: Exception) -> str:
     return f"Internal error, which is our fault: {type(error).__name__}: {error}\n{ISSUES}."
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print text for people: codes that a terminal would obey, in names of files, are written out.
+
+    Args:
+        text: one or more lines.
+        err: print on stderr.
+    """
+    typer.echo(shown(text), err=err)
+
+
 def fail(code: int, message: str) -> NoReturn:
     """Print a message on stderr and leave with an exit code."""
-    typer.echo(message, err=True)
+    say(message, err=True)
     raise typer.Exit(code)
 
 
@@ -163,8 +173,9 @@ def in_options(message: str) -> str:
 def _flag_behind(message: str, argument: str | None, flags: Mapping[str, object]) -> str:
     """Name the option that a message is about, unless it does so itself."""
     about = [] if argument is None else [option_of(argument)]
-    about += [flag for flag, value in flags.items() if value and f"'{value}'" in message]
-    about += [flag for flag, value in flags.items() if value and _is_named(str(value), message)]
+    names = {flag: shown(str(value)) for flag, value in flags.items() if value}
+    about += [flag for flag, name in names.items() if f"'{name}'" in message]
+    about += [flag for flag, name in names.items() if _is_named(name, message)]
     return "" if not about or about[0] in message else f" ({about[0]})"
 
 
@@ -175,7 +186,7 @@ def _is_named(value: str, message: str) -> bool:
 def tell_warnings(warnings: Iterable[str]) -> None:
     """Print on stderr what was not as it should be."""
     for warning in warnings:
-        typer.echo(f"Warning: {in_options(warning)}", err=True)
+        say(f"Warning: {in_options(warning)}", err=True)
 
 
 def write_json(target: str, text: str) -> None:

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fnevr.errors import shown
+
 DEBUG_VARIABLE = "FNEVR_DEBUG"
 NAME = "verbose"
 Verbose = Annotated[
@@ -41,13 +43,20 @@ def with_verbose(command: Callable[..., None]) -> Callable[..., None]:
     return told
 
 
+class _Shown(logging.Formatter):
+    """Lines that a terminal only shows."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
+
+
 def say_more() -> None:
     """Print versions and what the package logs on stderr; errors come with their traceback."""
     from fnevr.versions import versions
 
     os.environ[DEBUG_VARIABLE] = "1"
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(relativeCreated)d ms: %(message)s"))
+    handler.setFormatter(_Shown("%(relativeCreated)d ms: %(message)s"))
     logger = logging.getLogger("fnevr")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.errors import FaceError
+from fnevr.errors import FaceError, counted
 from fnevr.faces.detector import Face, FaceDetector, contained
 from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box
 
@@ -85,7 +85,7 @@ def find_face(
     if not 0 <= number < len(faces):
         sizes = ", ".join(f"{i}: {face_size(face):.0f} px" for i, face in enumerate(faces))
         raise FaceError(
-            f"there is no face {number}: the picture holds {len(faces)} face(s) ({sizes}, "
+            f"there is no face {number}: the picture holds {counted(len(faces), 'face')} ({sizes}, "
             "largest first); count from 0",
             argument="face",
         )
