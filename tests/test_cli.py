@@ -28,7 +28,8 @@ OPTIONS = {
         *("--transfer", "--smooth", "--head", "--expression", "--eyes", "--lips", "--sliders"),
         "--crop",
         *("--paste-back", "--face", "--detail", "--still-background"),
-        *("--best-frame", "--yaw", "--pitch", "--roll", "--size", "--json", "--no-clobber"),
+        *("--best-frame", "--yaw", "--pitch", "--roll", "--size", "--start", "--end", "--crf"),
+        *("--json", "--no-clobber"),
     ],
     "edit": [
         *("image", "--output", "--yaw", "--pitch", "--roll", "--smile", "--pout", "--mouth-open"),
@@ -40,7 +41,7 @@ OPTIONS = {
     ],
     "record": [
         *("driver", "--output", "--model", "--device", "--engine", "--precision", "--crop"),
-        *("--smooth", "--no-clobber"),
+        *("--smooth", "--start", "--end", "--no-clobber"),
     ],
     "reconstruct": [
         *("clip", "--output", "--model", "--device", "--engine", "--precision", "--json"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -58,8 +59,9 @@ from fnevr.media.image import (
     read_image,
     reduction_warning,
 )
+from fnevr.media.trim import Span
 from fnevr.media.video import open_video
-from fnevr.media.writer import check_video_target
+from fnevr.media.writer import check_quality, check_video_target
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine, Turn
 from fnevr.runtime.load import load_engine
@@ -150,6 +152,9 @@ class Animator:
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
         size: int | None = None,
+        start_s: Fraction | float | int = 0,
+        end_s: Fraction | float | int | None = None,
+        crf: int | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Animate a picture file with a video file or a keypoint track, into a video file.
@@ -180,6 +185,9 @@ class Animator:
             roll_deg: positive: clockwise as seen.
             size: longer side of the result at most, in pixels; None takes the source picture's, up
                 to what players open.
+            start_s: where the driver begins, in seconds after its first frame.
+            end_s: before which it ends; None is its own end.
+            crf: quality of the video, 0 (lossless) to 51; None is 18, which looks lossless.
             progress: is called after every step.
 
         Returns:
@@ -191,6 +199,8 @@ class Animator:
         start = time.perf_counter()
         check_output(output)
         check_apart({"source": source, "driving": driving}, {"output": output})
+        check_quality(output, crf)
+        span = Span.of_seconds(start_s, end_s)
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         adjust = self._adjustment(turn)
         performs = not is_track(driving) or load_track(driving).performance is not None
@@ -202,19 +212,19 @@ class Animator:
         framing = Framing(crop, paste_back, face, detail, still_background)
         index: int | None = None
         if chosen == "retarget":
-            with self.drivers.performance(driving, smooth) as performer:
+            with self.drivers.performance(driving, smooth, span) as performer:
                 prepared = prepare(self.engine, picture, framing)
                 frames = render_performance(
                     self.engine, prepared, performer, progress, adjust, **on_top
                 )
-                num_frames = write_frames(output, prepared, performer, frames)
+                num_frames = write_frames(output, prepared, performer, frames, crf)
             warnings = performer.warnings
         else:
-            with self.drivers.keypoints(driving, crop) as driver:
+            with self.drivers.keypoints(driving, crop, span) as driver:
                 prepared = prepare(self.engine, picture, framing)
                 choice = "auto" if best_frame is None and chosen == "relative" else best_frame
                 index, frames = render(self.engine, prepared, driver, choice, progress, adjust)
-                num_frames = write_frames(output, prepared, driver, frames)
+                num_frames = write_frames(output, prepared, driver, frames, crf)
             warnings = driver.warnings
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
         warnings = [*told, *warnings, *still_warnings(output, num_frames, chosen), *turn.warnings()]
@@ -397,6 +407,8 @@ class Animator:
         crop: bool = True,
         smooth: bool = True,
         model_name: str = "",
+        start_s: Fraction | float | int = 0,
+        end_s: Fraction | float | int | None = None,
         progress: Progress | None = None,
     ) -> KeypointTrack:
         """Write the motion of a video as a keypoint track, in which no person is seen.
@@ -407,11 +419,14 @@ class Animator:
             crop: look for the face; False takes whole pictures, and records their keypoints alone.
             smooth: as in `animate`.
             model_name: the model's name to store in the track; this animator's own if empty.
+            start_s: as in `animate`.
+            end_s: as in `animate`.
             progress: is called after every step.
 
         Raises:
             FnevrError: if the video cannot be used or the track cannot be written.
         """
+        span = Span.of_seconds(start_s, end_s)
         check_track_name(output)
         check_target(output)
         check_apart({"driving": driving}, {"output": output})
@@ -420,7 +435,7 @@ class Animator:
                 f"the keypoints of '{self.name}' depend on the source: its motion cannot be "
                 "recorded without one"
             )
-        with self.drivers.recording(driving, crop, smooth) as (driver, frames):
+        with self.drivers.recording(driving, crop, smooth, span) as (driver, frames):
             read = watched(
                 frames, READING, driver.num_frames, progress, lambda batch: len(batch[0])
             )

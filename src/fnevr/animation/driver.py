@@ -31,12 +31,14 @@ from fnevr.face3d.performance import Performance
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, check_rgb
-from fnevr.media.reader import VideoFrame, exact_rate
+from fnevr.media.reader import VideoFrame, VideoReader, exact_rate
+from fnevr.media.trim import Span, TrimmedReader
 from fnevr.media.video import open_video
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.runtime.ahead import Ahead
 from fnevr.runtime.engine import Engine
 
+ALL = Span()
 READ_AHEAD = 4  # frames that wait to be used
 RATE_TOLERANCE = 0.01  # share by which a rate and the average of all frames may differ
 T = TypeVar("T")
@@ -56,6 +58,7 @@ class Driver(Generic[M]):
         frame_rate: frames per second, nominal where times vary.
         num_frames: if known; files are sometimes wrong.
         audio_from: the file whose sound belongs to it, if any.
+        audio_start: seconds after the file's first frame at which that sound begins.
         warnings: what the report should say about it.
     """
 
@@ -63,6 +66,7 @@ class Driver(Generic[M]):
     frame_rate: Fraction
     num_frames: int | None
     audio_from: Path | None = None
+    audio_start: Fraction = Fraction(0)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -83,12 +87,15 @@ class Drivers:
     batch_size: int
 
     @contextmanager
-    def keypoints(self, path: PathLike, crop: bool) -> Iterator[Driver[Keypoints]]:
+    def keypoints(
+        self, path: PathLike, crop: bool, span: Span = ALL
+    ) -> Iterator[Driver[Keypoints]]:
         """Open a keypoint track, a video or a folder of pictures, to be read as keypoints.
 
         Args:
             path: of the driver.
             crop: look for the face, where there are pictures.
+            span: the part that drives.
 
         Raises:
             MediaError: if it cannot be read, or a track has other keypoints than the model.
@@ -96,23 +103,26 @@ class Drivers:
         if is_track(path):
             track = load_track(path)
             self._check_keypoints(path, track)
-            driver: Driver[Keypoints] = self._of_track(track, track.keypoints)
+            driver: Driver[Keypoints] = self._of_track(track, track.keypoints, span)
             if track.model != self.name:
                 driver.warnings.append(
                     f"'{path}' was recorded with the model '{track.model}', not '{self.name}'"
                 )
             yield driver
             return
-        with self._opened(path, partial(self._squares, crop=crop)) as (squares, driver_of):
+        with self._opened(path, partial(self._squares, crop=crop), span) as (squares, driver_of):
             yield driver_of(self._finds(squares))
 
     @contextmanager
-    def performance(self, path: PathLike, smooth: bool) -> Iterator[Driver[Performance]]:
+    def performance(
+        self, path: PathLike, smooth: bool, span: Span = ALL
+    ) -> Iterator[Driver[Performance]]:
         """Open a keypoint track, a video or a folder of pictures, to be read as a performance.
 
         Args:
             path: of the driver.
             smooth: see `PerformanceReader`; a track is as it was recorded.
+            span: the part that drives.
 
         Raises:
             MediaError: if it cannot be read, or is a track without a performance.
@@ -124,14 +134,14 @@ class Drivers:
                     f"'{path}' has keypoints only, which older versions recorded: record it again, "
                     "or use `transfer='relative'`"
                 )
-            yield self._of_track(track, track.performance)
+            yield self._of_track(track, track.performance, span)
             return
-        with self._opened(path, partial(performances, smooth=smooth)) as (faces, driver_of):
+        with self._opened(path, partial(performances, smooth=smooth), span) as (faces, driver_of):
             yield driver_of(self._performs(faces))
 
     @contextmanager
     def recording(
-        self, path: PathLike, crop: bool, smooth: bool
+        self, path: PathLike, crop: bool, smooth: bool, span: Span = ALL
     ) -> Iterator[tuple[Driver[Keypoints], Iterator[tuple[Keypoints, Performance | None]]]]:
         """Open a video or a folder of pictures, to be read as keypoints and as a performance.
 
@@ -140,6 +150,7 @@ class Drivers:
             crop: look for the face; False takes whole pictures for the keypoints.
             smooth: see `PerformanceReader`. There is a performance where the model can be driven by
                 one.
+            span: the part to record.
 
         Yields:
             The driver, whose frame rate is the average of all frames once they are read, and the
@@ -149,13 +160,13 @@ class Drivers:
             MediaError: if it cannot be read.
         """
         if not can_retarget(self.engine):
-            with self.keypoints(path, crop) as driver:
+            with self.keypoints(path, crop, span) as driver:
                 batches = driver.read(None)
                 yield driver, _counted(driver, ((b.motion, None, b.times[-1]) for b in batches))
             return
         size = self.engine.config.image_size
         reads = partial(performances, smooth=smooth, size=size, crops=crop)
-        with self._opened(path, reads) as (faces, driver_of):
+        with self._opened(path, reads, span) as (faces, driver_of):
             driver = driver_of(lambda _source: iter(()))
             yield driver, _counted(driver, self._recorded(faces))
 
@@ -182,15 +193,16 @@ class Drivers:
 
     @contextmanager
     def _opened(
-        self, path: PathLike, follow: Callable[[Iterable[VideoFrame]], Iterator[T]]
+        self, path: PathLike, follow: Callable[[Iterable[VideoFrame]], Iterator[T]], span: Span
     ) -> Iterator[tuple[Iterable[T], Callable[[Read[M]], Driver[M]]]]:
         """Open a video; give what is followed in it, and what makes a driver of that."""
-        with open_video(path) as reader:
+        with opened(path, span) as reader:
             info, warnings = reader.info, list[str]()
             audio_from = Path(path) if info.has_audio else None
 
             def driver_of(read: Read[M]) -> Driver[M]:
-                return Driver(read, info.frame_rate, info.num_frames, audio_from, warnings)
+                rate, num_frames = info.frame_rate, info.num_frames
+                return Driver(read, rate, num_frames, audio_from, span.start, warnings)
 
             with closing(Ahead(follow(reader), READ_AHEAD)) as ahead:
                 yield ahead, driver_of
@@ -211,11 +223,13 @@ class Drivers:
     def _performs(self, faces: Iterable[SeenFace]) -> Read[Performance]:
         return lambda _source: performance_batches(faces, self.batch_size)
 
-    def _of_track(self, track: KeypointTrack, motion: M) -> Driver[M]:
+    def _of_track(self, track: KeypointTrack, motion: M, span: Span) -> Driver[M]:
+        motion = motion[span.indices(track.frame_rate, len(track))]
+
         def read(_source: EncodedSource | None) -> Iterator[DrivingBatch[M]]:
             return track_batches(motion, track.frame_rate, self.batch_size)
 
-        return Driver(read, track.frame_rate, len(track))
+        return Driver(read, track.frame_rate, len(motion))
 
     def _check_keypoints(self, path: PathLike, track: KeypointTrack) -> None:
         if self.engine.config.uses_source_keypoints:
@@ -231,6 +245,12 @@ class Drivers:
             )
 
 
+def opened(path: PathLike, span: Span) -> VideoReader:
+    """Open a video, or a part of it."""
+    reader = open_video(path)
+    return reader if span.is_all else TrimmedReader(reader, span)
+
+
 def _counted(
     driver: Driver[Keypoints], batches: Iterable[tuple[Keypoints, Performance | None, Fraction]]
 ) -> Iterator[tuple[Keypoints, Performance | None]]:
@@ -240,9 +260,9 @@ def _counted(
         num_frames, last_time = num_frames + len(keypoints), time
         yield keypoints, performance
     if last_time > 0:
-        average = (num_frames - 1) / last_time
-        if abs(average - driver.frame_rate) > driver.frame_rate * RATE_TOLERANCE:
-            driver.frame_rate = exact_rate(average.limit_denominator(1001))
+        gaps = num_frames - 1
+        if abs(last_time * driver.frame_rate - gaps) > max(1, RATE_TOLERANCE * gaps):
+            driver.frame_rate = exact_rate((gaps / last_time).limit_denominator(1001))
             driver.warnings.append("the frame rate varies: the motion has its average")
 
 

@@ -54,7 +54,11 @@ def still_warnings(output: PathLike, num_frames: int, transfer: Transfer) -> lis
 
 
 def write_frames(
-    output: PathLike, source: Source, driver: Driver[M], frames: Iterator[tuple[Output, Fraction]]
+    output: PathLike,
+    source: Source,
+    driver: Driver[M],
+    frames: Iterator[tuple[Output, Fraction]],
+    crf: int | None = None,
 ) -> int:
     """Write all frames at their times, with the driver's sound; return how many there were.
 
@@ -76,7 +80,14 @@ def write_frames(
     size = source.width, source.height
     with (
         closing(Ahead(frames, DRAW_AHEAD)) as drawn,
-        VideoWriter(output, *size, driver.frame_rate, driver.audio_from) as writer,
+        VideoWriter(
+            output,
+            *size,
+            driver.frame_rate,
+            driver.audio_from,
+            audio_start=driver.audio_start,
+            crf=crf,
+        ) as writer,
     ):
         for rgb, shown_at in drawn:
             writer.write(rgb, shown_at)

@@ -9,6 +9,7 @@ Nothing slow is imported before a command.
 from __future__ import annotations
 
 import gc
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -77,6 +78,23 @@ Size = Annotated[
         "--size",
         min=16,
         help="Longer side of the result, in pixels. Default: the picture's.",
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="TIME", help="Where the driver begins: seconds, or h:m:s."),
+]
+End = Annotated[
+    str | None,
+    typer.Option("--end", metavar="TIME", help="Where the driver ends."),
+]
+Crf = Annotated[
+    int | None,
+    typer.Option(
+        "--crf",
+        min=0,
+        max=51,
+        help="Quality of the video, 0 (lossless) to 51. Default: 18.",
     ),
 ]
 Smooth = Annotated[
@@ -154,6 +172,9 @@ def animate(
     pitch: Pitch = 0.0,
     roll: Roll = 0.0,
     size: Size = None,
+    start: Start = None,
+    end: End = None,
+    crf: Crf = None,
     json_file: Json = None,
     no_clobber: NoClobber = False,
 ) -> None:
@@ -199,6 +220,9 @@ def animate(
                 pitch_deg=pitch,
                 roll_deg=roll,
                 size=size,
+                start_s=_time(start, "start_s") or 0,
+                end_s=_time(end, "end_s"),
+                crf=crf,
                 progress=progress,
             )
         _tell(report, json_file)
@@ -218,6 +242,8 @@ def record(
     precision: PrecisionOption = "auto",
     crop: Crop = True,
     smooth: Smooth = True,
+    start: Start = None,
+    end: End = None,
     no_clobber: NoClobber = False,
 ) -> None:
     """Write the motion of a driving video to a file for `animate --driving`.
@@ -235,7 +261,15 @@ def record(
 
         animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
-            track = animator.record(driver, output, crop=crop, smooth=smooth, progress=progress)
+            track = animator.record(
+                driver,
+                output,
+                crop=crop,
+                smooth=smooth,
+                start_s=_time(start, "start_s") or 0,
+                end_s=_time(end, "end_s"),
+                progress=progress,
+            )
         tell_warnings(track.warnings)
         say(
             f"{output}: {counted(len(track), 'frame')} at {float(track.frame_rate):g} per second, "
@@ -430,6 +464,14 @@ def reconstruct3d(
             f"{report.roll_deg:.0f} degrees{accuracy}",
             err=True,
         )
+
+
+def _time(text: str | None, argument: str) -> Fraction | None:
+    if text is None:
+        return None
+    from fnevr.media.trim import parse_seconds
+
+    return parse_seconds(text, argument)
 
 
 def _best_frame(text: str) -> Literal["auto", "first"] | int:

@@ -37,6 +37,8 @@ IRREGULAR = {
     "pairs_file": "--pairs",
     "min_face_px": "--min-face",
     "settings": "--set",
+    "start_s": "--start",
+    "end_s": "--end",
     "yaw_deg": "--yaw",
     "pitch_deg": "--pitch",
     "roll_deg": "--roll",

@@ -13,7 +13,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from fnevr.errors import MediaError
@@ -90,11 +90,15 @@ class _OneFile:
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """Return the first real video stream: cover pictures of songs do not count."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    return None
+    """Return the video that players show: the default one, or the first; covers do not count."""
+    streams = container.streams.video
+    real = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
+    return next(iter(sorted(real, key=is_not_default)), None)
+
+
+def is_not_default(stream: Stream) -> bool:
+    """Tell whether a stream is not the one of its kind that the file asks to be played."""
+    return not stream.disposition & Disposition.default
 
 
 class ContainerReader(VideoReader):
