@@ -179,7 +179,7 @@ class _Progress:
         """Take note of where a packet ends."""
         if packet.pts is not None and packet.time_base:
             end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
-            index = packet.stream_index
+            index = packet.stream.index
             self.ends[index] = max(end, self.ends.get(index, end))
 
     def is_cut(self, container: InputContainer, stream: VideoStream) -> bool:
@@ -283,7 +283,7 @@ def _packets(
         if packet is None:
             return
         progress.read(packet)
-        if packet.stream_index != stream.index:
+        if packet.stream.index != stream.index:  # last packets lack a number of their own
             continue
         if packet.is_corrupt and progress.num_frames:
             progress.error = "a packet is incomplete"
