@@ -120,7 +120,7 @@ class PrepareReport(BaseModel):
         texts += [f"Warning: used as far as it goes: {why}" for why in self.damaged.values()]
         if self.missing:
             texts.append(
-                f"Warning: not there of the lists: {counted(len(self.missing), 'video')}, "
+                f"Warning: {counted(len(self.missing), 'video')} of the lists cannot be found: "
                 f"{', '.join(self.missing[:5])}{' ...' if len(self.missing) > 5 else ''}"
             )
         if self.rejected:

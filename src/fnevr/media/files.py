@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from fnevr.errors import MediaError, WriteError
+from fnevr.media.leftovers import sweep, temporary_name
 
 PathLike = str | os.PathLike[str]
 
@@ -143,7 +143,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     """Yield a hidden temporary path beside ``path``, renamed to it when the block ends well.
 
     After any exception, ``KeyboardInterrupt`` included, the temporary file is removed and what
-    was at ``path`` before is untouched.
+    was at ``path`` before is untouched. What killed processes left beside it is removed too.
 
     Args:
         path: where the result goes; the temporary file has the same suffix.
@@ -155,7 +155,8 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         WriteError: if the folder is missing, or the file cannot be written in the block.
     """
     target = check_target(path)
-    temporary = target.parent / f".fnevr-{secrets.token_hex(8)}{target.suffix}"
+    sweep(target.parent)
+    temporary = target.parent / temporary_name(target.suffix)
     try:
         with writing(path, temporary):
             temporary.touch(exist_ok=False)
@@ -204,7 +205,8 @@ def partial_folder(folder: PathLike) -> Iterator[Path]:
     make_folder(folder.parent)
     if folder.exists() and not folder.is_dir():
         raise WriteError(f"cannot make the folder '{folder}': a file is in the way")
-    partial = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
+    sweep(folder.parent)
+    partial = folder.parent / temporary_name()
     try:
         with writing(folder, folder.parent):
             partial.mkdir()
