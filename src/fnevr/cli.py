@@ -1,6 +1,6 @@
 """The command line: the commands of `fnevr.commands`, signals.
 
-Exit codes: 0 done, 1 our fault, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 our fault, 2 bad input or machine at fault, 130 interrupted, 141 closed pipe.
 """
 
 from __future__ import annotations

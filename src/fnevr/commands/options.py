@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -25,7 +26,14 @@ from fnevr.config.engines import (
 from fnevr.errors import FnevrError, shown
 from fnevr.extras import how_to_install
 
-OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
+OUR_FAULT, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_MEMORY = (
+    "Error: there is not enough memory: take smaller pictures, smaller batches or a smaller model."
+)
+NO_MEMORY_SIGNS = re.compile(
+    r"not enough memory|can't allocate memory|out of memory", re.IGNORECASE
+)
 ISSUES = "please report it with the output of the same command run with --verbose"
 NOTHING_WRITTEN = "Interrupted; nothing was written."
 TAKEN_UP = "Interrupted; what is finished is kept, and the same command goes on from there."
@@ -130,11 +138,24 @@ def answering_for_errors(
         how = how_to_install(extra)
         fail(BAD_INPUT, f"Error: this command needs PyTorch, which is not installed: {how}")
     except MemoryError:
-        fail(OUR_FAULT, "Error: there is not enough memory: take smaller pictures, or fewer.")
+        fail(BAD_INPUT, NO_MEMORY)
     except Exception as error:  # noqa: BLE001 - the outermost caller: what is left is our fault
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # stdout, in a file
-            fail(BAD_INPUT, f"Error: {error.strerror}: make room, or write to another disk")
-        fail(OUR_FAULT, _internal(error))
+        _answer(error)
+
+
+def _answer(error: Exception) -> NoReturn:
+    """Leave after an error that the library does not call one of a user's."""
+    if isinstance(error, BrokenPipeError):  # whoever read our output has left
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    os.dup2(nowhere.fileno(), stream.fileno())
+        raise typer.Exit(CLOSED_PIPE)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:  # stdout, in a file
+        fail(BAD_INPUT, f"Error: {error.strerror}: make room, or write to another disk")
+    if isinstance(error, RuntimeError) and NO_MEMORY_SIGNS.search(str(error)):  # of PyTorch
+        fail(BAD_INPUT, NO_MEMORY)
+    fail(OUR_FAULT, _internal(error))
 
 
 def _internal(error: Exception) -> str:
