@@ -172,6 +172,17 @@ def test_a_driver_of_one_frame_is_told(animator, source, tmp_path, name, transfe
         assert np.rint(rgb.mean()) == close(100 if transfer == "relative" else 60)
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.gif", "out.png"])
+def test_the_report_has_the_size_of_the_file(animator, tmp_path, name):
+    write_image(tmp_path / "odd.png", gray(100, 47, 33))
+    write_image(tmp_path / "photo.png", gray(60, 64, 64))
+    out = tmp_path / name
+    report = animator.animate(tmp_path / "odd.png", tmp_path / "photo.png", out, crop=False)
+    with open_video(out) as video:
+        assert (report.width, report.height) == (video.info.width, video.info.height)
+    assert report.width == (33 if name in {"out.gif", "out.png"} else 34)
+
+
 def test_a_moving_driver_makes_no_picture(animator, source, tmp_path):
     talk = driver(tmp_path / "talk.mp4", [50, 60, 70])
     before = sorted(tmp_path.iterdir())

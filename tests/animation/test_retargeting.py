@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.media_clips import make_video
 
 from fnevr.animation.animator import Animator
 from fnevr.animation.keypoint_track import load_track, save_track
@@ -26,6 +27,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
 from fnevr.media.image import read_image
+from fnevr.media.resize import resize
 from fnevr.media.writer import VideoWriter
 from fnevr.runtime.torch_engine import TorchEngine
 
@@ -149,6 +151,26 @@ def test_frames_before_the_first_face_show_it_and_lost_faces_go_on(animator):
     np.testing.assert_array_equal(seen[2].motion.rotations, seen[1].motion.rotations)
     with pytest.raises(FaceError, match="2 frames"):
         list(animator.drivers.performance_of_arrays([empty, empty], False).read(None))
+
+
+@pytest.mark.parametrize("transfer", ["retarget", "relative"])
+@pytest.mark.parametrize("num_lost", [0, 1, 2])
+def test_frames_without_a_face_are_told(animator, tmp_path, transfer, num_lost):
+    portrait = resize(read_image(asset("portrait.jpg")), 256, 256)
+    empty = np.full_like(portrait, 90)
+    make_video(tmp_path / "talk.mp4", [portrait, *[empty] * num_lost, portrait])
+    report = animator.animate(
+        asset("portrait.jpg"),
+        tmp_path / "talk.mp4",
+        tmp_path / "out.mp4",
+        transfer=transfer,
+        detail=256,
+    )
+    frames = {0: None, 1: "1 frame of", 2: "2 frames of"}[num_lost]
+    told = [text for text in report.warnings if "no face was seen" in text]
+    assert len(told) == (num_lost > 0)
+    assert all(frames in text and "first at 0.04 s" in text for text in told)
+    assert report.frames == 2 + num_lost
 
 
 def test_the_portrait_drives_itself_to_its_own_mouth(animator):

@@ -61,7 +61,7 @@ from fnevr.media.image import (
 )
 from fnevr.media.trim import Span
 from fnevr.media.video import open_video
-from fnevr.media.writer import check_quality, check_video_target
+from fnevr.media.writer import check_quality, check_video_target, written_size
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine, Turn
 from fnevr.runtime.load import load_engine
@@ -458,6 +458,7 @@ class Animator:
         warnings: list[str],
     ) -> Report:
         seconds = time.perf_counter() - start
+        width, height = written_size(paths["output"], source.width, source.height)
         return Report(
             **paths,
             model=self.name,
@@ -465,8 +466,8 @@ class Animator:
             engine=self.engine.name,
             precision=self.engine.precision,
             frames=num_frames,
-            width=source.width,
-            height=source.height,
+            width=width,
+            height=height,
             seconds=round(seconds, 3),
             frames_per_second=round(num_frames / seconds, 3),
             transfer=transfer,

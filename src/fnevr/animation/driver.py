@@ -193,25 +193,32 @@ class Drivers:
 
     @contextmanager
     def _opened(
-        self, path: PathLike, follow: Callable[[Iterable[VideoFrame]], Iterator[T]], span: Span
+        self, path: PathLike, follow: Callable[..., Iterator[T]], span: Span
     ) -> Iterator[tuple[Iterable[T], Callable[[Read[M]], Driver[M]]]]:
         """Open a video; give what is followed in it, and what makes a driver of that."""
         with opened(path, span) as reader:
-            info, warnings = reader.info, list[str]()
+            info, warnings, lost = reader.info, list[str](), list[Fraction]()
             audio_from = Path(path) if info.has_audio else None
 
             def driver_of(read: Read[M]) -> Driver[M]:
                 rate, num_frames = info.frame_rate, info.num_frames
                 return Driver(read, rate, num_frames, audio_from, span.start, warnings)
 
-            with closing(Ahead(follow(reader), READ_AHEAD)) as ahead:
+            with closing(Ahead(follow(reader, lost=lost), READ_AHEAD)) as ahead:
                 yield ahead, driver_of
             if reader.damage:
                 warnings.append(reader.damage)
+            if lost:
+                warnings.append(
+                    f"no face was seen in {counted(len(lost), 'frame')} of the driver, first at "
+                    f"{float(lost[0]):.2f} s; there the portrait keeps still"
+                )
 
-    def _squares(self, frames: Iterable[VideoFrame], crop: bool) -> Iterator[VideoFrame]:
+    def _squares(
+        self, frames: Iterable[VideoFrame], crop: bool, lost: list[Fraction] | None = None
+    ) -> Iterator[VideoFrame]:
         size = self.engine.config.image_size
-        return face_crops(frames, size) if crop else resized(frames, size)
+        return face_crops(frames, size, lost) if crop else resized(frames, size)
 
     def _finds(self, squares: Iterable[VideoFrame]) -> Read[Keypoints]:
         def read(source: EncodedSource | None) -> Iterator[DrivingBatch[Keypoints]]:

@@ -25,7 +25,7 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
-from fnevr.media.writer import VideoWriter
+from fnevr.media.writer import VideoWriter, written_size
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine, Turn
 
@@ -296,6 +296,7 @@ def write_edit(
         with VideoWriter(output, width, height, SWEEP_RATE) as writer:
             for index, rgb in enumerate(_frames(editor, edit, progress)):
                 writer.write(rgb, index / SWEEP_RATE)
+    width, height = written_size(output, width, height)
     warnings = {text: None for turn in _ends(edit) for text in turn.warnings()}
     return EditReport(
         image=str(image),

@@ -36,7 +36,9 @@ class SeenFace:
     rgb: Picture | None = None
 
 
-def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
+def face_crops(
+    frames: Iterable[VideoFrame], size: int, lost: list[Fraction] | None = None
+) -> Iterator[VideoFrame]:
     """Crop a video around its largest face, the box smoothed over time.
 
     While no face is seen, the last picture of it stands still: keypoints of a picture without a
@@ -46,6 +48,7 @@ def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
     Args:
         frames: the video.
         size: side of the crops, in pixels.
+        lost: gets the times of frames without the face.
 
     Raises:
         FaceError: at the end, if no frame shows a face.
@@ -53,13 +56,18 @@ def face_crops(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
     view = FaceView(size)
     crops = (
         (view.update(frame, track, seconds), frame.time)
-        for frame, track, seconds in followed(frames)
+        for frame, track, seconds in followed(frames, lost)
     )
     return (VideoFrame(rgb, time) for rgb, time in from_first(crops))
 
 
 def performances(
-    frames: Iterable[VideoFrame], smooth: bool, size: int | None = None, *, crops: bool = True
+    frames: Iterable[VideoFrame],
+    smooth: bool,
+    size: int | None = None,
+    *,
+    crops: bool = True,
+    lost: list[Fraction] | None = None,
 ) -> Iterator[SeenFace]:
     """Read what the largest face of a video does.
 
@@ -71,6 +79,7 @@ def performances(
         smooth: see `PerformanceReader`.
         size: also bring the frames to the model's view, of this side in pixels; None leaves that.
         crops: the view is cropped around the face, as `face_crops` does; False takes whole frames.
+        lost: gets the times of frames without the face.
 
     Raises:
         FaceError: at the end, if no frame shows a face.
@@ -79,7 +88,7 @@ def performances(
     view = FaceView(size) if size is not None and crops else None
 
     def seen() -> Iterator[tuple[tuple[Performance, Picture | None] | None, Fraction]]:
-        for frame, track, seconds in followed(frames):
+        for frame, track, seconds in followed(frames, lost):
             performance = reader.update(None if track is None else track.seen, seconds)
             rgb = None if view is None else view.update(frame, track, seconds)
             if size is not None and view is None:
@@ -110,12 +119,21 @@ class FaceView:
         return self.last
 
 
-def followed(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Track | None, float]]:
-    """Follow the largest face; with each frame come the seconds since the last one with a track."""
+def followed(
+    frames: Iterable[VideoFrame], lost: list[Fraction] | None = None
+) -> Iterator[tuple[VideoFrame, Track | None, float]]:
+    """Follow the largest face; with each frame come the seconds since the last one with a track.
+
+    Args:
+        frames: the video.
+        lost: gets the times of frames without the face.
+    """
     # One thread: this runs beside the drawing, which takes the others.
     tracker, last_time = FaceTracker(num_threads=1), Fraction(0)
     for frame in frames:
         track = tracker.update(frame.rgb)
+        if lost is not None and (track is None or track.seen is None):
+            lost.append(frame.time)
         yield frame, track, float(frame.time - last_time)
         if track is not None:
             last_time = frame.time

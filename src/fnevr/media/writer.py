@@ -61,6 +61,13 @@ def check_quality(path: PathLike, crf: int | None) -> None:
         raise FnevrError(f"`crf` has no meaning for '{path}': it is of videos", argument="crf")
 
 
+def written_size(path: PathLike, width: int, height: int) -> tuple[int, int]:
+    """Return width and height of a file of frames of a size: H.264 takes even numbers alone."""
+    if FORMATS.get(Path(path).suffix.lower(), "gif") == "gif":  # a GIF, or a picture
+        return width, height
+    return width + width % 2, height + height % 2
+
+
 class VideoWriter:
     """Write H.264 (yuv420p, BT.709, fast start) that browsers play, or an animated GIF.
 
@@ -190,7 +197,7 @@ class VideoWriter:
             self._stream = container.add_stream("libx264", rate=self._rate, options=options)
             self._clock = clock_for(self._rate)
             self._stream.pix_fmt = "yuv420p"
-            width, height = width + width % 2, height + height % 2
+            width, height = written_size(self.path, width, height)
             context = self._stream.codec_context
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = LIMITED_RANGE
