@@ -14,6 +14,8 @@ from fnevr.media.arrays import to_images_01
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.runtime.finite import check_finite
 from fnevr.runtime.graph_engine import GraphEngine
+from fnevr.runtime.graphs import GraphName
+from fnevr.runtime.sessions import Run
 from fnevr.runtime.torch_engine import TorchEngine
 
 BROKEN = [float("nan"), float("inf"), float("-inf")]
@@ -70,7 +72,7 @@ def graph_engine(positions=0.0, jacobians=1.0, picture=0.5, turned=0.0):
             array((len(arrays[0]), 4, 2, 2), second, 1.0),
         ]
 
-    runs = {
+    runs: dict[GraphName, Run] = {
         "keypoints": keypoints_of(positions, jacobians),
         "turn": keypoints_of(turned, 1.0),
         "draw": lambda arrays: [array((len(arrays[4]), 3, SIZE, SIZE), picture, 0.5)],
