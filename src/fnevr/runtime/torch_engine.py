@@ -18,6 +18,7 @@ from fnevr.models.portrait import PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Turn
+from fnevr.runtime.finite import finite_images, finite_keypoints
 from fnevr.runtime.precision import run_networks_in
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -81,7 +82,8 @@ class TorchEngine:
     def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image."""
         with torch.inference_mode():
-            return self._find(self._tensor(image_01)).numpy()
+            found = self._find(self._tensor(image_01)).numpy()
+        return finite_keypoints(found, self.name, self.precision)
 
     def driving_keypoints(
         self, driving_01: Float[np.ndarray, "B 3 H W"], source: EncodedSource
@@ -90,7 +92,8 @@ class TorchEngine:
         if not self.config.uses_source_keypoints:
             return self.keypoints(driving_01)
         with torch.inference_mode():
-            return self._find_driving(self._tensor(driving_01), source.keypoints).numpy()
+            found = self._find_driving(self._tensor(driving_01), source.keypoints).numpy()
+        return finite_keypoints(found, self.name, self.precision)
 
     def read_source(
         self,
@@ -100,7 +103,9 @@ class TorchEngine:
         """Return the keypoints of a source, and what `draw` needs of it; see `Engine`."""
         own = None if detail is None else self._own_detail(detail)
         with torch.inference_mode():
-            return self.model.read_detailed(self._tensor(source_01), own)
+            source = self.model.read_detailed(self._tensor(source_01), own)
+        finite_keypoints(source.keypoints.numpy(), self.name, self.precision)
+        return source
 
     def draw(
         self, source: EncodedSource, driving: Keypoints, detail: Detail | None = None
@@ -109,12 +114,14 @@ class TorchEngine:
         if detail is not None:
             source = replace(source, detail=self._own_detail(detail))
         with torch.inference_mode():
-            return self._draw(source, self._own(driving)).float().cpu().numpy()
+            image_01 = self._draw(source, self._own(driving)).float().cpu().numpy()
+        return finite_images(image_01, self.name, self.precision)
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:
         assert self.editor is not None
         with torch.inference_mode():
-            return self.editor.turned(self._own(keypoints), self._tensor(angles_deg)).numpy()
+            turned = self.editor.turned(self._own(keypoints), self._tensor(angles_deg)).numpy()
+        return finite_keypoints(turned, self.name, self.precision)
 
     def _own_detail(self, detail: Detail) -> Detail:
         return Detail(self._tensor(detail.foreground), self._tensor(detail.plate_01))
