@@ -25,15 +25,16 @@ from fnevr.models import FNeVR
 OPTIONS = {
     "animate": [
         *("--source", "--driving", "--output", "--model", "--device", "--engine", "--precision"),
-        *("--transfer", "--smooth", "--head", "--expression", "--eyes", "--lips", "--sliders"),
-        "--crop",
+        *("--transfer", "--smooth", "--head", "--expression", "--eyes", "--lips", "--gaze"),
+        *("--sliders", "--crop"),
         *("--paste-back", "--face", "--driver-face", "--detail", "--still-background"),
         *("--best-frame", "--yaw", "--pitch", "--roll", "--sound"),
         *("--size", "--start", "--end", "--crf", "--json", "--no-clobber"),
     ],
     "edit": [
         *("image", "--output", "--yaw", "--pitch", "--roll", "--smile", "--pout", "--mouth-open"),
-        *("--brow-left", "--brow-right", "--blink-left", "--blink-right", "--sliders"),
+        *("--brow-left", "--brow-right", "--blink-left", "--blink-right", "--gaze-x", "--gaze-y"),
+        "--sliders",
         *("--save-sliders", "--sweep", "--model", "--device"),
         *("--engine", "--precision"),
         *("--crop", "--paste-back", "--face", "--detail", "--still-background", "--size"),
@@ -168,7 +169,7 @@ def test_codes_in_names_do_not_reach_the_terminal(here):
         ("reconstruct", evil, "--model", "tiny", "-o", f"out{evil}"),
         ("reconstruct", f"no{evil}", "--model", "tiny"),
         ("record", evil, "--model", "tiny", "--no-crop", "-o", "\x1b[1m.safetensors"),
-        ("animate", "-s", evil, "-d", evil),
+        ("edit", evil, "--yaw", "5"),
     ):
         result = run(*arguments)
         assert "\x1b" not in result.output
