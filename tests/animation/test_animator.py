@@ -198,6 +198,24 @@ def test_the_report_has_the_size_of_the_file(animator, tmp_path, name):
     assert report.width == (33 if name in {"out.gif", "out.png"} else 34)
 
 
+@pytest.mark.parametrize(
+    ("size", "limit", "wanted", "is_told"),
+    [(None, 10**6, (40, 48), False), (24, 10**6, (20, 24), False), (None, 480, (20, 24), True)],
+)
+def test_videos_have_the_size_asked_for_or_one_that_players_open(
+    animator, source, tmp_path, monkeypatch, size, limit, wanted, is_told
+):
+    monkeypatch.setattr("fnevr.animation.source.PLAYED_PIXELS", limit)
+    talk = driver(tmp_path / "talk.mp4", [50, 60])
+    report = animator.animate(source, talk, tmp_path / "out.mp4", crop=False, size=size)
+    assert (report.width, report.height) == wanted
+    with open_video(tmp_path / "out.mp4") as video:
+        assert (video.info.width, video.info.height) == wanted
+    told = [text for text in report.warnings if "few players open videos of 40 x 48" in text]
+    assert len(told) == is_told
+    assert all("`size=24`" in text for text in told)
+
+
 def test_a_moving_driver_makes_no_picture(animator, source, tmp_path):
     talk = driver(tmp_path / "talk.mp4", [50, 60, 70])
     before = sorted(tmp_path.iterdir())

@@ -89,7 +89,7 @@ class Scene:
     height: int
 
 
-def for_video(picture: Picture, size: int | None) -> tuple[Picture, list[str]]:
+def for_video(picture: Picture, size: int | None) -> tuple[UInt8[np.ndarray, "h w 3"], list[str]]:
     """Reduce a source picture to what videos have, before anything is done with it.
 
     Args:
