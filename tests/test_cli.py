@@ -15,6 +15,7 @@ from support.media_clips import make_video
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import fnevr
 from fnevr.cli import app
 from fnevr.config.engines import ENGINES, PRECISIONS
 from fnevr.media.image import write_image
@@ -24,55 +25,62 @@ from fnevr.models import FNeVR
 OPTIONS = {
     "animate": [
         *("--source", "--driving", "--output", "--model", "--device", "--engine", "--precision"),
-        *("--transfer", "--smooth", "--head", "--expression", "--eyes", "--lips", "--sliders"),
-        "--crop",
+        *("--transfer", "--smooth", "--head", "--expression", "--eyes", "--lips", "--gaze"),
+        *("--sliders", "--crop"),
         *("--paste-back", "--face", "--driver-face", "--detail", "--still-background"),
-        *("--best-frame", "--yaw", "--pitch", "--roll", "--sound", "--json"),
+        *("--best-frame", "--yaw", "--pitch", "--roll", "--sound"),
+        *("--size", "--start", "--end", "--crf", "--json", "--no-clobber"),
     ],
     "edit": [
         *("image", "--output", "--yaw", "--pitch", "--roll", "--smile", "--pout", "--mouth-open"),
-        *("--brow-left", "--brow-right", "--blink-left", "--blink-right", "--sliders"),
+        *("--brow-left", "--brow-right", "--blink-left", "--blink-right", "--gaze-x", "--gaze-y"),
+        "--sliders",
         *("--save-sliders", "--sweep", "--model", "--device"),
         *("--engine", "--precision"),
-        *("--crop", "--paste-back", "--face", "--detail", "--still-background", "--json"),
+        *("--crop", "--paste-back", "--face", "--detail", "--still-background", "--size"),
+        *("--json", "--no-clobber"),
     ],
     "record": [
         *("driver", "--output", "--model", "--device", "--engine", "--precision", "--crop"),
-        "--smooth",
+        *("--smooth", "--start", "--end", "--no-clobber"),
     ],
     "reconstruct": [
         *("clip", "--output", "--model", "--device", "--engine", "--precision", "--json"),
+        "--no-clobber",
     ],
     "export": ["model", "out_dir", "--precision", "--calibration"],
     "reconstruct3d": [
         *("image", "--output", "--overlay", "--depth", "--normals", "--face", "--deca"),
-        *("--flame", "--json"),
+        *("--flame", "--json", "--no-clobber"),
     ],
     "prepare": [
         *("videos", "out_dir", "--licence", "--identity", "--val-share", "--min-seconds"),
         *("--max-seconds", "--min-face", "--voxceleb", "--cropped", "--workers", "--shards"),
-        "--json",
+        *("--json", "--no-clobber"),
     ],
-    "prepare-stills": ["stills", "out_dir", "--motion", "--views", "--model", "--json"],
+    "prepare-stills": [
+        *("stills", "out_dir", "--motion", "--views", "--model", "--json", "--no-clobber"),
+    ],
     "train": [
         *("data", "run_dir", "--stills", "--recipe", "--set", "--init", "--model", "--minutes"),
         *("--steps", "--batch-size", "--device", "--dry-run"),
     ],
     "train-editor": ["data", "model", "--stride", "--steps", "--seed", "--device"],
-    "convert": ["checkpoint", "out_dir", "--depth"],
-    "models": ["--json"],
+    "convert": ["checkpoint", "out_dir", "--depth", "--no-clobber"],
+    "models": ["--json", "--no-clobber"],
     "evaluate": [
         *("--data", "--model", "--report", "--split", "--protocol", "--pairs", "--seed"),
         *("--every", "--workers", "--alexnet", "--inception", "--arcface", "--openface"),
         *("--device", "--engine", "--precision"),
     ],
-    "complexity": ["--model", "--repeats", "--device", "--json"],
+    "complexity": ["--model", "--repeats", "--device", "--json", "--no-clobber"],
     "web": [
         *("--host", "--port", "--browser", "--virtual-camera", "--set"),
         *("--model", "--device", "--engine", "--precision"),
     ],
     "bench": [
         *("--model", "--engine", "--precision", "--batch", "--repeats", "--device", "--json"),
+        "--no-clobber",
     ],
 }
 
@@ -102,7 +110,7 @@ def test_the_commands_and_options_are_an_inventory():
         name: [
             parameter.opts[0] if parameter.opts[0].startswith("--") else parameter.name
             for parameter in command.params
-            if parameter.name != "help"
+            if parameter.name not in ("help", "verbose")
         ]
         for name, command in commands.items()
     }
@@ -151,6 +159,29 @@ def test_names_that_are_not_utf_8(here, command):
     assert result.exit_code == 0, result.output
     report = json.loads((here / f"{strange}.json").read_text(encoding="utf-8"))
     assert (report["output"], report["driving"]) == (r"caf\udce9.mp4", r"caf\udce9talk.mp4")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of POSIX")
+def test_codes_in_names_do_not_reach_the_terminal(here):
+    evil = "\x1b[31mtalk\x1b]0;title\x07.mp4"
+    (here / "talk.mp4").rename(here / evil)
+    for arguments in (
+        ("reconstruct", evil, "--model", "tiny", "-o", f"out{evil}"),
+        ("reconstruct", f"no{evil}", "--model", "tiny"),
+        ("record", evil, "--model", "tiny", "--no-crop", "-o", "\x1b[1m.safetensors"),
+        ("edit", evil, "--yaw", "5"),
+    ):
+        result = run(*arguments)
+        assert "\x1b" not in result.output
+        assert "\x07" not in result.output
+        assert r"\x1b[" in result.stderr
+
+
+def test_one_frame_is_one_frame(here):
+    with open_video("talk.mp4") as video:
+        write_image(here / "one.png", next(iter(video)).rgb)
+    result = run(*WHOLE, "-d", "one.png", "--transfer", "absolute")
+    assert "result.mp4: 1 frame of 40 x 40" in result.stderr
 
 
 def test_the_report_on_stdout_is_json_alone(here):
@@ -204,8 +235,45 @@ def test_what_cannot_be_recorded_leaves_nothing(here, options, message):
     assert sorted(here.rglob("*")) == before
 
 
+def test_the_version():
+    assert run("--version").stdout == f"fnevr {fnevr.__version__}\n"
+
+
+def test_every_command_can_say_more():
+    for command in vars(get_command(app))["commands"].values():
+        assert command.params[-1].opts in (["--verbose", "-v"], ["--help"])
+        assert "verbose" in [parameter.name for parameter in command.params]
+
+
+def test_verbose_says_what_runs_and_where_errors_come_from(here):
+    """In a process of its own: it changes the logger and the environment."""
+    command = [sys.executable, "-m", "fnevr", *WHOLE, "-v"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"fnevr {fnevr.__version__}" in done.stderr
+    assert "numpy " in done.stderr
+    assert "tiny on torch (float32, cpu)" in done.stderr
+    missing = subprocess.run(
+        [*command, "-s", "no.png"], capture_output=True, text=True, check=False
+    )
+    assert missing.returncode == 2
+    assert "Traceback" in missing.stderr
+    assert "no such file" in missing.stderr
+
+
+@pytest.mark.parametrize("command", ["animate", "record", "reconstruct", "edit"])
+def test_which_engine_runs_is_told_in_one_line(here, command):
+    arguments = {
+        "animate": WHOLE,
+        "record": ("record", "talk.mp4", "--model", "tiny", "--no-crop"),
+        "reconstruct": ("reconstruct", "talk.mp4", "--model", "tiny"),
+        "edit": ("edit", "me.png", "--model", "tiny", "--no-crop"),
+    }[command]
+    told = [line for line in run(*arguments).stderr.splitlines() if " on " in line]
+    assert told[0] == "tiny on torch (float32, cpu)"
+
+
 def test_short_options_are_the_same_everywhere():
-    short = {"--source": "-s", "--driving": "-d", "--output": "-o"}
+    short = {"--source": "-s", "--driving": "-d", "--output": "-o", "--verbose": "-v"}
     for command in vars(get_command(app))["commands"].values():
         for parameter in command.params:
             long = parameter.opts[0]
@@ -243,7 +311,7 @@ def test_models_lists_the_presets(here):
         (("--model", "nothing"), r"no model 'nothing'.*\(--model\)"),
         (("--model", "base"), "convert the authors' checkpoint"),
         (("--output", "out.txt"), r"must end in.*\(--output\)"),
-        (("--output", "talk.mp4"), "an input and the output"),
+        (("--output", "talk.mp4"), "an input and an output cannot be one file"),
         (("--output", "no/out.mp4"), r"does not exist.*\(--output\)"),
         (("--best-frame", "best"), "--best-frame must be auto, first or"),
         (("--best-frame", "5"), r"there is no frame 5: the driver has 5 frame.*\(--best-frame\)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -131,7 +132,7 @@ main()
         ["animate", "--engine", "torch", "-o", "OUT/a.mp4"],
         ["animate", "--device", "mps", "-o", "OUT/a.mp4"],
         ["complexity", "--model", "lite"],
-        ["convert", "OUT/a.pth", "OUT/model"],
+        ["convert", "FILE", "OUT/model"],
     ],
     ids=" ".join,
 )
@@ -144,9 +145,11 @@ from fnevr.cli import main
 sys.argv = ["fnevr", *sys.argv[1:]]
 main()
 """
-    result = run(code, *(part.replace("OUT", str(tmp_path)) for part in arguments))
+    result = run(
+        code, *(part.replace("OUT", str(tmp_path)).replace("FILE", __file__) for part in arguments)
+    )
     assert result.returncode == 2
     assert "needs PyTorch" in result.stderr
-    assert "pip install 'fnevr[torch]'" in result.stderr
+    assert re.search(r"pip install .*\[(torch|train|eval|onnx)\]'", result.stderr)
     assert len(result.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import re
 import pytest
 from support.texts import library_texts
 
-from fnevr.errors import FaceError, FnevrError
+from fnevr.errors import FaceError, FnevrError, counted, shown
 
 # What a person types is quoted as it is typed: `fnevr export lite FOLDER --precision int8`.
 TYPED = re.compile(r"`fnevr [^`]*`")
@@ -42,3 +42,30 @@ def test_an_error_comes_whole_out_of_another_process():
 def test_an_error_takes_its_argument_by_name():
     with pytest.raises(TypeError):
         FnevrError("there is no face 3", "face")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a\x1b[31mred\x1b[0m.png", r"a\x1b[31mred\x1b[0m.png"),
+        ("title\x1b]0;owned\x07", r"title\x1b]0;owned\x07"),
+        ("back\rforth\b", r"back\rforth\x08"),
+        ("\x9b2J", r"\x9b2J"),
+        ("gnp.\u202egpj", r"gnp.\u202egpj"),
+        ("two\nlines\tand ä 日本 🙂", "two\nlines\tand ä 日本 🙂"),
+        ("caf\udce9", r"caf\udce9"),
+    ],
+)
+def test_codes_do_not_reach_a_terminal(text, said):
+    assert shown(text) == said
+    assert str(FnevrError(text)) == said
+
+
+def test_what_is_counted_has_its_number():
+    assert [counted(number, "frame") for number in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
+    assert counted(1, "person", "people") == "1 person"
+    assert counted(3, "person", "people") == "3 people"
+
+
+def test_no_text_leaves_the_number_of_what_is_counted_open():
+    assert not [text for _, text in library_texts() if re.search(r"[a-z]\(s\)(?! ?\[)", text)]

@@ -1,6 +1,6 @@
 """The command line: the commands of `fnevr.commands`, signals.
 
-Exit codes: 0 done, 1 our fault, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 our fault, 2 bad input or machine at fault, 130 interrupted, 141 closed pipe.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import logging
 import os
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
+from fnevr import __version__
 from fnevr.commands.evaluation import bench, complexity, evaluate
 from fnevr.commands.faces import animate, edit, reconstruct, reconstruct3d, record
 from fnevr.commands.models import (
@@ -26,22 +28,38 @@ from fnevr.commands.models import (
     train,
     train_editor,
 )
+from fnevr.commands.verbose import with_verbose
 from fnevr.commands.web import web
 
 app = typer.Typer(
     help="Animate a portrait with the motion of a talking head.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Animate a portrait with the motion of a talking head."""
+    if show_version:
+        typer.echo(f"fnevr {__version__}")
+        raise typer.Exit
+
+
 for command in (
     *(animate, record, reconstruct, edit, reconstruct3d),
     *(prepare, prepare_stills, train, train_editor, convert, export, models),
     *(evaluate, complexity, bench),
     web,
 ):
-    app.command()(command)
+    app.command()(with_verbose(command))
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def printable(text: str) -> str:
     r"""Return text that any file or terminal takes: names that are not UTF-8 hold what is no text.
@@ -9,6 +11,23 @@ def printable(text: str) -> str:
     A byte E9 in a file's name, which Python reads as a lone surrogate, becomes \udce9.
     """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+# Controls but for tabs and ends of lines, and those that turn the direction of writing.
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def shown(text: str) -> str:
+    r"""Return text that a terminal only shows: names and titles may hold codes that it would obey.
+
+    The escape code of a colour becomes \x1b[31m.
+    """
+    return CONTROLS.sub(lambda code: code[0].encode("unicode_escape").decode(), printable(text))
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number and what is counted: 1 frame, 2 frames; 1 person, 2 people."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 class FnevrError(Exception):
@@ -22,7 +41,7 @@ class FnevrError(Exception):
     """
 
     def __init__(self, message: str = "", *, argument: str | None = None) -> None:
-        super().__init__(printable(message))
+        super().__init__(shown(message))
         self.argument = argument
 
 

@@ -1,8 +1,10 @@
-"""How work that takes long says how far it is, and a bar on stderr that shows it."""
+"""How long work says how far it is: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,13 +13,17 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn, Task, TaskID
     from rich.text import Text
 
+LINE_SECONDS = 20.0  # between lines where there is no terminal; short work prints none
+
 Progress = Callable[[str, int, int | None], None]
 """Is told the stage, how many of its parts are done, and how many there are (None: unknown)."""
 
 
 @contextmanager
 def progress_bar(unit: str = "frames") -> Iterator[Progress]:
-    """Show one bar per stage while the block runs; only where stderr is a terminal.
+    """Show how far the work is on stderr while the block runs.
+
+    A terminal gets one bar per stage; a file or a pipe gets a line every `LINE_SECONDS`.
 
     Args:
         unit: what is counted.
@@ -26,7 +32,8 @@ def progress_bar(unit: str = "frames") -> Iterator[Progress]:
         What to tell.
     """
     if not sys.stderr.isatty():
-        yield _unseen
+        with _progress_lines(unit) as tell:
+            yield tell
         return
     # Here, so that whoever tells its progress needs no library that draws it.
     from rich import progress as bars  # noqa: PLC0415
@@ -50,8 +57,26 @@ def progress_bar(unit: str = "frames") -> Iterator[Progress]:
         yield update
 
 
-def _unseen(_stage: str, _num_done: int, _total: int | None) -> None:
-    """Take what nobody sees."""
+@contextmanager
+def _progress_lines(unit: str) -> Iterator[Progress]:
+    """Print a line every `LINE_SECONDS`, also while one part of the work takes longer."""
+    start, latest, is_over = time.monotonic(), [""], threading.Event()
+
+    def tell(stage: str, num_done: int, total: int | None) -> None:
+        latest[0] = f"{stage}: {num_done}{'' if total is None else f' of {total}'} {unit}"
+
+    def print_lines() -> None:
+        while not is_over.wait(LINE_SECONDS):
+            if latest[0]:
+                print(f"{latest[0]} ({time.monotonic() - start:.0f} s)", file=sys.stderr)  # noqa: T201
+
+    thread = threading.Thread(target=print_lines, daemon=True)
+    thread.start()
+    try:
+        yield tell
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _speed_column(unit: str) -> ProgressColumn:

@@ -15,7 +15,7 @@ from fnevr.animation.animator import Animator
 from fnevr.animation.keypoint_track import load_track
 from fnevr.config.presets import asset
 from fnevr.errors import FaceError, FnevrError, MediaError
-from fnevr.media.image import write_image
+from fnevr.media.image import read_image, write_image
 from fnevr.media.video import open_video
 from fnevr.models import FOMM, FNeVR
 from fnevr.runtime.load import check_device
@@ -160,6 +160,87 @@ def test_a_track_is_read_once(animator, source, tmp_path, monkeypatch):
     assert read == [track]
 
 
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "folder", "one.mp4", "one.gif"])
+@pytest.mark.parametrize("transfer", ["relative", "absolute"])
+def test_a_driver_of_one_frame_is_told(animator, source, tmp_path, name, transfer):
+    photo = tmp_path / name
+    if name == "folder":
+        photo.mkdir()
+        write_image(photo / "1.png", gray(60, 64, 64))
+    elif name.endswith((".png", ".jpg")):
+        write_image(photo, gray(60, 64, 64))
+    elif name.endswith(".gif"):
+        Image.fromarray(gray(60, 64, 64)).save(photo)
+    else:
+        driver(photo, [60])
+    report = animator.animate(source, photo, tmp_path / "o.mp4", transfer=transfer, crop=False)
+    (warning,) = report.warnings
+    expected = "leaves the source as it is" if transfer == "relative" else "output named .png"
+    assert expected in warning
+    assert report.frames == 1
+    for suffix in ("png", "jpg", "webp"):
+        still = tmp_path / f"still.{suffix}"
+        report = animator.animate(source, photo, still, transfer=transfer, crop=False)
+        assert report.warnings == ([warning] if transfer == "relative" else [])
+        rgb = read_image(still)
+        assert rgb.shape == (48, 40, 3)
+        assert np.rint(rgb.mean()) == close(100 if transfer == "relative" else 60)
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.gif", "out.png"])
+def test_the_report_has_the_size_of_the_file(animator, tmp_path, name):
+    write_image(tmp_path / "odd.png", gray(100, 47, 33))
+    write_image(tmp_path / "photo.png", gray(60, 64, 64))
+    out = tmp_path / name
+    report = animator.animate(tmp_path / "odd.png", tmp_path / "photo.png", out, crop=False)
+    with open_video(out) as video:
+        assert (report.width, report.height) == (video.info.width, video.info.height)
+    assert report.width == (33 if name in {"out.gif", "out.png"} else 34)
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "wanted", "is_told"),
+    [(None, 10**6, (40, 48), False), (24, 10**6, (20, 24), False), (None, 480, (20, 24), True)],
+)
+def test_videos_have_the_size_asked_for_or_one_that_players_open(
+    animator, source, tmp_path, monkeypatch, size, limit, wanted, is_told
+):
+    monkeypatch.setattr("fnevr.animation.source.PLAYED_PIXELS", limit)
+    talk = driver(tmp_path / "talk.mp4", [50, 60])
+    report = animator.animate(source, talk, tmp_path / "out.mp4", crop=False, size=size)
+    assert (report.width, report.height) == wanted
+    with open_video(tmp_path / "out.mp4") as video:
+        assert (video.info.width, video.info.height) == wanted
+    told = [text for text in report.warnings if "few players open videos of 40 x 48" in text]
+    assert len(told) == is_told
+    assert all("`size=24`" in text for text in told)
+
+
+def test_a_moving_driver_makes_no_picture(animator, source, tmp_path):
+    talk = driver(tmp_path / "talk.mp4", [50, 60, 70])
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(MediaError, match="more than one frame: name a video"):
+        animator.animate(source, talk, tmp_path / "out.png", crop=False)
+    assert sorted(tmp_path.iterdir()) == before
+    report = animator.animate(source, talk, tmp_path / "out.mp4", crop=False)
+    assert report.warnings == []
+
+
+def test_a_motion_has_the_average_of_a_varying_rate(animator, tmp_path):
+    times = [start + Fraction(n, 30) for start in (0, Fraction(1, 2)) for n in range(10)]
+    frames = [gray(level, 64, 64) for level in range(50, 90, 2)]
+    talk = make_video(tmp_path / "talk.mkv", frames, rate=30, times=times, options={"bf": "0"})
+    track = animator.record(talk, tmp_path / "talk.safetensors", crop=False)
+    assert len(track) == 20
+    assert float(track.frame_rate) == pytest.approx(19 / float(times[-1]), rel=0.001)
+    assert track.warnings == ("the frame rate varies: the motion has its average",)
+    assert load_track(tmp_path / "talk.safetensors").frame_rate == track.frame_rate
+    steady = animator.record(
+        driver(tmp_path / "a.mp4", [50, 60, 70]), tmp_path / "a.safetensors", crop=False
+    )
+    assert (steady.frame_rate, steady.warnings) == (25, ())
+
+
 def test_a_track_of_another_model_is_told(source, tmp_path):
     talk = driver(tmp_path / "talk.mp4", [50, 60])
     track, out = tmp_path / "t.safetensors", tmp_path / "out.mp4"
@@ -220,7 +301,7 @@ def test_a_driver_without_a_face_is_an_error(animator, tmp_path):
         ({"driving": "text.mp4"}, r"text\.mp4"),
         ({"output": "out.txt"}, "must end in"),
         ({"output": "nowhere/out.mp4"}, "does not exist"),
-        ({"output": "talk.mp4"}, "an input and the output"),
+        ({"output": "talk.mp4"}, "an input and an output"),
         ({"best_frame": 3}, "there is no frame 3: the driver has 3 frame"),
         ({"best_frame": -1}, "there is no frame -1: frames count from 0"),
         ({"crop": True}, "no face found"),

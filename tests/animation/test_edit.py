@@ -118,7 +118,7 @@ def test_a_model_without_an_editor(tmp_path):
 
 def test_outputs_that_cannot_be(animator, tmp_path):
     write_image(tmp_path / "me.png", gray(100))
-    with pytest.raises(MediaError, match="is an input and the output"):
+    with pytest.raises(MediaError, match="an input and an output"):
         animator.edit(tmp_path / "me.png", tmp_path / "me.png")
     with pytest.raises(MediaError, match="must end in"):
         animator.edit(tmp_path / "me.png", tmp_path / "out.mp4")

@@ -45,12 +45,12 @@ def test_any_rate_is_kept_as_a_small_fraction(tmp_path, rate):
 
 def test_recording_joins_frames():
     frames = [(some_keypoints(2), None), (some_keypoints(3), None)]
-    track = record_track(iter(frames), Fraction(25), "tiny")
+    track = record_track(iter(frames), lambda: Fraction(25), "tiny")
     assert len(track) == 5
     assert track.performance is None
     np.testing.assert_array_equal(track.keypoints.positions[2:], some_keypoints(3).positions)
     with pytest.raises(MediaError, match="no frame"):
-        record_track(iter([]), Fraction(25), "tiny")
+        record_track(iter([]), lambda: Fraction(25), "tiny")
 
 
 def some_performance(frames):
@@ -66,7 +66,7 @@ def some_performance(frames):
 
 def test_what_the_face_does_comes_back(tmp_path):
     frames = [(some_keypoints(2), some_performance(2)), (some_keypoints(3), some_performance(3))]
-    track = record_track(iter(frames), Fraction(25), "tiny")
+    track = record_track(iter(frames), lambda: Fraction(25), "tiny")
     save_track(tmp_path / "a.safetensors", track)
     back = load_track(tmp_path / "a.safetensors").performance
     assert back is not None

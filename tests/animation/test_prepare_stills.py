@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.killed import left_by_a_kill
 from support.prepared import prepared_clips
 from support.still_folders import write_motion, write_stills
 from typer.testing import CliRunner
@@ -94,7 +95,7 @@ def test_interrupted_run_goes_on_to_the_same_folder(stills, settings, report_and
     with pytest.raises(KeyboardInterrupt):
         prepare_stills(stills, out, settings, progress=interrupt)
     assert [row.identity for row in read_manifest(out)] == ["ann"]
-    (out / "clips" / ".fnevr-0123.tar").write_text("what a kill leaves behind")
+    left_by_a_kill(out / "clips", ".tar").write_text("what a kill leaves behind")
     report = prepare_stills(stills, out, settings)
     assert report.done_before == 1
     check_same(out, report_and_folder[1])

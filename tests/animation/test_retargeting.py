@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.media_clips import make_video
 
 from fnevr.animation.animator import Animator
 from fnevr.animation.driver import DriverFile
@@ -30,6 +31,7 @@ from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
 from fnevr.media.arrays import to_pictures
 from fnevr.media.image import read_image
+from fnevr.media.resize import resize
 from fnevr.media.writer import VideoWriter
 from fnevr.runtime.torch_engine import TorchEngine
 
@@ -162,8 +164,28 @@ def test_frames_before_the_first_face_show_it_and_lost_faces_go_on(animator):
     assert [len(batch.times) for batch in seen] == [1, 1, 1]
     np.testing.assert_array_equal(seen[0].of(0).rotations, seen[1].of(0).rotations)
     np.testing.assert_array_equal(seen[2].of(0).rotations, seen[1].of(0).rotations)
-    with pytest.raises(FaceError, match="no face found in any of the 2 frames"):
+    with pytest.raises(FaceError, match=r"no face found in the driving video \(2 frames\)"):
         list(animator.drivers.performance_of_arrays([empty, empty], False).read([]))
+
+
+@pytest.mark.parametrize("transfer", ["retarget", "relative"])
+@pytest.mark.parametrize("num_lost", [0, 1, 2])
+def test_frames_without_a_face_are_told(animator, tmp_path, transfer, num_lost):
+    portrait = resize(read_image(asset("portrait.jpg")), 256, 256)
+    empty = np.full_like(portrait, 90)
+    make_video(tmp_path / "talk.mp4", [portrait, *[empty] * num_lost, portrait])
+    report = animator.animate(
+        asset("portrait.jpg"),
+        tmp_path / "talk.mp4",
+        tmp_path / "out.mp4",
+        transfer=transfer,
+        detail=256,
+    )
+    frames = {0: None, 1: "1 frame of", 2: "2 frames of"}[num_lost]
+    told = [text for text in report.warnings if "no face was seen" in text]
+    assert len(told) == (num_lost > 0)
+    assert all(frames in text and "first at 0.04 s" in text for text in told)
+    assert report.frames == 2 + num_lost
 
 
 def test_the_portrait_drives_itself_to_its_own_mouth(animator):

@@ -146,7 +146,7 @@ def test_what_does_not_match_is_said_before_anything_is_read(animator, pair, opt
 
 
 def test_a_driver_without_the_face_asked_for(animator, pair, portrait):
-    with pytest.raises(FaceError, match=r"no face 1 \(the largest is 0\) found in any of the 2"):
+    with pytest.raises(FaceError, match=r"no face 1 \(the largest is 0\) found in the driving"):
         list(animator.frames(pair, [portrait] * 2, driver_face=1, **QUICK))
 
 

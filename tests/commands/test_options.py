@@ -1,6 +1,10 @@
 """How the command line says what the library says."""
 
 import ast
+import errno
+import os
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -17,6 +21,7 @@ from fnevr.commands.options import (
     in_options,
     option_of,
 )
+from fnevr.commands.paths import Reads
 from fnevr.errors import FnevrError, MediaError
 
 COMMANDS = vars(get_command(app))["commands"]
@@ -57,8 +62,9 @@ def test_every_argument_that_the_library_names_has_an_option():
 def test_every_argument_that_an_error_is_about_has_an_option():
     about = {
         option_of(str(node.value.value))
-        for _, node in library_nodes()
-        if isinstance(node, ast.keyword)
+        for name, node in library_nodes()
+        if not name.startswith("server/")  # whose page has fields, not options
+        and isinstance(node, ast.keyword)
         and node.arg == "argument"
         and isinstance(node.value, ast.Constant)
     }
@@ -96,8 +102,9 @@ def test_arguments_in_backquotes_become_options(message, said):
         (MediaError("'a--b.mp4' is empty"), {"CLIP": "a--b.mp4"}, "'a--b.mp4' is empty (CLIP)"),
     ],
 )
-def test_a_message_ends_with_its_option(capsys, error, flags, said):
-    code, message = told(capsys, error, flags)
+def test_a_message_ends_with_its_option(capsys, monkeypatch, error, flags, said):
+    monkeypatch.setattr("fnevr.commands.options.check_files", lambda *_files, **_options: None)
+    code, message = told(capsys, error, {flag: Reads(path) for flag, path in flags.items()})
     assert code == BAD_INPUT
     assert message.startswith("Error: ")
     assert message.endswith(said)
@@ -109,3 +116,39 @@ def test_an_interrupt_says_what_is_true_of_the_command(capsys):
     assert code == INTERRUPTED
     assert "what is finished is kept, and the same command goes on" in message
     assert "nothing was written" not in message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 TB"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    ],
+)
+def test_a_full_memory_is_the_machines_fault(capsys, error):
+    code, message = told(capsys, error)
+    assert code == BAD_INPUT
+    assert "not enough memory: take smaller" in message
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
+def test_a_full_disk_is_the_machines_fault(capsys, number):
+    code, message = told(capsys, OSError(number, os.strerror(number)))
+    assert code == BAD_INPUT
+    assert "make room" in message
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+@pytest.mark.parametrize("arguments", [["models"], ["models", "--json", "-"]], ids=" ".join)
+def test_a_closed_pipe_is_nobodys_fault(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "fnevr", *arguments],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from support.killed import left_by_a_kill
 from support.media_clips import make_video
 from support.raw_videos import QUICK, talking_frames, write_raw_videos
 from typer.testing import CliRunner
@@ -82,7 +83,7 @@ def test_interrupted_run_goes_on_to_the_same_folder(raw, prepared, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         prepare(raw, out, QUICK, progress=interrupt)
     assert len(list((out / "clips").iterdir())) == 1
-    (out / "clips" / ".fnevr-0123.tar").write_text("what a kill leaves behind")
+    left_by_a_kill(out / "clips", ".tar").write_text("what a kill leaves behind")
     (out / "clips" / f"{read_manifest(prepared)[-1].name}.tar").write_text("not in the records")
     report = prepare(raw, out, QUICK)
     assert report.done_before == 1
@@ -244,7 +245,7 @@ def test_voxceleb_lists_say_who_is_when(raw, tmp_path):
     (row,) = read_manifest(tmp_path / "out")
     assert (row.identity, row.source, row.start_s, row.frames) == ("id1", "ann/one.mp4", 0.08, 10)
     assert report.missing == ["elsewhere"]
-    assert "1 videos of the lists are not there: elsewhere" in report.lines()[0]
+    assert "1 video of the lists cannot be found: elsewhere" in report.lines()[0]
 
 
 def test_command_prepares_and_packs(raw, prepared, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 
 from fnevr.face3d.raster import (
     depth_picture,
+    depth_range,
     normal_map,
     normal_picture,
     overlay_picture,
@@ -64,7 +65,7 @@ def test_normals_point_to_the_camera():
 def test_pictures():
     slanted = SQUARE + np.array([[0, 0, 1.0], [0, 0, 1], [0, 0, 5], [0, 0, 5]])
     raster = rasterize(slanted, FACES, 6, 8)
-    depth = depth_picture(raster)
+    depth = depth_picture(raster, *depth_range(raster))
     assert depth[0, 0].tolist() == [0, 0, 0]
     assert depth[3, 1, 0] == 255
     assert depth[3, 4, 0] == 40
@@ -78,4 +79,4 @@ def test_no_mesh_in_the_picture_leaves_it_as_it_is():
     raster = rasterize(SQUARE + 100, FACES, 6, 6)
     rgb = np.full((6, 6, 3), 10, np.uint8)
     assert (overlay_picture(rgb, raster, normal_map(raster, SQUARE, FACES)) == rgb).all()
-    assert depth_picture(raster).max() == 0
+    assert depth_picture(raster, *depth_range(raster)).max() == 0

@@ -88,7 +88,7 @@ def test_bad_input_says_so_and_writes_nothing(tmp_path, monkeypatch, arguments, 
 
 def test_two_outputs_of_one_name_say_so(tmp_path):
     write_image(tmp_path / "me.png", np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(FnevrError, match="two of the files are the same"):
+    with pytest.raises(FnevrError, match="cannot be one file"):
         reconstruct_file(
             tmp_path / "me.png",
             tmp_path / "mesh.obj",

@@ -200,7 +200,7 @@ VIDEOS: dict[str, tuple[Callable, str | int | range]] = {
     "text as mp4": (lambda d: put(d, "a.mp4", TEXT), "not a video"),
     "text as txt": (lambda d: put(d, "a.txt", TEXT), "not a video"),
     "text as avi": (lambda d: put(d, "a.avi", TEXT), "not a video"),
-    "subtitles": (lambda d: put(d, "a.srt", "1\n00:00:00,000 --> 00:00:01,000\nHi\n"), "no video"),
+    "subtitles": (lambda d: put(d, "a.srt", "1\n00:00:00,0 --> 00:00:01,0\nHi\n"), "not a video"),
     "web page": (lambda d: put(d, "a.mp4", "<!DOCTYPE html><p>404</p>"), "not a video"),
     "playlist": (hls, "playlist|not a video"),
     "concat script": (concat_script, "playlist|not a video"),

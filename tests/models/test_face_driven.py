@@ -120,6 +120,7 @@ def test_the_checkpoint_says_which_bilayer_it_is(width, harmonics, is_enhanced):
     if is_enhanced:
         parts["texture_enhancer"] = {}
     config = released_config_of(bilayer_config(), parts)
+    assert isinstance(config, BilayerConfig)
     assert (config.num_harmonics, config.num_enhancements) == (harmonics, 4 * is_enhanced)
     with torch.device("meta"):
         first = bilayer.Bilayer(config).pose.layers[0]

@@ -89,3 +89,28 @@ def test_a_damaged_checkpoint_says_so(tmp_path, content):
         (tmp_path / "last.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match="cannot take up this run"):
         restore_state(tmp_path / "last.pt", {"model": nn.Linear(2, 3)})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("part", ["weights", "buffers", "average"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value, part):
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    state = {"model": model.state_dict(), "average": {"shadow": [torch.zeros(2), torch.ones(3)]}}
+    broken = {
+        "weights": state["model"]["0.weight"],
+        "buffers": state["model"]["1.running_var"],
+        "average": state["average"]["shadow"][1],
+    }[part]
+    broken.reshape(-1)[-1] = value
+
+    class Average:
+        def load_state_dict(self, state):
+            raise AssertionError("it was loaded unchecked")
+
+    content = {**state, "progress": asdict(RunProgress())}
+    write_checkpoint(tmp_path / "last.pt", content)
+    parts = {"model": model} if part != "average" else {"average": Average()}
+    content = {name: content[name] for name in (*parts, "progress")}
+    write_checkpoint(tmp_path / "last.pt", content)
+    with pytest.raises(CheckpointError, match=r"(?s)cannot take up this run.*infinities or NaN"):
+        restore_state(tmp_path / "last.pt", parts)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,15 +17,16 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.driver import READ_AHEAD, Driver, DriverFile, Drivers, timed
+from fnevr.animation.driver import ALL, READ_AHEAD, Driver, DriverFile, Drivers, timed
 from fnevr.animation.edit import HeadTurn
 from fnevr.animation.frames import Adjust, Frames, render, render_performance
-from fnevr.animation.output import Output, check_inputs, write_frames
+from fnevr.animation.keypoint_log import M
+from fnevr.animation.output import Output, check_output, still_warnings, write_frames
 from fnevr.animation.reanimate import reanimate
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.retargeting import Regions, can_retarget
 from fnevr.animation.sliders import FaceSliders
-from fnevr.animation.source import Framing, prepare
+from fnevr.animation.source import Framing, Scene, for_video, prepare
 from fnevr.animation.source_video import SourceFrame, source_frames
 from fnevr.animation.transfers import (
     RetargetingOptions,
@@ -36,11 +38,14 @@ from fnevr.animation.transfers import (
 from fnevr.errors import FnevrError
 from fnevr.face3d.performance import Performance
 from fnevr.faces.find import face_numbers
-from fnevr.media.files import PathLike
-from fnevr.media.image import Picture, check_rgb, read_image
+from fnevr.media.files import PathLike, check_apart
+from fnevr.media.image import Picture, check_rgb, read_image, reduction_warning
+from fnevr.media.pixels import PLAYED_PIXELS
 from fnevr.media.reader import VideoInfo
+from fnevr.media.resize import fitting, resize
+from fnevr.media.trim import Span
 from fnevr.media.video import is_video, open_video
-from fnevr.media.writer import check_video_target
+from fnevr.media.writer import check_quality
 from fnevr.progress import Progress
 from fnevr.runtime.ahead import Ahead
 from fnevr.runtime.engine import Turn
@@ -62,6 +67,9 @@ class Options:
     best_frame: BestFrame | None = None
     turn: HeadTurn = field(default_factory=HeadTurn)
     sound: Sound = "driver"
+    size: int | None = None
+    span: Span = ALL
+    crf: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,8 +115,9 @@ class Animation:
         progress: Progress | None = None,
     ) -> Written:
         """Animate files, into a video file; see `Animator.animate`."""
-        check_video_target(output)
-        check_inputs(output, source, driving)
+        check_output(output)
+        check_apart({"source": source, "driving": driving}, {"output": output})
+        check_quality(output, self.options.crf)
         file = DriverFile.of_path(driving)
         if is_video(source):
             return self._write_video(Path(source), file, Path(output), progress)
@@ -119,9 +128,13 @@ class Animation:
             )
         transfer = self._transfer(performs=file.performs)
         faces = self._driver_faces(transfer, has_pictures=file.has_pictures)
-        picture = read_image(source)
+        read = read_image(source)
+        picture, told = for_video(read, self.options.size)
+        told = reduction_warning(source, read) + told
         write = self._write_performance if transfer == "retarget" else self._write_motion
-        return write(picture, file, faces, Path(output), transfer, progress)
+        written = write(picture, file, faces, Path(output), transfer, progress)
+        told += [*written.warnings, *still_warnings(output, written.frames, transfer)]
+        return replace(written, warnings=told)
 
     def frames(
         self, source: Picture | Iterable[Picture], driving: Iterable[UInt8[np.ndarray, "h1 w1 3"]]
@@ -160,12 +173,11 @@ class Animation:
     ) -> Written:
         engine, options = self.drivers.engine, self.options
         on_top = retargeting_options(transfer, options.regions, options.sliders)
-        with self.drivers.performance(file, options.smooth, faces) as driver:
+        with self.drivers.performance(file, options.smooth, faces, options.span) as driver:
             scene = prepare(engine, picture, options.framing)
             frames = render_performance(engine, scene, driver, progress, self._adjust, **on_top)
-            size = scene.width, scene.height
-            count = write_frames(output, size, driver.frame_rate, driver.audio_from, frames)
-        return Written(count, *size, transfer, None, driver.warnings)
+            count = self._write(output, scene, driver, frames)
+        return Written(count, scene.width, scene.height, transfer, None, driver.warnings)
 
     def _write_motion(
         self,
@@ -178,14 +190,24 @@ class Animation:
     ) -> Written:
         engine, options = self.drivers.engine, self.options
         retargeting_options(transfer, options.regions, options.sliders)
-        with self.drivers.motion(file, options.framing.crop, *faces) as driver:
+        with self.drivers.motion(file, options.framing.crop, faces[0], options.span) as driver:
             scene = prepare(engine, picture, options.framing)
             wanted: BestFrame = "auto" if options.best_frame is None else options.best_frame
             choice = wanted if transfer == "relative" else None
             index, frames = render(engine, scene, driver, choice, progress, self._adjust)
-            size = scene.width, scene.height
-            count = write_frames(output, size, driver.frame_rate, driver.audio_from, frames)
-        return Written(count, *size, transfer, index, driver.warnings)
+            count = self._write(output, scene, driver, frames)
+        return Written(count, scene.width, scene.height, transfer, index, driver.warnings)
+
+    def _write(self, output: Path, scene: Scene, driver: Driver[M], frames: Frames) -> int:
+        return write_frames(
+            output,
+            (scene.width, scene.height),
+            driver.frame_rate,
+            frames,
+            audio_from=driver.audio_from,
+            audio_start=driver.audio_start,
+            crf=self.options.crf,
+        )
 
     def _write_video(
         self, source: Path, file: DriverFile, output: Path, progress: Progress | None
@@ -193,18 +215,27 @@ class Animation:
         options = self.options
         faces, on_top = self._of_video(has_pictures=file.has_pictures)
         with (
-            self.drivers.performance(file, options.smooth, faces) as driver,
+            self.drivers.performance(file, options.smooth, faces, options.span) as driver,
             open_video(source) as reader,
         ):
             info = reader.info
-            read = source_frames(reader, self.drivers.engine.config, options.framing)
+            size = fitting(info.width, info.height, options.size, PLAYED_PIXELS)
+            frames_in = (replace(frame, rgb=resize(frame.rgb, *size)) for frame in reader)
+            read = source_frames(frames_in, self.drivers.engine.config, options.framing)
             with closing(Ahead(read, READ_AHEAD)) as ahead:
                 count = _shorter(info, driver)
                 frames = self._reanimated(ahead, driver, count, progress, on_top)
+                from_driver = options.sound == "driver"
                 own = source if info.has_audio else None
-                audio = driver.audio_from if options.sound == "driver" else own
-                size = info.width, info.height
-                written = write_frames(output, size, info.frame_rate, audio, frames)
+                written = write_frames(
+                    output,
+                    size,
+                    info.frame_rate,
+                    frames,
+                    audio_from=driver.audio_from if from_driver else own,
+                    audio_start=driver.audio_start if from_driver else Fraction(0),
+                    crf=options.crf,
+                )
             if reader.damage:
                 driver.warnings.append(reader.damage)
         return Written(written, *size, "retarget", None, driver.warnings)

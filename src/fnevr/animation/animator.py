@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +27,29 @@ from fnevr.animation.keypoint_track import (
     record_track,
     save_track,
 )
-from fnevr.animation.output import Output, check_inputs, write_frames
+from fnevr.animation.output import Output, write_frames
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.report import Report
 from fnevr.animation.retargeting import Regions
 from fnevr.animation.sliders import FaceSliders
-from fnevr.animation.source import MAX_DETAIL, Framing, prepare
+from fnevr.animation.source import MAX_DETAIL, Framing, for_video, prepare
 from fnevr.animation.transfers import TransferChoice
 from fnevr.config.engines import EngineChoice, PrecisionChoice
 from fnevr.config.folder import EDITOR_NAME
 from fnevr.config.presets import DEFAULT, resolve_model
 from fnevr.errors import CheckpointError, FnevrError, MediaError
 from fnevr.faces.find import FaceChoice
-from fnevr.media.files import PathLike, check_target
-from fnevr.media.image import Picture, check_image_target, check_rgb, read_image
+from fnevr.media.files import PathLike, check_apart, check_target
+from fnevr.media.image import (
+    Picture,
+    check_image_target,
+    check_rgb,
+    read_image,
+    reduction_warning,
+)
+from fnevr.media.trim import Span
 from fnevr.media.video import open_video
-from fnevr.media.writer import check_video_target
+from fnevr.media.writer import check_video_target, written_size
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine, Turn
 from fnevr.runtime.load import load_engine
@@ -132,6 +141,10 @@ class Animator:
         pitch_deg: float = 0.0,
         roll_deg: float = 0.0,
         sound: Sound = "driver",
+        size: int | None = None,
+        start_s: Fraction | float | int = 0,
+        end_s: Fraction | float | int | None = None,
+        crf: int | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Animate a picture or a video with a video or a keypoint track, into a video file.
@@ -140,7 +153,8 @@ class Animator:
             source: a picture with faces; or a video or a folder of pictures, of which each frame's
                 own faces are animated, until it or the driver ends. That needs retargeting.
             driving: a video, a folder of pictures, or a keypoint track (.safetensors).
-            output: the video; it appears when it is complete.
+            output: the video; it appears when it is complete. Of a driver that is one picture, it
+                may be a picture (.png, .jpg, .webp).
             transfer: "retarget" gives the source the expression and the turns of the driver's
                 face, whatever the two look like; "relative" moves its keypoints as the driver's
                 move from a reference frame; "absolute" puts them where the driver's are. "auto"
@@ -165,6 +179,11 @@ class Animator:
             pitch_deg: positive: up.
             roll_deg: positive: clockwise as seen.
             sound: whose sound goes along: the "driver"'s, or the "source"'s if that is a video.
+            size: longer side of the result at most, in pixels; None takes the source's, up to what
+                players open.
+            start_s: where the driver begins, in seconds after its first frame.
+            end_s: before which it ends; None is its own end.
+            crf: quality of the video, 0 (lossless) to 51; None is 18, which looks lossless.
             progress: is called after every step.
 
         Returns:
@@ -184,6 +203,9 @@ class Animator:
             best_frame,
             HeadTurn(yaw_deg, pitch_deg, roll_deg),
             sound,
+            size,
+            Span.of_seconds(start_s, end_s),
+            crf,
         )
         written = self._animation(options).write(source, driving, output, progress)
         paths = {"source": str(source), "driving": str(driving), "output": str(output)}
@@ -206,7 +228,7 @@ class Animator:
         """
         start = time.perf_counter()
         check_video_target(output)
-        check_inputs(output, clip)
+        check_apart({"clip": clip}, {"output": output})
         if is_track(clip):
             raise MediaError(f"'{clip}' is a keypoint track; reconstruct needs a video")
         with open_video(clip) as reader:
@@ -215,7 +237,9 @@ class Animator:
         with self.drivers.motion(DriverFile(clip, None), False) as driver:
             _, frames = render(self.engine, scene, driver, None, progress)
             size = scene.width, scene.height
-            count = write_frames(output, size, driver.frame_rate, driver.audio_from, frames)
+            count = write_frames(
+                output, size, driver.frame_rate, frames, audio_from=driver.audio_from
+            )
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
         written = Written(count, *size, "absolute", None, driver.warnings)
         return self._report(paths, start, written)
@@ -320,6 +344,7 @@ class Animator:
         face: int | None = None,
         detail: int = MAX_DETAIL,
         still_background: bool = True,
+        size: int | None = None,
         progress: Progress | None = None,
     ) -> EditReport:
         """Turn the head of a picture file, into a picture file, or a video of a sweep.
@@ -337,6 +362,8 @@ class Animator:
             face: which face, the largest being 0; None means the largest.
             detail: as in `animate`.
             still_background: as in `animate`.
+            size: longer side of the result at most, in pixels; None takes the picture's, for a
+                sweep up to what players open.
             progress: is called after every frame of a sweep.
 
         Raises:
@@ -344,13 +371,15 @@ class Animator:
         """
         start_s = time.perf_counter()
         (check_image_target if sweep is None else check_video_target)(output)
-        check_inputs(output, image)
+        check_apart({"image": image}, {"output": output})
         turn = HeadTurn(yaw_deg, pitch_deg, roll_deg)
         change = Edit(turn, FaceSliders() if sliders is None else sliders, sweep)
-        editor = self.pose_editor(
-            read_image(image), Framing(crop, paste_back, face, detail, still_background)
-        )
-        return write_edit(editor, image, output, change, self.name, start_s, progress)
+        read = read_image(image)
+        picture, told = for_video(read, size) if sweep or size is not None else (read, list[str]())
+        framing = Framing(crop, paste_back, face, detail, still_background)
+        editor = self.pose_editor(picture, framing)
+        told = reduction_warning(image, read) + told
+        return write_edit(editor, image, output, change, self.name, start_s, progress, told=told)
 
     def record(
         self,
@@ -360,6 +389,8 @@ class Animator:
         crop: bool = True,
         smooth: bool = True,
         model_name: str = "",
+        start_s: Fraction | float | int = 0,
+        end_s: Fraction | float | int | None = None,
         progress: Progress | None = None,
     ) -> KeypointTrack:
         """Write the motion of a video as a keypoint track, in which no person is seen.
@@ -370,13 +401,17 @@ class Animator:
             crop: look for the face; False takes whole pictures, and records their keypoints alone.
             smooth: as in `animate`.
             model_name: the model's name to store in the track; this animator's own if empty.
+            start_s: as in `animate`.
+            end_s: as in `animate`.
             progress: is called after every step.
 
         Raises:
             FnevrError: if the video cannot be used or the track cannot be written.
         """
+        span = Span.of_seconds(start_s, end_s)
         check_track_name(output)
         check_target(output)
+        check_apart({"driving": driving}, {"output": output})
         if self.engine.config.driven_by != "keypoints":
             raise FnevrError(
                 f"'{self.name}' is driven by {self.engine.config.driven_by}, and a track holds "
@@ -387,7 +422,7 @@ class Animator:
                 f"the keypoints of '{self.name}' depend on the source: its motion cannot be "
                 "recorded without one"
             )
-        with self.drivers.recording(driving, crop, smooth) as recording:
+        with self.drivers.recording(driving, crop, smooth, span) as recording:
             read = watched(
                 recording.frames,
                 READING,
@@ -395,9 +430,9 @@ class Animator:
                 progress,
                 lambda batch: len(batch[0]),
             )
-            track = record_track(read, recording.frame_rate, model_name or self.name)
+            track = record_track(read, lambda: recording.frame_rate, model_name or self.name)
         save_track(output, track)
-        return track
+        return replace(track, warnings=tuple(recording.warnings))
 
     def _animation(self, options: Options) -> Animation:
         turn = None if options.turn.is_none else self.turn
@@ -407,6 +442,7 @@ class Animator:
         self, paths: dict[str, str], start: float, written: Written, warnings: Sequence[str] = ()
     ) -> Report:
         seconds = time.perf_counter() - start
+        width, height = written_size(paths["output"], written.width, written.height)
         return Report(
             **paths,
             model=self.name,
@@ -414,8 +450,8 @@ class Animator:
             engine=self.engine.name,
             precision=self.engine.precision,
             frames=written.frames,
-            width=written.width,
-            height=written.height,
+            width=width,
+            height=height,
             seconds=round(seconds, 3),
             frames_per_second=round(written.frames / seconds, 3),
             transfer=written.transfer,

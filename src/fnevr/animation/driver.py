@@ -27,19 +27,22 @@ from fnevr.animation.keypoint_track import KeypointTrack, is_track, load_track
 from fnevr.animation.motions import driving_keypoints, motion_of
 from fnevr.animation.retargeting import can_retarget
 from fnevr.config.stages import KeypointConfig
-from fnevr.errors import FnevrError, MediaError
+from fnevr.errors import FnevrError, MediaError, counted
 from fnevr.face3d.performance import Performance
 from fnevr.geometry.driving import Coefficients, Driving
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, check_rgb
-from fnevr.media.reader import VideoFrame
+from fnevr.media.reader import VideoFrame, VideoReader, exact_rate
+from fnevr.media.trim import Span, TrimmedReader
 from fnevr.media.video import open_video
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.runtime.ahead import Ahead
 from fnevr.runtime.engine import Engine
 
+ALL = Span()
 READ_AHEAD = 4  # frames that wait to be used
+RATE_TOLERANCE = 0.01  # share by which a rate and the average of all frames may differ
 T = TypeVar("T")
 Read = Callable[[Sequence[EncodedSource]], Iterator[DrivingBatch[M]]]
 """Gives a driver's motion for the faces of a source."""
@@ -57,6 +60,7 @@ class Driver(Generic[M]):
         frame_rate: frames per second, nominal where times vary.
         num_frames: if known; files are sometimes wrong.
         audio_from: the file whose sound belongs to it, if any.
+        audio_start: seconds after the file's first frame at which that sound begins.
         warnings: what the report should say about it.
         num_faces: how many of its faces drive: one drives all faces of the source, more drive one
             each.
@@ -66,6 +70,7 @@ class Driver(Generic[M]):
     frame_rate: Fraction
     num_frames: int | None
     audio_from: Path | None = None
+    audio_start: Fraction = Fraction(0)
     warnings: list[str] = field(default_factory=list)
     num_faces: int = 1
 
@@ -79,19 +84,21 @@ class Driver(Generic[M]):
             )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recording:
     """An opened video whose motion is to be kept.
 
     Attributes:
         frames: keypoints and what the face does, a batch at a time; read once.
-        frame_rate: frames per second, nominal where times vary.
+        frame_rate: frames per second; the average of all frames, once they are read.
         num_frames: if known; files are sometimes wrong.
+        warnings: what is to be said about it, once all is read.
     """
 
     frames: Iterator[tuple[Keypoints, Performance | None]]
     frame_rate: Fraction
     num_frames: int | None
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,9 @@ class Drivers:
     batch_size: int
 
     @contextmanager
-    def motion(self, file: DriverFile, crop: bool, face: int = 0) -> Iterator[Driver[Driving]]:
+    def motion(
+        self, file: DriverFile, crop: bool, face: int = 0, span: Span = ALL
+    ) -> Iterator[Driver[Driving]]:
         """Open a keypoint track, a file of coefficients, a video or a folder of pictures.
 
         It is read as what drives the model (`animation.motions`).
@@ -158,17 +167,18 @@ class Drivers:
             file: of the driver.
             crop: look for the face, where there are pictures.
             face: which face, the largest being 0.
+            span: the part that drives.
 
         Raises:
             MediaError: if it cannot be read, or does not drive this model.
         """
         if file.coefficients is not None:
-            yield self._of_coefficients(file.path, file.coefficients)
+            yield self._of_coefficients(file.path, file.coefficients, span)
             return
         path, track = file.path, file.track
         if track is not None:
             self._check_keypoints(path, track)
-            driver: Driver[Driving] = self._of_track(track, track.keypoints)
+            driver: Driver[Driving] = self._of_track(track, track.keypoints, span)
             if track.model != self.name:
                 driver.warnings.append(
                     f"'{path}' was recorded with the model '{track.model}', not '{self.name}'"
@@ -176,12 +186,12 @@ class Drivers:
             yield driver
             return
         follow = partial(motion_of(self.engine).follow, self.engine, crop=crop, face=face)
-        with self._opened(path, follow) as (followed, driver_of):
+        with self._opened(path, follow, span) as (followed, driver_of):
             yield driver_of(self._finds(followed))
 
     @contextmanager
     def performance(
-        self, file: DriverFile, smooth: bool, faces: Sequence[int] = (0,)
+        self, file: DriverFile, smooth: bool, faces: Sequence[int] = (0,), span: Span = ALL
     ) -> Iterator[Driver[Performance]]:
         """Open a keypoint track, a video or a folder of pictures, to be read as a performance.
 
@@ -190,6 +200,7 @@ class Drivers:
             smooth: see `PerformanceReader`; a track is as it was recorded.
             faces: which faces, the largest being 0. One drives all faces of the source, more drive
                 one each.
+            span: the part that drives.
 
         Raises:
             MediaError: if it cannot be read, or is a track without a performance.
@@ -202,14 +213,16 @@ class Drivers:
                     f"'{file.path}' has keypoints only, which older versions recorded: record it "
                     "again, or use `transfer='relative'`"
                 )
-            yield self._of_track(file.track, file.track.performance)
+            yield self._of_track(file.track, file.track.performance, span)
             return
         follow = partial(performances, smooth=smooth, faces=faces)
-        with self._opened(file.path, follow) as (seen, driver_of):
+        with self._opened(file.path, follow, span) as (seen, driver_of):
             yield replace(driver_of(self._performs(seen)), num_faces=len(faces))
 
     @contextmanager
-    def recording(self, path: PathLike, crop: bool, smooth: bool) -> Iterator[Recording]:
+    def recording(
+        self, path: PathLike, crop: bool, smooth: bool, span: Span = ALL
+    ) -> Iterator[Recording]:
         """Open a video or a folder of pictures, to be read as keypoints and as a performance.
 
         Args:
@@ -217,6 +230,7 @@ class Drivers:
             crop: look for the face; False takes whole pictures for the keypoints.
             smooth: see `PerformanceReader`. There is a performance where the model can be driven by
                 one.
+            span: the part to record.
 
         Raises:
             MediaError: if it cannot be read.
@@ -224,19 +238,21 @@ class Drivers:
         if can_retarget(self.engine):
             size = self.engine.config.image_size
             follow = partial(performances, smooth=smooth, size=size, crops=crop)
-            with self._opened(path, follow) as (seen, driver_of):
+            with self._opened(path, follow, span) as (seen, driver_of):
                 performer: Driver[Performance] = driver_of(self._performs(seen))
-                yield Recording(self._recorded(seen), performer.frame_rate, performer.num_frames)
+                yield _counted(performer, self._recorded(seen))
             return
-        with self.motion(DriverFile(path, None), crop) as driver:
-            frames = ((batch.of(0), None) for batch in keypoints_alone(driver.read([])))
-            yield Recording(frames, driver.frame_rate, driver.num_frames)
+        with self.motion(DriverFile(path, None), crop, span=span) as driver:
+            batches = keypoints_alone(driver.read([]))
+            yield _counted(driver, ((b.of(0), None, b.times[-1]) for b in batches))
 
-    def _recorded(self, seen: Iterable[SeenFaces]) -> Iterator[tuple[Keypoints, Performance]]:
+    def _recorded(
+        self, seen: Iterable[SeenFaces]
+    ) -> Iterator[tuple[Keypoints, Performance | None, Fraction]]:
         for batch in in_batches(seen, self.batch_size):
             pictures = [frame.rgb for frame in batch if frame.rgb is not None]
             performance = Performance.concatenate([frame.performances[0] for frame in batch])
-            yield driving_keypoints(self.engine, pictures), performance
+            yield driving_keypoints(self.engine, pictures), performance, batch[-1].time
 
     def motion_of_arrays(
         self, pictures: Iterable[UInt8[np.ndarray, "h1 w1 3"]], crop: bool, face: int = 0
@@ -258,31 +274,37 @@ class Drivers:
 
     @contextmanager
     def _opened(
-        self, path: PathLike, follow: Callable[[Iterable[VideoFrame]], Iterator[T]]
+        self, path: PathLike, follow: Callable[..., Iterator[T]], span: Span
     ) -> Iterator[tuple[Iterable[T], Callable[[Read[M]], Driver[M]]]]:
         """Open a video; give what is followed in it, and what makes a driver of that."""
-        with open_video(path) as reader:
-            info, warnings = reader.info, list[str]()
+        with opened(path, span) as reader:
+            info, warnings, lost = reader.info, list[str](), list[Fraction]()
             audio_from = Path(path) if info.has_audio else None
 
             def driver_of(read: Read[M]) -> Driver[M]:
-                return Driver(read, info.frame_rate, info.num_frames, audio_from, warnings)
+                rate, num_frames = info.frame_rate, info.num_frames
+                return Driver(read, rate, num_frames, audio_from, span.start, warnings)
 
-            with closing(Ahead(follow(reader), READ_AHEAD)) as ahead:
+            with closing(Ahead(follow(reader, lost=lost), READ_AHEAD)) as ahead:
                 yield ahead, driver_of
             if reader.damage:
                 warnings.append(reader.damage)
+            if lost:
+                warnings.append(
+                    f"no face was seen in {counted(len(lost), 'frame')} of the driver, first at "
+                    f"{float(lost[0]):.2f} s; there the portrait keeps still"
+                )
 
     def _finds(self, followed: Iterable[Any]) -> Read[Driving]:
         motion = motion_of(self.engine)
         return lambda sources: motion.batches(self.engine, followed, sources, self.batch_size)
 
     def _of_coefficients(
-        self, path: PathLike, frames: Float[np.ndarray, "T 73"]
+        self, path: PathLike, frames: Float[np.ndarray, "T 73"], span: Span
     ) -> Driver[Driving]:
-        """Take the numbers of a file as they are."""
+        """Take the numbers of a file as they are; windows look beyond the part that drives."""
         self._check_coefficients(path)
-        windows: Driving = Coefficients.of_frames(frames)
+        windows: Driving = Coefficients.of_frames(frames)[span.indices(ARRAY_RATE, len(frames))]
 
         def read(_sources: Sequence[EncodedSource]) -> Iterator[DrivingBatch[Driving]]:
             return track_batches(windows, ARRAY_RATE, self.batch_size)
@@ -292,11 +314,13 @@ class Drivers:
     def _performs(self, seen: Iterable[SeenFaces]) -> Read[Performance]:
         return lambda _sources: performance_batches(seen, self.batch_size)
 
-    def _of_track(self, track: KeypointTrack, motion: M) -> Driver[M]:
+    def _of_track(self, track: KeypointTrack, motion: M, span: Span) -> Driver[M]:
+        motion = motion[span.indices(track.frame_rate, len(track))]
+
         def read(_sources: Sequence[EncodedSource]) -> Iterator[DrivingBatch[M]]:
             return track_batches(motion, track.frame_rate, self.batch_size)
 
-        return Driver(read, track.frame_rate, len(track))
+        return Driver(read, track.frame_rate, len(motion))
 
     def _check_coefficients(self, path: PathLike) -> None:
         if self.engine.config.driven_by != "coefficients":
@@ -319,9 +343,36 @@ class Drivers:
         num_keypoints = self.engine.config.num_keypoints
         if track.keypoints.num_keypoints != num_keypoints:
             raise MediaError(
-                f"'{path}' moves {track.keypoints.num_keypoints} keypoints, but the model "
-                f"'{self.name}' has {num_keypoints}: record the motion with this model"
+                f"'{path}' moves {counted(track.keypoints.num_keypoints, 'keypoint')}, but the "
+                f"model '{self.name}' has {num_keypoints}: record the motion with this model"
             )
+
+
+def opened(path: PathLike, span: Span) -> VideoReader:
+    """Open a video, or a part of it."""
+    reader = open_video(path)
+    return reader if span.is_all else TrimmedReader(reader, span)
+
+
+def _counted(
+    driver: Driver[M], batches: Iterable[tuple[Keypoints, Performance | None, Fraction]]
+) -> Recording:
+    """Return a recording whose rate is the average of all frames, if that is another one."""
+    recording = Recording(iter(()), driver.frame_rate, driver.num_frames, driver.warnings)
+
+    def read() -> Iterator[tuple[Keypoints, Performance | None]]:
+        num_frames, last_time = 0, Fraction(0)
+        for keypoints, performance, time in batches:
+            num_frames, last_time = num_frames + len(keypoints), time
+            yield keypoints, performance
+        if last_time > 0:
+            gaps = num_frames - 1
+            if abs(last_time * driver.frame_rate - gaps) > max(1, RATE_TOLERANCE * gaps):
+                recording.frame_rate = exact_rate((gaps / last_time).limit_denominator(1001))
+                recording.warnings.append("the frame rate varies: the motion has its average")
+
+    recording.frames = read()
+    return recording
 
 
 def timed(pictures: Iterable[Picture]) -> Iterator[VideoFrame]:

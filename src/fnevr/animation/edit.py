@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -27,7 +27,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_pictures
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
-from fnevr.media.writer import VideoWriter
+from fnevr.media.writer import VideoWriter, written_size
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine, Turn
 
@@ -307,8 +307,21 @@ def write_edit(
     model_name: str,
     start_s: float,
     progress: Progress | None = None,
+    *,
+    told: Sequence[str] = (),
 ) -> EditReport:
-    """Write the edited picture, or a video of a sweep; see `Animator.edit`."""
+    """Write the edited picture, or a video of a sweep; see `Animator.edit`.
+
+    Args:
+        editor: of the picture.
+        image: the picture's file.
+        output: the file to write.
+        edit: what is done.
+        model_name: for the report.
+        start_s: when it began.
+        progress: is called after every frame of a sweep.
+        told: warnings so far, for the report.
+    """
     turns, sliders = edit.turns, edit.sliders
     width, height = editor.scene.width, editor.scene.height
     if edit.sweep is None:
@@ -317,6 +330,7 @@ def write_edit(
         with VideoWriter(output, width, height, SWEEP_RATE) as writer:
             for index, rgb in enumerate(_frames(editor, edit, progress)):
                 writer.write(rgb, index / SWEEP_RATE)
+    width, height = written_size(output, width, height)
     warnings = {text: None for turn in _ends(edit) for text in turn.warnings()}
     return EditReport(
         image=str(image),
@@ -327,7 +341,7 @@ def write_edit(
         height=height,
         seconds=round(time.perf_counter() - start_s, 3),
         expression={name: value for name, value in asdict(sliders).items() if value},
-        warnings=list(warnings),
+        warnings=[*told, *warnings],
     )
 
 

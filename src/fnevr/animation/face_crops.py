@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fnevr.errors import FaceError
+from fnevr.errors import FaceError, counted
 from fnevr.face3d.performance import Performance, PerformanceReader
 from fnevr.faces.crop import CropBox, CropSmoother, crop, crop_box
 from fnevr.faces.landmarks import Landmarks
@@ -52,7 +52,9 @@ class SeenFaces:
     rgb: Picture | None = None
 
 
-def face_crops(frames: Iterable[VideoFrame], size: int, face: int = 0) -> Iterator[VideoFrame]:
+def face_crops(
+    frames: Iterable[VideoFrame], size: int, face: int = 0, lost: list[Fraction] | None = None
+) -> Iterator[VideoFrame]:
     """Crop a video around a face, the box smoothed over time.
 
     While no face is seen, the last picture of it stands still: keypoints of a picture without a
@@ -63,6 +65,7 @@ def face_crops(frames: Iterable[VideoFrame], size: int, face: int = 0) -> Iterat
         frames: the video.
         size: side of the crops, in pixels.
         face: which face, the largest being 0.
+        lost: gets the times of frames without the face.
 
     Raises:
         FaceError: at the end, if no frame shows the face.
@@ -70,7 +73,7 @@ def face_crops(frames: Iterable[VideoFrame], size: int, face: int = 0) -> Iterat
     view = FaceView(size)
     crops = (
         ([view.update(frame, sighting)], frame.time)
-        for frame, (sighting,) in followed(frames, [face])
+        for frame, (sighting,) in followed(frames, [face], lost)
     )
     return (VideoFrame(rgb, time) for (rgb,), time in from_first(crops, [face]))
 
@@ -82,6 +85,7 @@ def performances(
     *,
     crops: bool = True,
     faces: Sequence[int] = (0,),
+    lost: list[Fraction] | None = None,
 ) -> Iterator[SeenFaces]:
     """Read what faces of a video do.
 
@@ -95,6 +99,7 @@ def performances(
         crops: the view is cropped around the first face, as `face_crops` does; False takes whole
             frames.
         faces: which faces, the largest being 0.
+        lost: gets the times of frames without one of the faces.
 
     Raises:
         FaceError: at the end, if no frame shows one of the faces.
@@ -103,7 +108,7 @@ def performances(
     view = FaceView(size) if size is not None and crops else None
 
     def seen() -> Iterator[tuple[list[tuple[Performance, Picture | None] | None], Fraction]]:
-        for frame, sightings in followed(frames, faces):
+        for frame, sightings in followed(frames, faces, lost):
             rgb = None if view is None else view.update(frame, sightings[0])
             if size is not None and view is None:
                 rgb = resize(frame.rgb, size, size)
@@ -135,6 +140,7 @@ def faces_in_view(
     size: int,
     box: Callable[[Landmarks], CropBox] | None,
     face: int = 0,
+    lost: list[Fraction] | None = None,
 ) -> Iterator[ViewedFace]:
     """Follow a face of a video in the model's view.
 
@@ -145,6 +151,7 @@ def faces_in_view(
         size: side of the view, in pixels.
         box: frames a face, smoothed over time; None takes whole frames.
         face: which face, the largest being 0.
+        lost: gets the times of frames without the face.
 
     Raises:
         FaceError: at the end, if no frame shows the face.
@@ -162,7 +169,8 @@ def faces_in_view(
         return framed.to_view(track.landmarks, size)
 
     seen = (
-        ([in_view(frame, sighting)], frame.time) for frame, (sighting,) in followed(frames, [face])
+        ([in_view(frame, sighting)], frame.time)
+        for frame, (sighting,) in followed(frames, [face], lost)
     )
     return (ViewedFace(landmarks, time) for (landmarks,), time in from_first(seen, [face]))
 
@@ -189,13 +197,23 @@ class FaceView:
 
 
 def followed(
-    frames: Iterable[VideoFrame], faces: Sequence[int] = (0,)
+    frames: Iterable[VideoFrame],
+    faces: Sequence[int] = (0,),
+    lost: list[Fraction] | None = None,
 ) -> Iterator[tuple[VideoFrame, list[Sighting]]]:
-    """Follow faces, the largest being 0; they come in the order in which they are asked for."""
+    """Follow faces, the largest being 0; they come in the order in which they are asked for.
+
+    Args:
+        frames: the video.
+        faces: which.
+        lost: gets the times of frames without one of the faces.
+    """
     # One thread: this runs beside the drawing, which takes the others.
     tracker, last_times = FacesTracker(faces, num_threads=1), [Fraction(0)] * len(faces)
     for frame in frames:
         tracks = tracker.update(frame.rgb)
+        if lost is not None and any(track is None or track.seen is None for track in tracks):
+            lost.append(frame.time)
         yield (
             frame,
             [
@@ -236,7 +254,7 @@ def from_first(
         missing = next(number for number, value in last if value is None)
         which = "no face" if missing == 0 else f"no face {missing} (the largest is 0)"
         raise FaceError(
-            f"{which} found in any of the {len(waiting)} frames of the driving video; use one that "
+            f"{which} found in the driving video ({counted(len(waiting), 'frame')}); use one that "
             "shows a face from the front, or `crop=False` if it is cropped already"
         )
 

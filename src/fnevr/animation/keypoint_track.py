@@ -11,7 +11,7 @@ Shapes: T frames, K keypoints. Coordinates span [-1, 1], x first.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
@@ -45,12 +45,14 @@ class KeypointTrack:
         frame_rate: frames per second.
         model: name of the model that found the keypoints.
         performance: what the face does, in the same frames; None where nobody asked.
+        warnings: what was not as it should be in the video; not stored.
     """
 
     keypoints: Keypoints
     frame_rate: Fraction
     model: str
     performance: Performance | None = None
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -116,9 +118,16 @@ def load_track(path: PathLike) -> KeypointTrack:
 
 
 def record_track(
-    frames: Iterable[tuple[Keypoints, Performance | None]], frame_rate: Fraction, model: str
+    frames: Iterable[tuple[Keypoints, Performance | None]],
+    frame_rate: Callable[[], Fraction],
+    model: str,
 ) -> KeypointTrack:
     """Join what was read of consecutive frames to a track.
+
+    Args:
+        frames: keypoints, and what the face does.
+        frame_rate: is asked once all frames are read.
+        model: name of the model that found the keypoints.
 
     Raises:
         MediaError: if there is no frame.
@@ -129,7 +138,7 @@ def record_track(
     keypoints = Keypoints.concatenate([keypoints for keypoints, _ in parts])
     seen = [performance for _, performance in parts if performance is not None]
     performance = Performance.concatenate(seen) if len(seen) == len(parts) else None
-    return KeypointTrack(keypoints, frame_rate, model, performance)
+    return KeypointTrack(keypoints, frame_rate(), model, performance)
 
 
 def is_track(path: PathLike) -> bool:

@@ -49,7 +49,13 @@ class Motion(Protocol):
         ...
 
     def follow(
-        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool, face: int = 0
+        self,
+        engine: Engine,
+        frames: Iterable[VideoFrame],
+        *,
+        crop: bool,
+        face: int = 0,
+        lost: list[Fraction] | None = None,
     ) -> Iterator[Any]:
         """Bring a driver's frames to what `batches` takes; videos do this in a thread of their own.
 
@@ -58,6 +64,7 @@ class Motion(Protocol):
             frames: of the driver.
             crop: look for the face; False takes whole pictures.
             face: which face, the largest being 0.
+            lost: gets the times of frames in which a face is looked for and not seen.
         """
         ...
 
@@ -90,11 +97,17 @@ class KeypointMotion:
         """Tell it nothing: the detector sees the source as well."""
 
     def follow(
-        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool, face: int = 0
+        self,
+        engine: Engine,
+        frames: Iterable[VideoFrame],
+        *,
+        crop: bool,
+        face: int = 0,
+        lost: list[Fraction] | None = None,
     ) -> Iterator[VideoFrame]:
         """Bring frames to the model's size, cropped around the face or whole."""
         size = engine.config.image_size
-        return face_crops(frames, size, face) if crop else resized(frames, size)
+        return face_crops(frames, size, face, lost) if crop else resized(frames, size)
 
     def batches(
         self,
@@ -131,10 +144,17 @@ class LandmarkMotion:
         return SourceFace(Landmarks68(points[None]), person[None, None])
 
     def follow(
-        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool, face: int = 0
+        self,
+        engine: Engine,
+        frames: Iterable[VideoFrame],
+        *,
+        crop: bool,
+        face: int = 0,
+        lost: list[Fraction] | None = None,
     ) -> Iterator[ViewedFace]:
         """Follow the face."""
-        return faces_in_view(frames, engine.config.image_size, self.box if crop else None, face)
+        size = engine.config.image_size
+        return faces_in_view(frames, size, self.box if crop else None, face, lost)
 
     def batches(
         self,
@@ -171,12 +191,18 @@ class CoefficientMotion:
         return SourceFace(Coefficients.of_frames(row[None]), everywhere)
 
     def follow(
-        self, engine: Engine, frames: Iterable[VideoFrame], *, crop: bool, face: int = 0
+        self,
+        engine: Engine,
+        frames: Iterable[VideoFrame],
+        *,
+        crop: bool,
+        face: int = 0,
+        lost: list[Fraction] | None = None,
     ) -> Iterator[tuple[Float[np.ndarray, " 73"], Fraction]]:
         """Follow the face, and fit the head to it frame by frame."""
         size = engine.config.image_size
         reader = CoefficientReader(size)
-        for seen in faces_in_view(frames, size, self.box if crop else None, face):
+        for seen in faces_in_view(frames, size, self.box if crop else None, face, lost):
             yield reader.update(seen.landmarks), seen.time
 
     def batches(

@@ -1,10 +1,11 @@
-"""Write frames to a video file, and check that an output is not also an input.
+"""Write frames to a video file.
 
 Shapes: h and w of the output.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
@@ -13,9 +14,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from fnevr.animation.transfers import Transfer
 from fnevr.errors import MediaError
 from fnevr.media.files import PathLike
-from fnevr.media.writer import VideoWriter
+from fnevr.media.image import EXTENSIONS, check_image_target, write_image
+from fnevr.media.writer import FORMATS, VideoWriter, check_video_target
 from fnevr.runtime.ahead import Ahead
 
 DRAW_AHEAD = 4  # frames that wait to be encoded
@@ -23,34 +26,71 @@ DRAW_AHEAD = 4  # frames that wait to be encoded
 Output = UInt8[np.ndarray, "h w 3"]
 
 
-def check_inputs(output: PathLike, *inputs: PathLike) -> None:
-    """Raise MediaError before any work if the output is also an input."""
-    for path in inputs:
-        if Path(path).resolve() == Path(output).resolve():
-            raise MediaError(f"'{output}' is an input and the output; choose another output")
+def is_picture_name(output: PathLike) -> bool:
+    """Tell whether a file is named as a picture that can be written."""
+    return Path(output).suffix.lower() in EXTENSIONS
+
+
+def check_output(output: PathLike) -> None:
+    """Raise MediaError now if `write_frames` could not write to this path later."""
+    (check_image_target if is_picture_name(output) else check_video_target)(output)
+
+
+def still_warnings(output: PathLike, num_frames: int, transfer: Transfer) -> list[str]:
+    """Say what a driver of one frame means for the result."""
+    if num_frames != 1:
+        return []
+    if transfer == "relative":
+        return [
+            "the driver has one frame, and relative motion of one frame leaves the source as "
+            "it is: use `transfer='retarget'` for its expression, or a video"
+        ]
+    if is_picture_name(output):
+        return []
+    return ["the driver has one frame, and so has the result; an output named .png is a picture"]
 
 
 def write_frames(
     output: PathLike,
     size: tuple[int, int],
     frame_rate: Fraction,
-    audio_from: Path | None,
     frames: Iterator[tuple[Output, Fraction]],
+    *,
+    audio_from: Path | None = None,
+    audio_start: Fraction = Fraction(0),
+    crf: int | None = None,
 ) -> int:
     """Write all frames at their times; return how many there were.
 
-    Frames are drawn while others are encoded.
+    Frames are drawn while others are encoded. Of a driver that is one picture the result may be a
+    picture too, as the output's name says.
 
     Args:
-        output: the video.
+        output: the video, or the picture.
         size: of the frames, width and height in pixels.
         frame_rate: frames per second, nominal where times vary.
-        audio_from: the file whose sound goes along; None for none.
         frames: with the times at which they are shown.
+        audio_from: the file whose sound goes along; None for none.
+        audio_start: seconds after that file's first frame at which its sound begins.
+        crf: quality of the video; None is the writer's own.
+
+    Raises:
+        MediaError: if the output is named as a picture and there are more frames.
     """
+    if is_picture_name(output):
+        stills = list(itertools.islice(frames, 2))
+        if len(stills) != 1:
+            raise MediaError(
+                f"'{output}' is a picture's name, but the driver has more than one frame: name a "
+                f"video ({', '.join(FORMATS)})"
+            )
+        write_image(output, stills[0][0])
+        return 1
     with (
         closing(Ahead(frames, DRAW_AHEAD)) as drawn,
-        VideoWriter(output, *size, frame_rate, audio_from) as writer,
+        VideoWriter(
+            output, *size, frame_rate, audio_from, audio_start=audio_start, crf=crf
+        ) as writer,
     ):
         for rgb, shown_at in drawn:
             writer.write(rgb, shown_at)

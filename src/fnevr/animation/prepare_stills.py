@@ -28,7 +28,7 @@ from fnevr.data.prepare import open_folder
 from fnevr.data.settings import SIZE
 from fnevr.data.still_table import Sitter, read_sitters
 from fnevr.data.store import encode_frame, write_clip
-from fnevr.errors import FaceError, FnevrError, MediaError
+from fnevr.errors import FaceError, FnevrError, MediaError, counted
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
 from fnevr.faces.landmarks import FaceMesh
@@ -106,8 +106,8 @@ class StillReport(BaseModel):
             texts.append(f"left out: {', '.join(reasons)}")
         train, val = self.stills.get("train", 0), self.stills.get("val", 0)
         texts.append(
-            f"{self.output}: {train + val} stills ({train} train, {val} val), "
-            f"{self.photographs} photographs and {self.views} views"
+            f"{self.output}: {counted(train + val, 'still')} ({train} train, {val} val), "
+            f"{counted(self.photographs, 'photograph')} and {counted(self.views, 'view')}"
         )
         return texts
 

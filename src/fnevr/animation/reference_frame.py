@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from fnevr.animation.keypoint_log import DrivingBatch, KeypointLog
 from fnevr.config.stages import KeypointConfig
-from fnevr.errors import MediaError
+from fnevr.errors import MediaError, counted
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.transfer import best_frame
 from fnevr.runtime.engine import Engine
@@ -84,7 +84,8 @@ def choose_reference(
         logs = _read(batches, index, len(sources))
     if index >= len(logs[0]):
         raise MediaError(
-            f"there is no frame {index}: the driver has {len(logs[0])} frame(s), counted from 0",
+            f"there is no frame {index}: the driver has {counted(len(logs[0]), 'frame')}, counted "
+            "from 0",
             argument="best_frame",
         )
     keypoints = tuple(log.frame(index) for log in logs)

@@ -27,7 +27,8 @@ from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01, to_pictures
 from fnevr.media.image import Picture
-from fnevr.media.resize import resize
+from fnevr.media.pixels import PLAYED_PIXELS
+from fnevr.media.resize import at_most, resize
 from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.runtime.engine import Engine
 
@@ -91,6 +92,26 @@ class Scene:
     finish: Callable[[Sequence[Picture]], Picture]
     width: int
     height: int
+
+
+def for_video(picture: Picture, size: int | None) -> tuple[UInt8[np.ndarray, "h w 3"], list[str]]:
+    """Reduce a source picture to what videos have, before anything is done with it.
+
+    Args:
+        picture: the source.
+        size: of the video: its longer side at most, in pixels; None takes what players open.
+
+    Returns:
+        The picture, and what to say about it.
+    """
+    fitted = at_most(picture, size, PLAYED_PIXELS)
+    if size is not None or fitted.shape == picture.shape:
+        return fitted, []
+    sizes = [f"{rgb.shape[1]} x {rgb.shape[0]}" for rgb in (picture, fitted)]
+    return fitted, [
+        f"few players open videos of {sizes[0]} pixels: the result is {sizes[1]}; "
+        f"`size={max(fitted.shape)}` says the same without this warning, `size=1920` suits phones"
+    ]
 
 
 def prepare(engine: Engine, picture: Picture, framing: Framing) -> Scene:

@@ -13,12 +13,15 @@ from fnevr.commands.options import (
     DeviceOption,
     Engine,
     Json,
+    NoClobber,
     PrecisionOption,
     answering_for_errors,
     in_options,
     one_of,
+    say,
     write_json,
 )
+from fnevr.commands.paths import Files, Reads, Writes
 from fnevr.config.engines import (
     ENGINES,
     GRAPH_PRECISIONS,
@@ -95,8 +98,16 @@ def evaluate(
 
     What is interrupted goes on when the same command is run again.
     """
-    flags = {"--data": data, "--report": report, "--pairs": pairs}
-    with answering_for_errors(flags, TAKEN_UP, "eval"):
+    files: Files = {
+        "--data": Reads(data, "clips"),
+        "--report": Writes(report, "a folder", is_new=False),
+        "--pairs": Reads(pairs),
+        "--alexnet": Reads(alexnet),
+        "--inception": Reads(inception),
+        "--arcface": Reads(arcface),
+        "--openface": Reads(openface),
+    }
+    with answering_for_errors(files, TAKEN_UP, "eval"):
         from fnevr.evaluate.networks.available import NetworkFiles
         from fnevr.evaluate.report import PAGE, table_text, write_report
         from fnevr.evaluate.runner import EvaluationSettings, run_evaluation
@@ -122,10 +133,11 @@ def evaluate(
                 workers=workers,
                 progress=progress,
             )
-        typer.echo(table_text(write_report(evaluation, report)))
+        say(table_text(write_report(evaluation, report)))
         for name, reason in evaluation.missing.items():
-            typer.echo(f"not measured: {name}: {in_options(reason.splitlines()[0])}", err=True)
-        typer.echo(f"{report / PAGE}", err=True)
+            why = "; ".join(line.strip() for line in reason.splitlines())
+            say(f"not measured: {name}: {in_options(why)}", err=True)
+        say(f"{report / PAGE}", err=True)
 
 
 def complexity(
@@ -142,12 +154,13 @@ def complexity(
     ] = 3,
     device: Annotated[DeviceName, typer.Option("--device", help="For timed frames.")] = "cpu",
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Count parameters and multiply-adds, time a frame, and set the paper's figures beside.
 
     Weights are not needed.
     """
-    with answering_for_errors({"--json": json_file}):
+    with answering_for_errors({"--json": Writes(json_file)}, no_clobber=no_clobber):
         from dataclasses import asdict
 
         from fnevr.cost.complexity import NAMES, complexity_table, measure_complexity
@@ -156,7 +169,7 @@ def complexity(
         where = check_device(device)
         rows = [measure_complexity(name, repeats=repeats, device=where) for name in model or NAMES]
         if json_file is None:
-            typer.echo(complexity_table(rows))
+            say(complexity_table(rows))
             return
         write_json(json_file, json.dumps([asdict(row) for row in rows], indent=2))
 
@@ -190,12 +203,13 @@ def bench(
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Rounds; medians count.")] = 7,
     device: DeviceOption = None,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Time a model on the engines that are here, against the plain loop and the machine's limits.
 
     Run it on an idle machine. OMP_NUM_THREADS says how many threads all engines use.
     """
-    with answering_for_errors({"--model": model}):
+    with answering_for_errors({"--json": Writes(json_file)}, no_clobber=no_clobber):
         from fnevr.cost.bench import bench as run_bench
         from fnevr.cost.bench import bench_table, default_device
         from fnevr.progress import progress_bar
@@ -215,4 +229,4 @@ def bench(
         if json_file is not None:
             write_json(json_file, json.dumps(result.as_dict(), indent=2))
         if json_file != "-":
-            typer.echo(in_options(bench_table(result)))
+            say(in_options(bench_table(result)))

@@ -9,6 +9,7 @@ Nothing slow is imported before a command.
 from __future__ import annotations
 
 import gc
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,14 +21,17 @@ from fnevr.commands.options import (
     Engine,
     Json,
     Model,
+    NoClobber,
     PrecisionOption,
     answering_for_errors,
-    check_json,
     face_choice,
     face_numbers,
+    say,
+    tell_warnings,
     write_json,
 )
-from fnevr.errors import FnevrError
+from fnevr.commands.paths import Files, Reads, Writes
+from fnevr.errors import FnevrError, counted
 
 if TYPE_CHECKING:
     from fnevr.animation.animator import Animator
@@ -76,6 +80,31 @@ StillBackground = Annotated[
     typer.Option(
         "--still-background/--no-still-background",
         help="Only the person moves, or the picture around the head moves along.",
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        min=16,
+        help="Longer side of the result, in pixels. Default: the picture's.",
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="TIME", help="Where the driver begins: seconds, or h:m:s."),
+]
+End = Annotated[
+    str | None,
+    typer.Option("--end", metavar="TIME", help="Where the driver ends."),
+]
+Crf = Annotated[
+    int | None,
+    typer.Option(
+        "--crf",
+        min=0,
+        max=51,
+        help="Quality of the video, 0 (lossless) to 51. Default: 18.",
     ),
 ]
 Smooth = Annotated[
@@ -181,18 +210,28 @@ def animate(
     sound: Annotated[
         SoundName, typer.Option("--sound", help="Whose sound goes along; a picture has none.")
     ] = "driver",
+    size: Size = None,
+    start: Start = None,
+    end: End = None,
+    crf: Crf = None,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Move a portrait as a driving video does; with no options, the bundled ones."""
-    flags = {"--source": source, "--driving": driving, "--output": output, "--model": model}
-    flags["--sliders"] = sliders
-    with answering_for_errors(flags):
+    files: Files = {
+        "--source": Reads(source, "a source"),
+        "--driving": Reads(driving, "a driver"),
+        "--output": Writes(output, "a video or a picture"),
+        "--model": Reads(model, "a model"),
+        "--sliders": Reads(sliders),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, no_clobber=no_clobber):
         reference = None if best_frame is None else _best_frame(best_frame)
         faces = None if face is None else face_choice(face, "--face")
         drivers = None if driver_face is None else face_numbers(driver_face, "--driver-face")
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
-        check_json(json_file, flags)
 
         from fnevr.animation.retargeting import Regions
         from fnevr.animation.sliders import FaceSliders
@@ -223,6 +262,10 @@ def animate(
                 pitch_deg=pitch,
                 roll_deg=roll,
                 sound=sound,
+                size=size,
+                start_s=_time(start, "start_s") or 0,
+                end_s=_time(end, "end_s"),
+                crf=crf,
                 progress=progress,
             )
         _tell(report, json_file)
@@ -242,20 +285,37 @@ def record(
     precision: PrecisionOption = "auto",
     crop: Crop = True,
     smooth: Smooth = True,
+    start: Start = None,
+    end: End = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Write the motion of a driving video to a file for `animate --driving`.
 
     Nobody is seen in that file, a keypoint track. What the face does in it drives every model that
     retargets; its keypoints drive the model that recorded it.
     """
-    with answering_for_errors({"DRIVER": driver, "--output": output, "--model": model}):
+    files: Files = {
+        "DRIVER": Reads(driver, "a driver"),
+        "--output": Writes(output, "a keypoint track"),
+        "--model": Reads(model, "a model"),
+    }
+    with answering_for_errors(files, no_clobber=no_clobber):
         from fnevr.progress import progress_bar
 
         animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
-            track = animator.record(driver, output, crop=crop, smooth=smooth, progress=progress)
-        typer.echo(
-            f"{output}: {len(track)} frames at {float(track.frame_rate):g} per second, "
+            track = animator.record(
+                driver,
+                output,
+                crop=crop,
+                smooth=smooth,
+                start_s=_time(start, "start_s") or 0,
+                end_s=_time(end, "end_s"),
+                progress=progress,
+            )
+        tell_warnings(track.warnings)
+        say(
+            f"{output}: {counted(len(track), 'frame')} at {float(track.frame_rate):g} per second, "
             f"{track.keypoints.num_keypoints} keypoints of {track.model}",
             err=True,
         )
@@ -271,15 +331,19 @@ def reconstruct(
     engine: Engine = "auto",
     precision: PrecisionOption = "auto",
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Rebuild a clip from its first frame and its motion, as the paper's protocol does.
 
     Absolute motion, no crop, no paste-back.
     """
-    flags = {"CLIP": clip, "--output": output, "--model": model}
-    with answering_for_errors(flags):
-        check_json(json_file, flags)
-
+    files: Files = {
+        "CLIP": Reads(clip, "a driver"),
+        "--output": Writes(output, "a video"),
+        "--model": Reads(model, "a model"),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, no_clobber=no_clobber):
         from fnevr.progress import progress_bar
 
         animator = _load(model, device, engine, precision)
@@ -331,7 +395,9 @@ def edit(
     face: Face = None,
     detail: Detail = 1024,
     still_background: StillBackground = True,
+    size: Size = None,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Turn the head of a portrait by angles, and change its expression.
 
@@ -339,17 +405,17 @@ def edit(
     picture shows the face; left and right are the picture's.
     """
     output = output or Path("edited.png" if sweep is None else "sweep.mp4")
-    flags = {
-        "IMAGE": image,
-        "--output": output,
-        "--model": model,
-        "--sliders": sliders,
-        "--save-sliders": save_sliders,
+    files: Files = {
+        "IMAGE": Reads(image, "an image"),
+        "--output": Writes(output, "a picture" if sweep is None else "a video"),
+        "--model": Reads(model, "a model"),
+        "--sliders": Reads(sliders),
+        "--save-sliders": Writes(save_sliders),
+        "--json": Writes(json_file),
     }
-    with answering_for_errors(flags):
+    with answering_for_errors(files, no_clobber=no_clobber):
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
-        check_json(json_file, flags)
 
         from fnevr.animation.edit import Sweep
         from fnevr.animation.sliders import FaceSliders
@@ -378,13 +444,13 @@ def edit(
                 face=face,
                 detail=detail,
                 still_background=still_background,
+                size=size,
                 progress=progress,
             )
-        for warning in report.warnings:
-            typer.echo(f"Warning: {warning}", err=True)
+        tell_warnings(report.warnings)
         if json_file is not None:
             write_json(json_file, report.model_dump_json(indent=2))
-        typer.echo(f"{report.output}: {report.width} x {report.height}", err=True)
+        say(f"{report.output}: {report.width} x {report.height}", err=True)
 
 
 def reconstruct3d(
@@ -408,13 +474,20 @@ def reconstruct3d(
         Path | None, typer.Option("--flame", help="FLAME's model file, which --deca needs.")
     ] = None,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Fit the head model to a face: mesh, shape, expression, pose, camera."""
-    files = {"IMAGE": image, "--output": output, "--overlay": overlay}
-    flags = files | {"--depth": depth, "--normals": normals, "--deca": deca, "--flame": flame}
-    with answering_for_errors(flags, WHOLE_FILES):
-        check_json(json_file, flags)
-
+    files: Files = {
+        "IMAGE": Reads(image, "an image"),
+        "--output": Writes(output, "a mesh"),
+        "--overlay": Writes(overlay, "a picture"),
+        "--depth": Writes(depth, "a picture"),
+        "--normals": Writes(normals, "a picture"),
+        "--deca": Reads(deca),
+        "--flame": Reads(flame),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, WHOLE_FILES, no_clobber=no_clobber):
         from fnevr.face3d.reconstruction import reconstruct_file
 
         report = reconstruct_file(
@@ -431,11 +504,19 @@ def reconstruct3d(
             write_json(json_file, report.model_dump_json(indent=2))
         error = report.error_px
         accuracy = "" if error is None else f"; landmarks met within {error:.1f} pixels"
-        typer.echo(
+        say(
             f"{report.output}: yaw {report.yaw_deg:.0f}, pitch {report.pitch_deg:.0f}, roll "
             f"{report.roll_deg:.0f} degrees{accuracy}",
             err=True,
         )
+
+
+def _time(text: str | None, argument: str) -> Fraction | None:
+    if text is None:
+        return None
+    from fnevr.media.trim import parse_seconds
+
+    return parse_seconds(text, argument)
 
 
 def _best_frame(text: str) -> Literal["auto", "first"] | int:
@@ -450,13 +531,12 @@ def _best_frame(text: str) -> Literal["auto", "first"] | int:
 
 def _tell(report: Report, json_file: str | None) -> None:
     """Write the report, and one line about the result for people."""
-    for warning in report.warnings:
-        typer.echo(f"Warning: {warning}", err=True)
+    tell_warnings(report.warnings)
     if json_file is not None:
         write_json(json_file, report.model_dump_json(indent=2))
-    typer.echo(
-        f"{report.output}: {report.frames} frames of {report.width} x {report.height} in "
-        f"{report.seconds:.1f} s ({report.frames_per_second:.1f} frames per second)",
+    say(
+        f"{report.output}: {counted(report.frames, 'frame')} of {report.width} x {report.height} "
+        f"in {report.seconds:.1f} s ({report.frames_per_second:.1f} frames per second)",
         err=True,
     )
 
@@ -473,4 +553,7 @@ def _load(
     from fnevr.animation.animator import Animator
 
     gc.enable()
-    return Animator.from_pretrained(model, device=device, engine=engine, precision=precision)
+    animator = Animator.from_pretrained(model, device=device, engine=engine, precision=precision)
+    runs = animator.engine
+    say(f"{model} on {runs.name} ({runs.precision}, {runs.device})", err=True)
+    return animator

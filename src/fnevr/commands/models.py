@@ -17,11 +17,14 @@ from fnevr.commands.options import (
     DeviceOption,
     Json,
     Model,
+    NoClobber,
     answering_for_errors,
+    say,
     write_json,
 )
+from fnevr.commands.paths import Files, Reads, Writes
 from fnevr.config.engines import GraphPrecision
-from fnevr.errors import FnevrError
+from fnevr.errors import FnevrError, counted
 
 if TYPE_CHECKING:
     from fnevr.animation.prepare_stills import StillReport
@@ -79,10 +82,17 @@ def prepare(
         typer.Option("--shards", metavar="DIR", help="Also pack the clips for object stores."),
     ] = None,
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Turn videos into clips for training; an interrupted run goes on when it is run again."""
-    flags = {"IN": videos, "OUT": out_dir, "--voxceleb": voxceleb, "--shards": shards}
-    with answering_for_errors(flags, TAKEN_UP):
+    files: Files = {
+        "IN": Reads(videos, "a folder of videos"),
+        "OUT": Writes(out_dir, "a folder", is_new=False),
+        "--voxceleb": Reads(voxceleb, "a folder"),
+        "--shards": Writes(shards, "a folder", is_new=False),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, TAKEN_UP, no_clobber=no_clobber):
         from fnevr.data.prepare import prepare as prepare_videos
         from fnevr.data.settings import make_settings
         from fnevr.progress import progress_bar
@@ -119,7 +129,7 @@ def _tell(report: PrepareReport | StillReport, json_file: str | None) -> None:
     if json_file is not None:
         write_json(json_file, report.model_dump_json(indent=2))
     for line in report.lines():
-        typer.echo(line, err=True)
+        say(line, err=True)
 
 
 def prepare_stills(
@@ -138,10 +148,17 @@ def prepare_stills(
     ] = 4,
     model: Model = "lite",
     json_file: Json = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Draw portraits with other faces and poses: more people for `train --stills`."""
-    flags = {"IN": stills, "OUT": out_dir, "--motion": motion, "--model": model}
-    with answering_for_errors(flags, TAKEN_UP):
+    files: Files = {
+        "IN": Reads(stills, "a folder"),
+        "OUT": Writes(out_dir, "a folder", is_new=False),
+        "--motion": Reads(motion, "clips"),
+        "--model": Reads(model, "a model"),
+        "--json": Writes(json_file),
+    }
+    with answering_for_errors(files, TAKEN_UP, no_clobber=no_clobber):
         from fnevr.animation.prepare_stills import StillSettings
         from fnevr.animation.prepare_stills import prepare_stills as prepare_pictures
         from fnevr.progress import progress_bar
@@ -204,8 +221,13 @@ def train(
 
     Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
     """
-    flags = {"DATA": data, "RUN": run_dir, "--stills": stills, "--init": init, "--model": model}
-    with answering_for_errors(flags, TAKEN_UP, "train"):
+    files: Files = {
+        "DATA": Reads(data, "clips"),
+        "RUN": Writes(run_dir, "a folder", is_new=False),
+        "--stills": Reads(stills, "clips"),
+        "--init": Reads(init, "a model"),
+    }
+    with answering_for_errors({} if dry_run else files, TAKEN_UP, "train"):
         from fnevr.train.recipe import recipe_json
         from fnevr.train.recipe_choice import choose_recipe
 
@@ -213,7 +235,7 @@ def train(
         budgets = [f"{name}={value}" for name, value in options.items() if value is not None]
         run_recipe = choose_recipe(recipe, [*budgets, *(settings or [])])
         if dry_run:
-            typer.echo(recipe_json(run_recipe))
+            say(recipe_json(run_recipe))
             return
 
         from fnevr.train.interrupt import stop_on_signals
@@ -227,8 +249,8 @@ def train(
         if trainer.is_main:
             outcome = f"stopped at step {trainer.step}; the same command goes on"
             if is_done:
-                outcome = f"{run_dir / 'model'}: trained {trainer.step} steps"
-            typer.echo(outcome, err=True)
+                outcome = f"{run_dir / 'model'}: trained {counted(trainer.step, 'step')}"
+            say(outcome, err=True)
         if not is_done:
             raise typer.Exit(INTERRUPTED)
 
@@ -249,7 +271,11 @@ def train_editor(
 
     `fnevr evaluate --protocol pose-editing` says how well heads then turn.
     """
-    with answering_for_errors({"DATA": data, "FOLDER": model}, extra="train"):
+    files: Files = {
+        "DATA": Reads(data, "clips"),
+        "FOLDER": Writes(model, "a folder", is_new=False),
+    }
+    with answering_for_errors(files, extra="train"):
         from fnevr.progress import progress_bar
         from fnevr.runtime.graphs import has_graphs
         from fnevr.train.pose_editor import train_editor as train_pose_editor
@@ -259,15 +285,13 @@ def train_editor(
                 data, model, stride=stride, steps=steps, seed=seed, device=device, progress=progress
             )
         yaw, pitch, roll = editor.response.tolist()
-        typer.echo(
+        say(
             f"{model}: a pose editor; drawn heads follow their keypoints by {yaw:.3f} (yaw), "
             f"{pitch:.3f} (pitch) and {roll:.3f} (roll), which it makes up for",
             err=True,
         )
         if has_graphs(model, "float32"):
-            typer.echo(
-                "its graphs are of the pose editor before: `fnevr export` makes new ones", err=True
-            )
+            say("its graphs are of the pose editor before: `fnevr export` makes new ones", err=True)
 
 
 def convert(
@@ -287,12 +311,18 @@ def convert(
             "--depth", metavar="FOLDER", help="DaGAN's depth network: encoder.pth and depth.pth."
         ),
     ] = None,
+    no_clobber: NoClobber = False,
 ) -> None:
     """Convert a checkpoint to a folder for --model.
 
     Of FNeVR, FOMM, Face vid2vid, DaGAN, PIRender or Bilayer.
     """
-    with answering_for_errors({"CHECKPOINT": checkpoint, "FOLDER": out_dir, "--depth": depth}):
+    files: Files = {
+        "CHECKPOINT": Reads(checkpoint, "a checkpoint"),
+        "FOLDER": Writes(out_dir, "a folder"),
+        "--depth": Reads(depth, "a folder"),
+    }
+    with answering_for_errors(files, no_clobber=no_clobber):
         from fnevr.compat import convert as convert_checkpoint
         from fnevr.config.folder import MADE_OF_WEIGHTS
 
@@ -300,10 +330,10 @@ def convert(
         model = convert_checkpoint(checkpoint, out_dir, depth=depth)
         for name in before:
             if not (out_dir / name).exists():
-                typer.echo(f"removed '{out_dir / name}', which was of other weights", err=True)
+                say(f"removed '{out_dir / name}', which was of other weights", err=True)
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
         name = type(model).__name__
-        typer.echo(f"{out_dir}: {name}, {num_parameters / 1e6:.3f} M parameters", err=True)
+        say(f"{out_dir}: {name}, {num_parameters / 1e6:.3f} M parameters", err=True)
 
 
 def export(
@@ -327,8 +357,12 @@ def export(
     ] = None,
 ) -> None:
     """Copy a model with graphs (ONNX) for the engines onnx, openvino and tensorrt."""
-    flags = {"MODEL": model, "FOLDER": out_dir, "--calibration": calibration}
-    with answering_for_errors(flags, extra="onnx"):
+    files: Files = {
+        "MODEL": Reads(model, "a model"),
+        "FOLDER": Writes(out_dir, "a folder"),
+        "--calibration": Reads(calibration, "clips"),
+    }
+    with answering_for_errors(files, extra="onnx"):
         from fnevr.config.presets import resolve_model
         from fnevr.progress import progress_bar
         from fnevr.runtime.export import export as export_model
@@ -343,15 +377,13 @@ def export(
                 remark = (
                     "" if psnr_db >= LEAST_PSNR_DB else f"; under {LEAST_PSNR_DB:g} dB it is seen"
                 )
-                typer.echo(
-                    f"int8 is {psnr_db:.1f} dB from float32 on held-out clips{remark}", err=True
-                )
-        typer.echo(f"{out_dir}: use it with --model {out_dir}", err=True)
+                say(f"int8 is {psnr_db:.1f} dB from float32 on held-out clips{remark}", err=True)
+        say(f"{out_dir}: use it with --model {out_dir}", err=True)
 
 
-def models(json_file: Json = None) -> None:
+def models(json_file: Json = None, no_clobber: NoClobber = False) -> None:
     """List the presets, and whether their weights are here."""
-    with answering_for_errors({}):
+    with answering_for_errors({"--json": Writes(json_file)}, no_clobber=no_clobber):
         from fnevr.config.presets import PRESETS, is_installed
 
         rows = [
@@ -368,4 +400,4 @@ def models(json_file: Json = None) -> None:
             return
         for row in rows:
             state = "ready" if row["installed"] else "no weights here"
-            typer.echo(f"{row['name']:14} {state:16} {row['summary']}")
+            say(f"{row['name']:14} {state:16} {row['summary']}")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from fnevr.commands.paths import Files, check_files
+from fnevr.commands.verbose import DEBUG_VARIABLE
 from fnevr.config.engines import (
     GRAPH_PRECISIONS,
     PRECISIONS,
@@ -21,11 +23,18 @@ from fnevr.config.engines import (
     EngineChoice,
     PrecisionChoice,
 )
-from fnevr.errors import FnevrError
+from fnevr.errors import FnevrError, shown
+from fnevr.extras import how_to_install
 
-OUR_FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
-DEBUG_VARIABLE = "FNEVR_DEBUG"
-ISSUES = "please report it with the output of the same command run with FNEVR_DEBUG=1"
+OUR_FAULT, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_MEMORY = (
+    "Error: there is not enough memory: take smaller pictures, smaller batches or a smaller model."
+)
+NO_MEMORY_SIGNS = re.compile(
+    r"not enough memory|can't allocate memory|out of memory", re.IGNORECASE
+)
+ISSUES = "please report it with the output of the same command run with --verbose"
 NOTHING_WRITTEN = "Interrupted; nothing was written."
 TAKEN_UP = "Interrupted; what is finished is kept, and the same command goes on from there."
 WHOLE_FILES = "Interrupted; no file was left half written."
@@ -36,6 +45,8 @@ IRREGULAR = {
     "pairs_file": "--pairs",
     "min_face_px": "--min-face",
     "settings": "--set",
+    "start_s": "--start",
+    "end_s": "--end",
     "yaw_deg": "--yaw",
     "pitch_deg": "--pitch",
     "roll_deg": "--roll",
@@ -72,6 +83,9 @@ PrecisionOption = Annotated[
         "int8 is of those that run graphs. auto takes int8 where its pictures are measured to be "
         "close to those of float32.",
     ),
+]
+NoClobber = Annotated[
+    bool, typer.Option("--no-clobber", help="Refuse to replace files that are there.")
 ]
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help='Write a report; "-" is stdout.')
@@ -115,18 +129,27 @@ def face_numbers(text: str, flag: str, also: str = "") -> tuple[int, ...]:
 
 @contextmanager
 def answering_for_errors(
-    flags: Mapping[str, object], interrupted: str = NOTHING_WRITTEN, extra: str = "torch"
+    files: Files,
+    interrupted: str = NOTHING_WRITTEN,
+    extra: str = "torch",
+    *,
+    no_clobber: bool = False,
 ) -> Iterator[None]:
-    """Turn what goes wrong into a message on stderr and an exit code.
+    """Check all files of a command first, and turn what goes wrong into a message and an exit code.
 
     Args:
-        flags: the options that name files; a message about such a file quotes its option.
+        files: by their options; a message about one of them quotes its option.
         interrupted: what to say of an interrupt, which is true of this command.
         extra: which extra of the package brings all that the command needs.
+        no_clobber: refuse to replace files that are there.
     """
+    flags = {flag: use.path for flag, use in files.items()}
     try:
+        check_files(files, no_clobber=no_clobber)
         yield
     except FnevrError as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exception(error)
         message = in_options(str(error))
         fail(BAD_INPUT, f"Error: {message}{_flag_behind(message, error.argument, flags)}")
     except KeyboardInterrupt:
@@ -136,14 +159,27 @@ def answering_for_errors(
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "torch":
             fail(OUR_FAULT, _internal(error))
-        how = f"pip install 'fnevr[{extra}]'"
+        how = how_to_install(extra)
         fail(BAD_INPUT, f"Error: this command needs PyTorch, which is not installed: {how}")
     except MemoryError:
-        fail(OUR_FAULT, "Error: there is not enough memory: take smaller pictures, or fewer.")
+        fail(BAD_INPUT, NO_MEMORY)
     except Exception as error:  # noqa: BLE001 - the outermost caller: what is left is our fault
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # stdout, in a file
-            fail(BAD_INPUT, f"Error: {error.strerror}: make room, or write to another disk")
-        fail(OUR_FAULT, _internal(error))
+        _answer(error)
+
+
+def _answer(error: Exception) -> NoReturn:
+    """Leave after an error that the library does not call one of a user's."""
+    if isinstance(error, BrokenPipeError):  # whoever read our output has left
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    os.dup2(nowhere.fileno(), stream.fileno())
+        raise typer.Exit(CLOSED_PIPE)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:  # stdout, in a file
+        fail(BAD_INPUT, f"Error: {error.strerror}: make room, or write to another disk")
+    if isinstance(error, RuntimeError) and NO_MEMORY_SIGNS.search(str(error)):  # of PyTorch
+        fail(BAD_INPUT, NO_MEMORY)
+    fail(OUR_FAULT, _internal(error))
 
 
 def _internal(error: Exception) -> str:
@@ -152,9 +188,19 @@ def _internal(error: Exception) -> str:
     return f"Internal error, which is our fault: {type(error).__name__}: {error}\n{ISSUES}."
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print text for people: codes that a terminal would obey, in names of files, are written out.
+
+    Args:
+        text: one or more lines.
+        err: print on stderr.
+    """
+    typer.echo(shown(text), err=err)
+
+
 def fail(code: int, message: str) -> NoReturn:
     """Print a message on stderr and leave with an exit code."""
-    typer.echo(message, err=True)
+    say(message, err=True)
     raise typer.Exit(code)
 
 
@@ -174,7 +220,9 @@ def in_options(message: str) -> str:
 def _flag_behind(message: str, argument: str | None, flags: Mapping[str, object]) -> str:
     """Name the option that a message is about, unless it does so itself."""
     about = [] if argument is None else [option_of(argument)]
-    about += [flag for flag, value in flags.items() if value and _is_named(str(value), message)]
+    names = {flag: shown(str(value)) for flag, value in flags.items() if value}
+    about += [flag for flag, name in names.items() if f"'{name}'" in message]
+    about += [flag for flag, name in names.items() if _is_named(name, message)]
     return "" if not about or about[0] in message else f" ({about[0]})"
 
 
@@ -182,22 +230,10 @@ def _is_named(value: str, message: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", message) is not None
 
 
-def check_json(json_file: str | None, flags: Mapping[str, object]) -> None:
-    """Say before any work that a report could not be written, or would replace another file.
-
-    Args:
-        json_file: where the report goes.
-        flags: the command's other files, inputs and outputs, by their options.
-    """
-    if json_file in (None, "-"):
-        return
-    from fnevr.media.files import check_target
-
-    path = Path(str(json_file))
-    check_target(path)
-    for flag, other in flags.items():
-        if isinstance(other, str | Path) and Path(other).resolve() == path.resolve():
-            raise FnevrError(f"--json and {flag} are both '{path}'; choose two files")
+def tell_warnings(warnings: Iterable[str]) -> None:
+    """Print on stderr what was not as it should be."""
+    for warning in warnings:
+        say(f"Warning: {in_options(warning)}", err=True)
 
 
 def write_json(target: str, text: str) -> None:

@@ -14,6 +14,7 @@ from fnevr.commands.options import (
     PrecisionOption,
     answering_for_errors,
 )
+from fnevr.commands.paths import Reads
 from fnevr.errors import FnevrError
 
 PACKAGES = ("fastapi", "uvicorn", "websockets")
@@ -50,12 +51,11 @@ def web(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Open a page on this machine: animate, live camera, edit."""
-    with answering_for_errors({"--model": model, "--host": host}, "Stopped."):
+    with answering_for_errors({"--model": Reads(model, "a model")}, "Stopped."):
         missing = [name for name in PACKAGES if find_spec(name) is None]
         if missing:
             raise FnevrError(
-                f"the page needs {' and '.join(missing)}, which comes with: "
-                "pip install 'fnevr[web]'"
+                f"the page needs {' and '.join(missing)}, which comes with: pip install -e '.[web]'"
             )
 
         from fnevr.config.presets import resolve_model

@@ -30,7 +30,8 @@ from fnevr.data.split import assign_splits
 from fnevr.data.tracking import track_spans
 from fnevr.data.voxceleb import plan_voxceleb
 from fnevr.errors import FnevrError, MediaError, WriteError
-from fnevr.media.files import atomic_path, make_folder, writing
+from fnevr.media.files import atomic_path, make_folder
+from fnevr.media.leftovers import sweep
 from fnevr.media.reader import VideoReader
 from fnevr.media.video import open_video
 from fnevr.progress import Progress
@@ -252,9 +253,7 @@ def open_folder(out: Path, settings: FrozenConfig, records: str = VIDEOS) -> Non
     """
     for folder in (out / CLIPS, out / records):
         make_folder(folder)
-        with writing(folder):
-            for leftover in folder.glob(".fnevr-*"):
-                leftover.unlink(missing_ok=True)
+        sweep(folder)
     path = out / SETTINGS
     if path.is_file():
         try:

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from fnevr.config.stages import AS_TEXT, FrozenConfig
-from fnevr.errors import FnevrError
+from fnevr.errors import FnevrError, counted
 
 SIZE = 256
 """Height and width of prepared frames, in pixels."""
@@ -120,7 +120,7 @@ class PrepareReport(BaseModel):
         texts += [f"Warning: used as far as it goes: {why}" for why in self.damaged.values()]
         if self.missing:
             texts.append(
-                f"Warning: {len(self.missing)} videos of the lists are not there: "
+                f"Warning: {counted(len(self.missing), 'video')} of the lists cannot be found: "
                 f"{', '.join(self.missing[:5])}{' ...' if len(self.missing) > 5 else ''}"
             )
         if self.rejected:
@@ -128,7 +128,8 @@ class PrepareReport(BaseModel):
             texts.append(f"left out: {', '.join(reasons)}")
         train, val = self.clips.get("train", 0), self.clips.get("val", 0)
         texts.append(
-            f"{self.output}: {train + val} clips ({train} train, {val} val) of {self.identities} "
-            f"people, {self.seconds / 60:.1f} minutes, from {self.videos} videos"
+            f"{self.output}: {counted(train + val, 'clip')} ({train} train, {val} val) of "
+            f"{counted(self.identities, 'person', 'people')}, {self.seconds / 60:.1f} minutes, "
+            f"from {counted(self.videos, 'video')}"
         )
         return texts

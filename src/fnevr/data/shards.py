@@ -24,6 +24,7 @@ from fnevr.data.loader import use_one_thread
 from fnevr.data.manifest import ClipRow, clip_path, read_manifest
 from fnevr.data.pairs import Pairs, RawPairs, draw_pair
 from fnevr.errors import FnevrError, MediaError
+from fnevr.extras import how_to_install
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path, make_folder, writing
 from fnevr.progress import Progress
@@ -151,7 +152,7 @@ def read_shard_clips(urls: Sequence[str]) -> Iterator[Clip]:
         import webdataset  # noqa: PLC0415 (an optional dependency)
     except ImportError as error:
         raise FnevrError(
-            "reading shards needs the package webdataset\ninstall it: pip install 'fnevr[train]'"
+            f"reading shards needs the package webdataset\ninstall it: {how_to_install('train')}"
         ) from error
     samples = webdataset.WebDataset(
         list(urls), shardshuffle=False, nodesplitter=None, workersplitter=None, empty_check=False

@@ -14,6 +14,7 @@ from fnevr.evaluate.columns import BY_NAME
 from fnevr.evaluate.pose_editing import TURNS_DEG
 from fnevr.evaluate.runner import STILL, Evaluation, predictor_of, turner_of
 from fnevr.evaluate.scorer import to_frames
+from fnevr.extras import how_to_install
 
 TILE, NUM_FRAMES, JPEG_QUALITY = 128, 7, 88
 SHOWN_TURNS = [0, 2, 3, 5, 6, 9, 13]  # yaw -30, -10, 10, 30, pitch -20 and 20, roll 20
@@ -82,7 +83,7 @@ def scores_over_time(evaluation: Evaluation, pair: str) -> str:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise FnevrError("the report's plots need matplotlib: pip install 'fnevr[eval]'") from error
+        raise FnevrError(f"the report's plots need matplotlib: {how_to_install('eval')}") from error
     scores = {name: by_pair[pair] for name, by_pair in evaluation.scores.items()}
     some = next(iter(scores.values())).values
     names = [name for name in PLOTTED if name in some]

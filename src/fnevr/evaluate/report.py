@@ -23,6 +23,7 @@ from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
 from fnevr.evaluate.published import PUBLISHED, PublishedTable, published_tables
 from fnevr.evaluate.runner import STILL, Evaluation
 from fnevr.evaluate.summary import Cell, Summary, summarize_evaluation
+from fnevr.extras import how_to_install
 from fnevr.media.files import atomic_path, make_folder
 from fnevr.versions import versions
 
@@ -140,7 +141,7 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
     try:
         from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise FnevrError("the report needs jinja2: pip install 'fnevr[eval]'") from error
+        raise FnevrError(f"the report needs jinja2: {how_to_install('eval')}") from error
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(asset("report.html.j2").read_text(encoding="utf-8"))
     is_same = evaluation.settings.protocol != "cross-identity"

@@ -8,11 +8,15 @@ Shapes: V vertices, F triangles, H and W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from fnevr.media.strips import strips
+
+STRIP_SHARE = 8  # by how much strips are smaller than those of pictures
 LIGHT = np.array([-0.3, -0.4, -0.87])  # from the viewer's upper left, towards the face
 CLAY = np.array([205.0, 200.0, 190.0])
 
@@ -81,6 +85,39 @@ def _draw(
     raster.depth[window][is_seen] = depth[is_seen]
 
 
+def windows(
+    vertices_px: Float[np.ndarray, "V 3"], height: int, width: int
+) -> Iterator[tuple[slice, slice]]:
+    """Divide the box around a mesh, as far as it is in the picture, into strips of few rows.
+
+    What is drawn takes fifty times the memory of a picture, so it is drawn strip by strip.
+
+    Yields:
+        Rows and columns of the picture.
+    """
+    limit = np.array([width, height])
+    low = np.floor(vertices_px[:, :2].min(axis=0) - 1).clip(0, limit).astype(int)
+    high = np.ceil(vertices_px[:, :2].max(axis=0) + 1).clip(low, limit).astype(int)
+    if (high == low).any():
+        return
+    for first, last in strips(int(high[1] - low[1]), int(high[0] - low[0]) * STRIP_SHARE):
+        yield (
+            slice(int(low[1]) + first, int(low[1]) + last),
+            slice(int(low[0]), int(high[0])),
+        )
+
+
+def rasterize_window(
+    vertices_px: Float[np.ndarray, "V 3"],
+    faces: Int[np.ndarray, "F 3"],
+    window: tuple[slice, slice],
+) -> Raster:
+    """Draw a part of the picture alone, as `rasterize` draws all of it."""
+    rows, columns = window
+    moved = vertices_px - np.array([columns.start, rows.start, 0.0])
+    return rasterize(moved, faces, rows.stop - rows.start, columns.stop - columns.start)
+
+
 def vertex_normals(
     vertices_px: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
 ) -> Float[np.ndarray, "V 3"]:
@@ -114,13 +151,17 @@ def normal_picture(normals: Float[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H 
     return (colours * is_covered).round().clip(0, 255).astype(np.uint8)
 
 
-def depth_picture(raster: Raster) -> UInt8[np.ndarray, "H W 3"]:
+def depth_range(raster: Raster) -> tuple[float, float]:
+    """Return the nearest and the farthest depth that is seen; (inf, -inf) if there is none."""
+    depths = raster.depth[raster.is_covered]
+    return float(depths.min(initial=np.inf)), float(depths.max(initial=-np.inf))
+
+
+def depth_picture(raster: Raster, nearest: float, farthest: float) -> UInt8[np.ndarray, "H W 3"]:
     """Draw depth as gray, from white at the nearest point to dark at the farthest; else black."""
     gray = np.zeros(raster.depth.shape)
-    if raster.is_covered.any():
-        depths = raster.depth[raster.is_covered]
-        span = max(float(np.ptp(depths)), 1e-9)
-        gray[raster.is_covered] = 255 - 215 * (depths - depths.min()) / span
+    depths = raster.depth[raster.is_covered]
+    gray[raster.is_covered] = 255 - 215 * (depths - nearest) / max(farthest - nearest, 1e-9)
     return np.repeat(gray.round().astype(np.uint8)[..., None], 3, axis=-1)
 
 

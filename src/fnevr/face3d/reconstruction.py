@@ -5,12 +5,14 @@ Shapes: H and W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 from pydantic import BaseModel, ConfigDict
 
 from fnevr.config.stages import PathText
@@ -20,16 +22,19 @@ from fnevr.face3d.fitting import NUM_MESH, Fit, fit_landmarks
 from fnevr.face3d.head_model import JOINT_NAMES, HeadModel
 from fnevr.face3d.mesh_file import check_mesh_target, save_mesh
 from fnevr.face3d.raster import (
+    Raster,
     depth_picture,
+    depth_range,
     normal_map,
     normal_picture,
     overlay_picture,
-    rasterize,
+    rasterize_window,
+    windows,
 )
 from fnevr.faces.find import find_face
 from fnevr.geometry.rotations import head_angles_deg, rotation_matrices
-from fnevr.media.files import PathLike, atomic_path
-from fnevr.media.image import check_image_target, read_image, save_image
+from fnevr.media.files import PathLike, atomic_path, check_apart
+from fnevr.media.image import Picture, check_image_target, read_image, save_image
 
 if TYPE_CHECKING:
     from fnevr.face3d.deca import DecaEncoder
@@ -123,17 +128,16 @@ def reconstruct_file(
 
     Raises:
         CheckpointError: if one of the last two is not what it should be.
-        MediaError: if a file cannot be read or written.
+        MediaError: if a file cannot be read or written, or two of the files are the same.
         FaceError: if there is no such face.
-        FnevrError: if two of the files are the same.
+        FnevrError: if only one of DECA and FLAME is given.
     """
     check_mesh_target(output)
     pictures = [path for path in (overlay, depth, normals) if path is not None]
     for path in pictures:
         check_image_target(path)
-    paths = [Path(path).resolve() for path in (image, output, *pictures)]
-    if len(set(paths)) < len(paths):
-        raise FnevrError("two of the files are the same\ngive each output a name of its own")
+    outputs = {"output": output, "overlay": overlay, "depth": depth, "normals": normals}
+    check_apart({"image": image, "deca": deca, "flame": flame}, outputs)
 
     if (deca is None) != (flame is None):
         raise FnevrError("`deca=FILE` and `flame=FILE` belong together: give both or neither")
@@ -144,17 +148,61 @@ def reconstruct_file(
     with ExitStack() as stack:  # all files appear, or none
         save_mesh(stack.enter_context(atomic_path(output)), fit.vertices[0], model.faces)
         if pictures:
-            vertices = fit.vertices_px[0].astype(np.float64)
-            raster = rasterize(vertices, model.faces, *rgb.shape[:2])
-            directions = normal_map(raster, vertices, model.faces)
+            mesh = _Mesh(fit.vertices_px[0].astype(np.float64), model.faces)
             for picture, draw in (
-                (overlay, lambda: overlay_picture(rgb, raster, directions)),
-                (depth, lambda: depth_picture(raster)),
-                (normals, lambda: normal_picture(directions)),
+                (overlay, mesh.overlay),
+                (depth, mesh.depth),
+                (normals, mesh.normals),
             ):
                 if picture is not None:
-                    save_image(stack.enter_context(atomic_path(picture)), draw())
+                    save_image(stack.enter_context(atomic_path(picture)), draw(rgb))
     return _report(str(image), str(output), fit)
+
+
+@dataclass(frozen=True)
+class _Mesh:
+    """A mesh in a picture, drawn strip by strip.
+
+    Attributes:
+        vertices_px: in pixels of the picture.
+        faces: triangles.
+    """
+
+    vertices_px: Float[np.ndarray, "V 3"]
+    faces: Int[np.ndarray, "F 3"]
+
+    def overlay(self, rgb: Picture) -> Picture:
+        return self._drawn(rgb, rgb.copy(), overlay_picture)
+
+    def depth(self, rgb: Picture) -> Picture:
+        ranges = [
+            depth_range(rasterize_window(self.vertices_px, self.faces, window))
+            for window in windows(self.vertices_px, *rgb.shape[:2])
+        ]
+        nearest = min((low for low, _ in ranges), default=0.0)
+        farthest = max((high for _, high in ranges), default=0.0)
+        return self._drawn(
+            rgb,
+            np.zeros_like(rgb),
+            lambda _rgb, raster, _normals: depth_picture(raster, nearest, farthest),
+        )
+
+    def normals(self, rgb: Picture) -> Picture:
+        return self._drawn(
+            rgb, np.zeros_like(rgb), lambda _rgb, _raster, normals: normal_picture(normals)
+        )
+
+    def _drawn(
+        self,
+        rgb: Picture,
+        result: Picture,
+        draw: Callable[[Picture, Raster, Float[np.ndarray, "h w 3"]], Picture],
+    ) -> Picture:
+        for window in windows(self.vertices_px, *rgb.shape[:2]):
+            raster = rasterize_window(self.vertices_px, self.faces, window)
+            directions = normal_map(raster, self.vertices_px, self.faces)
+            result[window] = draw(rgb[window], raster, directions)
+        return result
 
 
 def _encoder(path: Path) -> DecaEncoder:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from fnevr.faces.landmarks import Landmarks, landmarks_box
 from fnevr.faces.region import padded_slice
+from fnevr.media.strips import resampled
 
 # Measured on the first frame of all 173 training and validation clips, as multiples of the longer
 # side of the box around the mesh. Side: median 1.690 (middle half of the clips 1.55 to 1.86).
@@ -78,10 +78,13 @@ def crop(rgb: UInt8[np.ndarray, "H W 3"], box: CropBox, size: int) -> UInt8[np.n
     left, top = math.floor(box.left) - margin, math.floor(box.top) - margin
     right = math.ceil(box.left + box.size) + margin
     bottom = math.ceil(box.top + box.size) + margin
-    image = Image.fromarray(padded_slice(rgb, left, top, right, bottom, "edge"))
     corner = (box.left - left, box.top - top)
     window = (*corner, corner[0] + box.size, corner[1] + box.size)
-    return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=window))
+
+    def rows(first: int, last: int) -> UInt8[np.ndarray, "h w 3"]:
+        return padded_slice(rgb, left, top + first, right, top + last, "edge")
+
+    return resampled(rows, bottom - top, right - left, window, size)
 
 
 @dataclass

@@ -20,9 +20,11 @@ from jaxtyping import Float, UInt8
 
 from fnevr.faces.region import Region, cut_out
 from fnevr.faces.session import FaceModel
+from fnevr.media.strips import reduced
 
 MAX_OVERLAP = 0.3  # intersection over union above which two boxes are one face
 MIN_PICTURE = 16  # pixels: a smaller picture holds no face
+ENOUGH = 2048  # pixels of the longer side: the smallest faces that are searched for have 50 then
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -45,6 +47,11 @@ class Face:
     def size(self) -> float:
         """The longer side of the box."""
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+    def enlarged(self, factor: int) -> Face:
+        """Return the face in a picture that is so many times as large."""
+        left, top, right, bottom = (factor * value for value in self.box)
+        return Face((left, top, right, bottom), self.score, factor * self.keypoints)
 
     def region(self) -> Region:
         """Where to look for landmarks: half as large again, turned so that the eyes are level."""
@@ -123,6 +130,10 @@ class FaceDetector:
         height, width = rgb.shape[:2]
         if min(height, width) < MIN_PICTURE:
             return []
+        factor = max(height, width) // ENOUGH
+        if factor > 1:
+            small = reduced(lambda first, last: rgb[first:last], height, width, factor)
+            return [face.enlarged(factor) for face in self.detect(small, thorough, parts)]
         side = float(max(height, width))
         whole = Region(width / 2, height / 2, side)
         faces = self.short_range.detect(rgb, whole) + self.full_range.detect(rgb, whole)

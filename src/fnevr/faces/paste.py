@@ -6,14 +6,17 @@ Shapes: H and W of the picture, S the side of the crop.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
 from fnevr.faces.crop import CropBox
+from fnevr.media.strips import strips
 
 FILTER = Image.Resampling.BICUBIC
+KEPT_BLENDS = 2**21  # pixels: what fades in larger boxes is computed anew, strip by strip
 FEATHER = 0.12  # of the box's side: where the crop fades in from nothing to all
 
 Block = tuple[slice, slice]
@@ -71,12 +74,10 @@ class PasteBack:
         blocks, self.whole = _fading_blocks(weight)
         if unfaded is not None:
             weight = np.maximum(weight, self._share(unfaded))
-        self.blends = []
-        for block in blocks:
-            share = np.repeat(weight[block][..., None], 3, axis=2)
-            # The half rounds to the nearest level.
-            taken = np.float32(0.5) - share * picture[rows, columns][block]
-            self.blends.append((block, share, taken))
+        self.weight = np.ascontiguousarray(weight, dtype=np.float32)
+        num_fading = sum(weight[block].size for block in blocks)
+        self.blends = [self._blend(block) for block in blocks] if num_fading <= KEPT_BLENDS else []
+        self.strips = [] if self.blends else [s for block in blocks for s in _in_strips(block)]
 
     def __call__(self, face: UInt8[np.ndarray, "S S 3"]) -> UInt8[np.ndarray, "H W 3"]:
         """Give a copy of the picture with this crop in its box; see `add`."""
@@ -101,10 +102,17 @@ class PasteBack:
         if min(self.target) > 0:
             inside = result[self.rows, self.columns]
             foreground = self._resample(face) if self.part is None else face[self.part]
-            for block, share, taken in self.blends:
+            for block, share, taken in self.blends or map(self._blend, self.strips):
                 changed = foreground[block] * share + taken + inside[block]
                 inside[block] = changed.clip(0, 255)
             inside[self.whole] = foreground[self.whole]
+
+    def _blend(self, block: Block) -> tuple[Block, np.ndarray, np.ndarray]:
+        """Return how much of the crop a block takes, and what of the picture is taken for that."""
+        share = np.repeat(self.weight[block][..., None], 3, axis=2)
+        # The half rounds to the nearest level.
+        taken = np.float32(0.5) - share * self.picture[self.rows, self.columns][block]
+        return block, share, taken
 
     def _share(self, mask: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "H W"]:
         if mask.shape != (self.size, self.size):
@@ -137,6 +145,13 @@ def _covered(start: float, length: float, limit: int) -> slice:
     """Give the whole pixels of one axis that a box covers, inside the picture."""
     first = min(max(math.floor(start), 0), limit)
     return slice(first, max(first, min(math.ceil(start + length), limit)))
+
+
+def _in_strips(block: Block) -> Iterator[Block]:
+    """Divide a block into blocks of few rows."""
+    rows, columns = block
+    for first, last in strips(rows.stop - rows.start, columns.stop - columns.start):
+        yield slice(rows.start + first, rows.start + last), columns
 
 
 def _fading_blocks(weight: Float[np.ndarray, "H W"]) -> tuple[list[Block], Block]:

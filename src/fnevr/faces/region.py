@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from fnevr.media.strips import reduced
+
 Border = Literal["edge", "constant"]
 
 
@@ -74,12 +76,13 @@ def cut_out(
     reach = region.size / 2 * (abs(math.cos(region.angle_rad)) + abs(math.sin(region.angle_rad)))
     left, top = math.floor(region.centre_x - reach) - 2, math.floor(region.centre_y - reach) - 2
     right, bottom = math.ceil(region.centre_x + reach) + 2, math.ceil(region.centre_y + reach) + 2
-    image = Image.fromarray(padded_slice(rgb, left, top, right, bottom, border))
+
+    def rows(first: int, last: int) -> UInt8[np.ndarray, "h w 3"]:
+        return padded_slice(rgb, left, top + first, right, top + last, border)
 
     # Average whole blocks of pixels first: bilinear interpolation alone would skip some.
     factor = max(1, int(region.size / side))
-    if factor > 1:
-        image = image.reduce(factor)
+    image = Image.fromarray(reduced(rows, bottom - top, right - left, factor))
     step = region.size / side * region.axes / factor  # one pixel of the result, in the image
     origin = np.array([region.centre_x - left, region.centre_y - top]) / factor
     origin -= step.sum(axis=0) * side / 2

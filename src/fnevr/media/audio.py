@@ -19,7 +19,7 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Discard
 
 from fnevr.errors import MediaError
-from fnevr.media.container import AV_ERRORS, first_frame_time, open_container
+from fnevr.media.container import AV_ERRORS, first_frame_time, is_not_default, open_container
 from fnevr.media.files import PathLike, readable_file
 from fnevr.media.stills import is_picture
 
@@ -210,7 +210,7 @@ class AudioTrack:
 
 
 def _first_audio(path: Path, container: InputContainer) -> AudioStream:
-    for stream in container.streams.audio:
+    for stream in sorted(container.streams.audio, key=is_not_default):
         if stream.codec_context is not None:
             return stream
     raise MediaError(f"'{path}' has no sound that can be read")

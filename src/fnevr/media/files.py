@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from fnevr.errors import MediaError, WriteError
+from fnevr.media.leftovers import sweep, temporary_name
 
 PathLike = str | os.PathLike[str]
 
@@ -38,6 +38,8 @@ def readable_file(path: PathLike, kind: str) -> Path:
     try:
         if not path.exists():
             raise MediaError(f"no such file: '{path}' ({kind} was expected); check the spelling")
+        if path.is_dir():
+            raise MediaError(f"'{path}' is a folder, not a regular file; {kind} was expected")
         if not path.is_file():
             raise MediaError(f"'{path}' is not a regular file; {kind} was expected")
         with path.open("rb") as file:
@@ -80,12 +82,68 @@ def check_target(path: PathLike) -> Path:
     return target
 
 
+def check_folder_target(path: PathLike) -> None:
+    """Say before any work whether a folder is there to be written into, or can be made.
+
+    Raises:
+        WriteError: if it cannot be written or made, or a file is in the way.
+    """
+    try:
+        folder = Path(path).resolve()
+        around = next(place for place in (folder, *folder.parents) if place.exists())
+        is_folder, can_write = around.is_dir(), os.access(around, os.W_OK | os.X_OK)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise write_error(path, error) from error
+    if not is_folder:
+        raise WriteError(f"cannot make the folder '{path}': '{around}' is a file")
+    if not can_write:
+        raise WriteError(
+            f"cannot write into '{path}': no permission to write in the folder '{around}'"
+        )
+
+
+def is_same_file(one: PathLike, other: PathLike) -> bool:
+    """Tell whether two paths lead to one file or folder, also by links and before it exists."""
+    try:
+        if Path(one).exists() and Path(other).exists():
+            return Path(one).samefile(other)
+        return os.path.normcase(Path(one).resolve()) == os.path.normcase(Path(other).resolve())
+    except (OSError, ValueError, RuntimeError):
+        return False  # one of them cannot be opened at all, and whoever does so says why
+
+
+def check_apart(
+    reads: Mapping[str, PathLike | None], writes: Mapping[str, PathLike | None]
+) -> None:
+    """Say before any work if something is to be written where an input or another output is.
+
+    Args:
+        reads: inputs, by what a message calls them; None stands for what is not given.
+        writes: outputs, in the same way.
+
+    Raises:
+        MediaError: if two of them lead to one file, by another name or a link among others.
+    """
+    taken = {name: path for name, path in reads.items() if path is not None}
+    for name, path in writes.items():
+        if path is None:
+            continue
+        for other, other_path in taken.items():
+            if is_same_file(path, other_path):
+                role = "an input and an output" if other in reads else "two outputs"
+                raise MediaError(
+                    f"{name} and {other} are both '{path}': {role} cannot be one file; "
+                    f"choose another {name}"
+                )
+        taken[name] = path
+
+
 @contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
     """Yield a hidden temporary path beside ``path``, renamed to it when the block ends well.
 
     After any exception, ``KeyboardInterrupt`` included, the temporary file is removed and what
-    was at ``path`` before is untouched.
+    was at ``path`` before is untouched. What killed processes left beside it is removed too.
 
     Args:
         path: where the result goes; the temporary file has the same suffix.
@@ -97,7 +155,8 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         WriteError: if the folder is missing, or the file cannot be written in the block.
     """
     target = check_target(path)
-    temporary = target.parent / f".fnevr-{secrets.token_hex(8)}{target.suffix}"
+    sweep(target.parent)
+    temporary = target.parent / temporary_name(target.suffix)
     try:
         with writing(path, temporary):
             temporary.touch(exist_ok=False)
@@ -146,7 +205,8 @@ def partial_folder(folder: PathLike) -> Iterator[Path]:
     make_folder(folder.parent)
     if folder.exists() and not folder.is_dir():
         raise WriteError(f"cannot make the folder '{folder}': a file is in the way")
-    partial = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
+    sweep(folder.parent)
+    partial = folder.parent / temporary_name()
     try:
         with writing(folder, folder.parent):
             partial.mkdir()

@@ -6,21 +6,28 @@ Shapes: H and W in pixels, after the orientation that the file asks for is appli
 from __future__ import annotations
 
 import io
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from fnevr.errors import MediaError
 from fnevr.media.files import PathLike, atomic_path, check_target, readable_file
+from fnevr.media.strips import reduced, strips
 
 Picture = UInt8[np.ndarray, "H W 3"]
 
-MAX_PIXELS = 2 * 89_478_485  # the size at which Pillow refuses a picture as a decompression bomb
+# What decoders can do in about a gigabyte, whatever is in the file; measured.
+MAX_PIXELS = 120_000_000
+MAX_PIXELS_OF = {"WEBP": 64_000_000, "AVIF": 64_000_000, "JPEG2000": 40_000_000}
+# Larger pictures are reduced when they are read: no video can have larger frames (H.264, level 6.2:
+# 139,264 blocks of 16 x 16), and copies of such pictures fit into the memory of small machines.
+KEPT_PIXELS = 139_264 * 16 * 16
 EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}  # to be written
 
 # Formats that only hold pixels: no EPS, which runs a program. JPEG includes phones' MPO.
@@ -28,12 +35,26 @@ READABLE_FORMATS = (
     *("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM"),
     *("AVIF", "JPEG2000", "ICO"),
 )
+EXIF_ORIENTATION = 0x0112
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda rgb: np.rot90(rgb, 2),
+    4: np.flipud,
+    5: lambda rgb: rgb.swapaxes(0, 1),
+    6: lambda rgb: np.rot90(rgb, -1),
+    7: lambda rgb: np.rot90(rgb, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+"""How a stored picture is shown, by its EXIF orientation."""
+
 # What Pillow raises on damaged files, beside MediaError's own cases.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError)
 
 
 def read_image(path: PathLike) -> UInt8[np.ndarray, "H W 3"]:
     """Read any picture as RGB: upright, alpha over white, embedded colours converted to sRGB.
+
+    Pictures of more than `KEPT_PIXELS` are reduced by a whole factor; `reduction_warning` says so.
 
     Args:
         path: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF ...; the first image of an animation.
@@ -52,6 +73,23 @@ def read_image(path: PathLike) -> UInt8[np.ndarray, "H W 3"]:
             ) from error
 
 
+def reduction_warning(path: PathLike, rgb: Picture) -> list[str]:
+    """Say if a picture that `read_image` gave is smaller than its file's.
+
+    Raises:
+        MediaError: if the file is not a picture any more.
+    """
+    with open_image(path) as image:
+        width, height = sorted(image.size)
+    kept_width, kept_height = sorted(rgb.shape[:2])
+    if (kept_width, kept_height) == (width, height):
+        return []
+    return [
+        f"'{path}' has {width * height / 1e6:.0f} megapixels; pictures of more than "
+        f"{KEPT_PIXELS / 1e6:.0f} are reduced: {rgb.shape[1]} x {rgb.shape[0]} of it are used"
+    ]
+
+
 def open_image(path: PathLike) -> Image.Image:
     """Open a picture without decoding it, so that its size is known.
 
@@ -63,13 +101,15 @@ def open_image(path: PathLike) -> Image.Image:
         with without_warnings():
             image = _identified(path)
     except Image.DecompressionBombError as error:
-        raise MediaError(
-            f"'{path}' has too many pixels (at most {MAX_PIXELS:,} are read); make it smaller"
-        ) from error
+        raise _too_large(path, MAX_PIXELS) from error
     except DAMAGE as error:
         raise MediaError(f"'{path}' is not an image that can be read{_hint(path)}") from error
     if min(image.size) < 1:
         raise MediaError(f"'{path}' has no pixels: its size is {image.size}")
+    most = MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
+    if image.width * image.height > most:
+        image.close()
+        raise _too_large(path, most)
     return image
 
 
@@ -90,6 +130,13 @@ def _is_heic(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in {b"heic", b"heix", b"mif1", b"msf1", b"hevc"}
 
 
+def _too_large(path: Path, most: int) -> MediaError:
+    return MediaError(
+        f"'{path}' has too many pixels (at most {most / 1e6:.0f} megapixels of this format are "
+        "read); make it smaller"
+    )
+
+
 def _identified(path: Path) -> Image.Image:
     """Open a picture of the common formats; the others are imported if it is none of them."""
     Image.preinit()
@@ -101,9 +148,24 @@ def _identified(path: Path) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
-    """Decode the current frame of an opened picture, turned as its EXIF orientation says."""
+    """Decode the current frame of an opened picture, turned as its EXIF orientation says.
+
+    Pictures of more than `KEPT_PIXELS` are reduced by a whole factor. Of a large one there is one
+    copy as it is decoded; all else is done strip by strip.
+    """
     with without_warnings():
-        return to_rgb(ImageOps.exif_transpose(image))
+        if image.format in {"JPEG", "MPO"}:
+            factor = reduction(image.size)
+            image.draft(None, (image.width // factor, image.height // factor))  # decodes less
+        image.load()
+        turn = TURNS.get(image.getexif().get(EXIF_ORIENTATION, 1))
+        rgb = to_rgb(image, reduction(image.size))
+        return rgb if turn is None else np.ascontiguousarray(turn(rgb))
+
+
+def reduction(size: tuple[int, int]) -> int:
+    """Return by which factor a picture of a size has to be reduced to `KEPT_PIXELS`."""
+    return math.ceil(math.sqrt(size[0] * size[1] / KEPT_PIXELS))
 
 
 @contextmanager
@@ -119,16 +181,30 @@ def without_warnings() -> Iterator[None]:
         yield
 
 
-def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
-    """Convert an opened picture of any mode to 8 bit sRGB, with alpha over white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        gray = _to_8_bit(np.asarray(image))
-        return np.repeat(gray[..., None], 3, axis=-1)
+def to_rgb(image: Image.Image, factor: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+    """Convert an opened picture of any mode to 8 bit sRGB, with alpha over white.
+
+    Args:
+        image: the picture.
+        factor: by which it is reduced.
+    """
+    width, height = image.size
+    scale = _gray_scale(image) if image.mode.startswith("I") or image.mode == "F" else None
+
+    def rows(first: int, last: int) -> UInt8[np.ndarray, "h W 3"]:
+        strip = image.crop((0, first, width, last))
+        return _strip_rgb(strip) if scale is None else _gray_rgb(np.asarray(strip), scale)
+
+    return reduced(rows, height, width, factor)
+
+
+def _strip_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """Convert a strip that has colours or 8 bits."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return np.asarray(Image.alpha_composite(white, image).convert("RGB")).copy()
-    return np.asarray(_to_srgb(image).convert("RGB")).copy()
+        return np.asarray(Image.alpha_composite(white, image).convert("RGB"))
+    return np.asarray(_to_srgb(image).convert("RGB"))
 
 
 def write_image(path: PathLike, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -178,19 +254,30 @@ def check_rgb(rgb: np.ndarray) -> None:
         raise ValueError(f"wanted a uint8 array (H, W, 3), got {rgb.dtype} {rgb.shape}")
 
 
-def _to_8_bit(gray: np.ndarray) -> np.ndarray:
-    """Scale 16 bit, 32 bit or float gray values to 0..255.
+def _gray_scale(image: Image.Image) -> float:
+    """Return by what 16 bit, 32 bit or float gray values are multiplied to be 0 to 255.
 
     The range is not in the file: integers are read as 16 bit if any is above 255, floats as
     [0, 1] unless any is above 1.
     """
-    values = np.nan_to_num(gray.astype(np.float64), posinf=0.0, neginf=0.0)
-    brightest = values.max()
-    if gray.dtype.kind == "f":
-        scale = 1.0 if brightest > 1.0 else 255.0
-    else:
-        scale = 1.0 / 257.0 if brightest > 255 or gray.dtype == np.uint16 else 1.0
-    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
+    width, height = image.size
+    brightest = -math.inf
+    for first, last in strips(height, width):
+        values = np.asarray(image.crop((0, first, width, last)))
+        kind = values.dtype
+        brightest = max(brightest, float(_finite(values).max()))
+    if kind.kind == "f":
+        return 1.0 if brightest > 1.0 else 255.0
+    return 1.0 / 257.0 if brightest > 255 or kind == np.uint16 else 1.0
+
+
+def _gray_rgb(gray: np.ndarray, scale: float) -> UInt8[np.ndarray, "H W 3"]:
+    levels = np.clip(np.rint(_finite(gray) * scale), 0, 255).astype(np.uint8)
+    return np.repeat(levels[..., None], 3, axis=-1)
+
+
+def _finite(gray: np.ndarray) -> Float[np.ndarray, "H W"]:
+    return np.nan_to_num(gray.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:

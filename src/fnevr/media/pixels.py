@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,9 @@ from jaxtyping import UInt8
 
 UNSPECIFIED_COLORS = 2  # AVCOL_SPC_UNSPECIFIED
 HD_HEIGHT = 720  # untagged video of this height and more is BT.709, as players assume
+# H.264, level 5.2, as 4096 x 2304: what players of computers and phones open, and what decoders and
+# encoders hold in some hundred megabytes.
+PLAYED_PIXELS = 36_864 * 16 * 16
 QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
@@ -22,10 +26,11 @@ class RgbConverter:
     Args:
         size: width and height to scale to before rotating; None: the frame's own, made square
             by its pixel aspect ratio.
+        most_pixels: larger frames are reduced to that; not used with a size.
     """
 
-    def __init__(self, size: tuple[int, int] | None = None):
-        self._size = size
+    def __init__(self, size: tuple[int, int] | None = None, *, most_pixels: int = PLAYED_PIXELS):
+        self._size, self._most_pixels = size, most_pixels
         self._matrix: tuple[int, int, int, int] | None = None
         self._reformatter = VideoReformatter()
 
@@ -40,7 +45,9 @@ class RgbConverter:
         if self._matrix is None:  # once: reading it ties a frame into a reference cycle
             self._matrix = display_matrix(frame)
         if self._size is None:
-            self._size = (square_width(frame.width, pixel_aspect), frame.height)
+            width, height = square_width(frame.width, pixel_aspect), frame.height
+            scale = min(1.0, math.sqrt(self._most_pixels / (width * height)))
+            self._size = (max(1, math.floor(width * scale)), max(1, math.floor(height * scale)))
         is_translucent = frame.format.name == "pal8" or any(
             component.is_alpha for component in frame.format.components
         )

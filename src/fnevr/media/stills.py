@@ -11,7 +11,14 @@ import numpy as np
 from PIL import Image
 
 from fnevr.errors import MediaError
-from fnevr.media.image import DAMAGE, open_image, read_image, upright_rgb, without_warnings
+from fnevr.media.image import (
+    DAMAGE,
+    EXIF_ORIENTATION,
+    open_image,
+    read_image,
+    upright_rgb,
+    without_warnings,
+)
 from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader, nearest_rate
 
 PICTURE_EXTENSIONS = frozenset(
@@ -27,8 +34,9 @@ SIGNATURES = (
     b"MM\0*",
 )
 ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG"})  # the further images of others are previews
+# Pixels of all frames of an animation; some ten million are decoded per second.
+FREE_WORK, WORK_PER_BYTE = 500_000_000, 300
 BROWSER_DELAY_MS = 100  # what browsers show a frame for that asks for 10 ms or less
-EXIF_ORIENTATION = 0x0112
 SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
 
@@ -106,8 +114,7 @@ class FolderReader(VideoReader):
                     f"the pictures in '{path}' differ in size: '{self._pictures[0].name}' is "
                     f"{sizes[0]}, '{picture.name}' is {size}; make them equal"
                 )
-        read_image(self._pictures[0])
-        width, height = sizes[0]
+        height, width, _ = read_image(self._pictures[0]).shape
         num_frames = len(self._pictures)
         super().__init__(
             path, VideoInfo(width, height, frame_rate, num_frames, num_frames / frame_rate, False)
@@ -161,6 +168,7 @@ def _delays_ms(path: Path) -> list[Fraction]:
     delays = []
     with open_image(path) as image:
         num_frames = getattr(image, "n_frames", 1) if image.format in ANIMATED_FORMATS else 1
+        _check_work(path, image.size, num_frames)
         for index in range(num_frames):
             try:
                 image.seek(index)
@@ -170,6 +178,16 @@ def _delays_ms(path: Path) -> list[Fraction]:
                 break
             delays.append(_delay_ms(image))
     return delays or [Fraction(BROWSER_DELAY_MS)]
+
+
+def _check_work(path: Path, size: tuple[int, int], num_frames: int) -> None:
+    """Raise MediaError if a small file asks for hours: each frame is made on the whole canvas."""
+    num_bytes = path.stat().st_size
+    if num_frames > 1 and num_frames * size[0] * size[1] > FREE_WORK + num_bytes * WORK_PER_BYTE:
+        raise MediaError(
+            f"'{path}' asks for {num_frames} frames of {size[0]} x {size[1]} in {num_bytes} bytes; "
+            "make it smaller, or convert it to MP4"
+        )
 
 
 def _delay_ms(image: Image.Image) -> Fraction:

@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from jaxtyping import UInt8
 from PIL import Image
 
-from fnevr.errors import MediaError
+from fnevr.errors import FnevrError, MediaError
 from fnevr.media.audio import AudioTrack, has_audio
 from fnevr.media.files import PathLike, atomic_path, check_target, write_error
 from fnevr.media.image import check_rgb
@@ -23,6 +23,7 @@ from fnevr.media.pixels import QUALITY
 from fnevr.media.reader import exact_rate
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".gif": "gif"}
+WORST_CRF = 51
 CRF = 18  # H.264's constant quality: visually near lossless
 PRESET = "veryfast"  # keeps encoding out of the way of the network that makes the frames
 CLOCK = 90_000  # ticks per second: fine enough for any camera's time-stamps
@@ -50,6 +51,23 @@ def check_video_target(path: PathLike) -> str:
     return FORMATS[suffix]
 
 
+def check_quality(path: PathLike, crf: int | None) -> None:
+    """Raise FnevrError if a quality is none, or a file's format has none."""
+    if crf is None:
+        return
+    if not 0 <= crf <= WORST_CRF:
+        raise FnevrError(f"the quality is {crf}: wanted 0 to {WORST_CRF}", argument="crf")
+    if FORMATS.get(Path(path).suffix.lower(), "gif") == "gif":
+        raise FnevrError(f"`crf` has no meaning for '{path}': it is of videos", argument="crf")
+
+
+def written_size(path: PathLike, width: int, height: int) -> tuple[int, int]:
+    """Return width and height of a file of frames of a size: H.264 takes even numbers alone."""
+    if FORMATS.get(Path(path).suffix.lower(), "gif") == "gif":  # a GIF, or a picture
+        return width, height
+    return width + width % 2, height + height % 2
+
+
 class VideoWriter:
     """Write H.264 (yuv420p, BT.709, fast start) that browsers play, or an animated GIF.
 
@@ -66,6 +84,7 @@ class VideoWriter:
         audio_from: file whose sound is copied, as long as the pictures last; None, or a file
             without sound: a silent video.
         audio_start: the driver's `VideoFrame.time` that becomes 0 in the output.
+        crf: H.264's constant quality, 0 (lossless) to 51 (worst); None is 18. GIF has none.
 
     Raises:
         MediaError: before any work if the extension is unknown, the folder cannot be written
@@ -81,6 +100,7 @@ class VideoWriter:
         audio_from: PathLike | None = None,
         *,
         audio_start: Fraction = Fraction(0),
+        crf: int | None = None,
     ):
         self.path = Path(path)
         self._format = check_video_target(path)
@@ -95,6 +115,8 @@ class VideoWriter:
         self._audio_from = None
         if audio_from is not None and self._format != "gif" and has_audio(audio_from):
             self._audio_from = Path(audio_from)
+        check_quality(path, crf)
+        self._crf = CRF if crf is None else crf
         self._audio_start = Fraction(audio_start)
         self._audio: AudioTrack | None = None
         self._time: Fraction | None = None
@@ -171,11 +193,11 @@ class VideoWriter:
             self._clock = GIF_CLOCK
             self._stream.pix_fmt = "pal8"
         else:
-            options = {"crf": str(CRF), "preset": PRESET}
+            options = {"crf": str(self._crf), "preset": PRESET}
             self._stream = container.add_stream("libx264", rate=self._rate, options=options)
             self._clock = clock_for(self._rate)
             self._stream.pix_fmt = "yuv420p"
-            width, height = width + width % 2, height + height % 2
+            width, height = written_size(self.path, width, height)
             context = self._stream.codec_context
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = LIMITED_RANGE

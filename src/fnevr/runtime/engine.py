@@ -33,6 +33,8 @@ Turn = Callable[[Keypoints, Float[np.ndarray, "B 3"]], Keypoints]
 class Engine(Protocol):
     """Runs a model for use: no gradients, one source at a time.
 
+    Keypoints and pictures that are not finite are an FnevrError: they would be drawn black.
+
     Attributes:
         name: which engine it is.
         precision: of the networks' numbers.

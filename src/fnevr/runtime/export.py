@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from fnevr.config.engines import GRAPH_PRECISIONS, GraphPrecision, Precision
 from fnevr.config.folder import EDITOR_NAME, WEIGHTS_NAME
 from fnevr.errors import FnevrError
+from fnevr.extras import how_to_install
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import file_sha256, partial_folder
 from fnevr.models.architectures import load_model
@@ -278,7 +279,7 @@ def export_graph(
         import onnxscript  # noqa: F401, PLC0415 (optional)
     except ImportError as error:
         raise FnevrError(
-            "exporting needs ONNX and onnxscript: pip install 'fnevr[onnx]'"
+            f"exporting needs ONNX and onnxscript: {how_to_install('onnx')}"
         ) from error
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision
     with warnings.catch_warnings():

@@ -19,6 +19,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import Detail, EncodedSource, SourceFace
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Turn
+from fnevr.runtime.finite import finite_images, finite_keypoints
 from fnevr.runtime.graphs import GraphName
 from fnevr.runtime.sessions import Run
 
@@ -58,6 +59,7 @@ class GraphEngine:
         Raises:
             ValueError: if the images do not have the model's size.
             CheckpointError: if the graph is not of such a model.
+            FnevrError: if they are not finite.
         """
         positions, jacobians = self._run("keypoints", self._checked(image_01))
         shape = (len(image_01), self.config.num_keypoints, 2)
@@ -66,7 +68,7 @@ class GraphEngine:
                 f"the model's graph 'keypoints' gives {positions.shape} and {jacobians.shape}, "
                 f"wanted {shape} and {(*shape, 2)}: export the model again"
             )
-        return Keypoints(positions, jacobians)
+        return finite_keypoints(Keypoints(positions, jacobians), self.name, self.precision)
 
     def driving_keypoints(
         self, driving_01: Float[np.ndarray, "B 3 H W"], source: EncodedSource
@@ -100,14 +102,14 @@ class GraphEngine:
         """Draw the source as the driving keypoints have it; see `Engine`."""
         assert isinstance(driving, Keypoints)
         layers = self._run("draw", *draw_inputs(source, driving))
-        detail = detail or source.detail
-        if detail is None:
-            return layers[0]
-        (image_01,) = self._run("blend", detail.foreground, detail.plate_01, *layers)
-        return image_01
+        image_01, detail = layers[0], detail or source.detail
+        if detail is not None:
+            (image_01,) = self._run("blend", detail.foreground, detail.plate_01, *layers)
+        return finite_images(image_01, self.name, self.precision)
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:
-        return Keypoints(*self._run("turn", keypoints.positions, keypoints.jacobians, angles_deg))
+        turned = self._run("turn", keypoints.positions, keypoints.jacobians, angles_deg)
+        return finite_keypoints(Keypoints(*turned), self.name, self.precision)
 
     def _run(self, name: GraphName, *inputs: np.ndarray) -> list[np.ndarray]:
         return self.runs[name]([np.ascontiguousarray(array, np.float32) for array in inputs])

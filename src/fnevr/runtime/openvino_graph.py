@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fnevr.errors import FnevrError
+from fnevr.extras import how_to_install
 from fnevr.media.files import atomic_path, home
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -123,7 +124,7 @@ def import_openvino() -> Any:
         if error.name != "openvino":
             raise _not_loadable(error) from error
         raise FnevrError(
-            "OpenVINO is not here; pip install 'fnevr[openvino]'", argument="engine"
+            f"OpenVINO is not here; {how_to_install('openvino')}", argument="engine"
         ) from error
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise _not_loadable(error) from error

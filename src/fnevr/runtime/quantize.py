@@ -19,6 +19,7 @@ import torch
 
 from fnevr.data.clips import Clip, load_clips
 from fnevr.errors import FnevrError
+from fnevr.extras import how_to_install
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_images_01
 from fnevr.models.encoded_source import Detail, EncodedSource
@@ -63,7 +64,7 @@ def quantize(
             quantize_static,
         )
     except ImportError as error:
-        raise FnevrError("quantizing needs ONNX: pip install 'fnevr[onnx]'") from error
+        raise FnevrError(f"quantizing needs ONNX: {how_to_install('onnx')}") from error
 
     nodes = quantized_nodes(onnx.load(draw_graph))
     if not nodes:

@@ -20,6 +20,7 @@ from fnevr.models.portrait import KeypointModel, PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Turn
+from fnevr.runtime.finite import finite_images, finite_keypoints
 from fnevr.runtime.precision import run_networks_in
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -88,7 +89,8 @@ class TorchEngine:
     def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image."""
         with torch.inference_mode():
-            return self._find(self._tensor(image_01)).numpy()
+            found = self._find(self._tensor(image_01)).numpy()
+        return finite_keypoints(found, self.name, self.precision)
 
     def driving_keypoints(
         self, driving_01: Float[np.ndarray, "B 3 H W"], source: EncodedSource
@@ -97,7 +99,8 @@ class TorchEngine:
         if not self.config.uses_source_keypoints:
             return self.keypoints(driving_01)
         with torch.inference_mode():
-            return self._find_driving(self._tensor(driving_01), source.keypoints).numpy()
+            found = self._find_driving(self._tensor(driving_01), source.keypoints).numpy()
+        return finite_keypoints(found, self.name, self.precision)
 
     def read_source(
         self,
@@ -111,7 +114,10 @@ class TorchEngine:
         if face is not None:
             told = SourceFace(on_device(face.own, self._tensor), self._tensor(face.person_01))
         with torch.inference_mode():
-            return self.model.read_detailed(self._tensor(source_01), own, told)
+            source = self.model.read_detailed(self._tensor(source_01), own, told)
+        if isinstance(source.own, Keypoints):
+            finite_keypoints(source.own.numpy(), self.name, self.precision)
+        return source
 
     def draw(
         self, source: EncodedSource, driving: Driving, detail: Detail | None = None
@@ -120,13 +126,15 @@ class TorchEngine:
         if detail is not None:
             source = replace(source, detail=self._own_detail(detail))
         with torch.inference_mode():
-            return self._draw(source, on_device(driving, self._tensor)).float().cpu().numpy()
+            drawn = self._draw(source, on_device(driving, self._tensor)).float().cpu().numpy()
+        return finite_images(drawn, self.name, self.precision)
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:
         assert self.editor is not None
         with torch.inference_mode():
             own = Keypoints(self._tensor(keypoints.positions), self._tensor(keypoints.jacobians))
-            return self.editor.turned(own, self._tensor(angles_deg)).numpy()
+            turned = self.editor.turned(own, self._tensor(angles_deg)).numpy()
+        return finite_keypoints(turned, self.name, self.precision)
 
     def _has_no_keypoints(self, *_images: Tensor | Keypoints) -> Keypoints:
         raise FnevrError(

@@ -16,6 +16,7 @@ from fnevr.config.presets import PRESETS, find_preset, resolve_model
 from fnevr.data.clips import Clip, load_clips, load_stills
 from fnevr.data.pairs import PairSampler
 from fnevr.errors import FnevrError
+from fnevr.extras import how_to_install
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
 from fnevr.models.portrait import KeypointModel
@@ -127,7 +128,7 @@ def make_accelerator(device: str | None) -> Accelerator:
         from accelerate import Accelerator  # noqa: PLC0415 (slow)
     except ImportError as error:
         raise FnevrError(
-            "training needs Accelerate, which is not here: pip install 'fnevr[train]'"
+            f"training needs Accelerate, which is not here: {how_to_install('train')}"
         ) from error
 
     if device not in (None, "cpu", "cuda"):

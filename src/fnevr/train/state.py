@@ -81,8 +81,19 @@ def _check_moments(optimizer: torch.optim.Optimizer) -> None:
         for name, value in memory.items():
             if not isinstance(value, torch.Tensor) or value.shape not in {parameter.shape, ()}:
                 raise ValueError(f"the optimizer's {name} does not fit the model")
-            if not value.isfinite().all():
-                raise ValueError(f"the optimizer's {name} holds infinities or NaN")
+
+
+def _check_finite(name: str, value: object) -> None:
+    """Raise a ValueError if a tensor, however deep in dictionaries and lists, holds no numbers."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"{name} holds infinities or NaN")
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            _check_finite(f"{name}.{key}", part)
+    elif isinstance(value, (list, tuple)):
+        for index, part in enumerate(value):
+            _check_finite(f"{name}[{index}]", part)
 
 
 def restore_state(path: Path, parts: dict[str, Any]) -> RunProgress:
@@ -98,6 +109,7 @@ def restore_state(path: Path, parts: dict[str, Any]) -> RunProgress:
         if set(state) != set(parts):
             raise KeyError(f"holds {sorted(state)}, wanted {sorted(parts)}")
         for name, part in parts.items():
+            _check_finite(name, state[name])
             part.load_state_dict(state[name])
             if isinstance(part, torch.optim.Optimizer):
                 _check_moments(part)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fnevr.errors import CheckpointError
+from fnevr.extras import how_to_install
 from fnevr.models.perceptual.files import hub_file
 from fnevr.models.perceptual.network import FeatureNetwork, pick_tensors, read_checked
 
@@ -103,7 +104,7 @@ class LPIPS(nn.Module):
         backbone = read_checked(path, sha256[0], remedy)
         head_path = _packaged_heads() if heads is None else heads
         head_weights = read_checked(
-            head_path, sha256[1], "Install torchmetrics: pip install fnevr[eval]"
+            head_path, sha256[1], f"Install torchmetrics: {how_to_install('eval')}"
         )
         widths = tuple(
             len(tensor)
@@ -165,5 +166,5 @@ def _cache_path() -> Path:
 def _packaged_heads() -> Path:
     spec = find_spec("torchmetrics")
     if spec is None or spec.origin is None:
-        raise CheckpointError("LPIPS's heads come with torchmetrics: pip install fnevr[eval]")
+        raise CheckpointError(f"LPIPS's heads come with torchmetrics: {how_to_install('eval')}")
     return Path(spec.origin).parent / "functional" / "image" / "lpips_models" / "alex.pth"

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fnevr.errors import FnevrError
+from fnevr.extras import how_to_install
 
 GAUSSIAN_SIGMA = 1.5
 
@@ -26,7 +27,7 @@ def ssim(
             structural_similarity_index_measure,
         )
     except ImportError as error:
-        raise FnevrError("SSIM needs torchmetrics: pip install 'fnevr[eval]'") from error
+        raise FnevrError(f"SSIM needs torchmetrics: {how_to_install('eval')}") from error
     values = structural_similarity_index_measure(
         image_01,
         target_01,

