@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from fractions import Fraction
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,11 +20,15 @@ from fnevr.config.stages import DrivenBy
 from fnevr.errors import CheckpointError, FaceError, FnevrError, MediaError
 from fnevr.evaluate.protocols import model_predictor
 from fnevr.faces.crop import SIDE_PER_FACE
-from fnevr.faces.landmarks import NUM_MESH
+from fnevr.faces.detector import FaceDetector
+from fnevr.faces.find import find_face
+from fnevr.faces.landmarks import NUM_MESH, FaceMesh
 from fnevr.faces.points68 import points_68
 from fnevr.geometry.driving import Coefficients, Landmarks68
 from fnevr.media.arrays import to_pictures
 from fnevr.media.image import read_image
+from fnevr.media.resize import resize
+from fnevr.media.trim import Span
 from fnevr.media.video import open_video
 from fnevr.models import ARCHITECTURES
 from fnevr.runtime.torch_engine import TorchEngine
@@ -92,7 +97,7 @@ def test_what_they_cannot_do_says_why(animator, clip, tmp_path):
 
 def test_a_driver_without_a_face_says_so(animator, clip):
     gray = np.full((2, 64, 64, 3), 128, np.uint8)
-    with pytest.raises(FaceError, match="no face found in any of the 2 frames"):
+    with pytest.raises(FaceError, match="no face found in the driving video"):
         list(animator.frames(clip[0], gray))
 
 
@@ -111,11 +116,31 @@ def test_coefficients_come_from_a_file(animator, clip, tmp_path):
         batches = list(driver.read([]))
     windows = np.concatenate([batch.of(0).windows for batch in batches])
     np.testing.assert_allclose(windows[:, :, 13], np.load(tmp_path / "motion.npy"), rtol=1e-5)
+    with animator.drivers.motion(file, crop=True, span=Span(Fraction(2, 25))) as part:
+        (first, _) = part.read([])
+    assert part.num_frames == 2
+    np.testing.assert_array_equal(first.of(0).windows[0], windows[2])  # with the frames before
 
 
-def found_in(animator, clip, *, crop, sources=()):
+def test_a_file_of_coefficients_shows_no_face(clip, tmp_path):
+    np.save(tmp_path / "motion.npy", np.zeros((4, 73)))
+    portrait, driver, output = asset("portrait.jpg"), tmp_path / "motion.npy", tmp_path / "out.mp4"
+    lite = Animator.from_pretrained("lite", engine="torch")
+    choices: list[dict[str, Any]] = [{}, {"transfer": "retarget"}, {"transfer": "relative"}]
+    for options in choices:
+        with pytest.raises(MediaError, match=r"3DMM coefficients, but 'lite' is driven by keypoi"):
+            lite.animate(portrait, driver, output, **options)
+    source = make_video(tmp_path / "source.mp4", list(clip))
+    with pytest.raises(MediaError, match=r"3DMM coefficients, but 'lite' is driven by keypoints"):
+        lite.animate(source, driver, output)
+    with pytest.raises(FnevrError, match="a file of coefficients holds one face"):
+        lite.animate(portrait, driver, output, driver_face=0)
+    assert not output.exists()
+
+
+def found_in(animator, clip, *, crop, sources=(), **choice):
     motion = motion_of(animator.engine)
-    frames = motion.follow(animator.engine, timed(clip), crop=crop)
+    frames = motion.follow(animator.engine, timed(clip), crop=crop, **choice)
     return list(motion.batches(animator.engine, frames, sources, 2))
 
 
@@ -165,3 +190,62 @@ def test_each_frames_faces_as_its_authors_do(animator):
     else:
         points, share = source.landmarks[:NUM_MESH, :2], 1 / SIDE_PER_FACE
     assert np.ptp(points, axis=0).max() / len(source.view) == pytest.approx(share, rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def duo(clip):
+    """Two people, the right one smaller."""
+    picture = np.full((256, 512, 3), 128, np.uint8)
+    picture[:, :256] = clip[0]
+    picture[32:224, 288:480] = resize(clip[0], 192, 192)
+    return picture
+
+
+def test_several_faces_of_a_picture(animator, clip, duo):
+    """Each takes on the driver's motion; coefficients have the size of each head."""
+    scene = prepare(animator.engine, duo, Framing(face="all"))
+    encoded = [source.encoded for source in scene.sources]
+    assert len(encoded) == 2
+    batches = found_in(animator, clip, crop=False, sources=encoded)
+    if animator.engine.config.driven_by == "landmarks":
+        assert {len(batch.motions) for batch in batches} == {1}
+        assert batches[0].of(0) is batches[0].of(1)
+    else:
+        known: list[Any] = [source.own.numpy() for source in encoded]
+        sizes = [own.windows[0, 70, 13] for own in known]
+        driven = [batches[0].of(face).windows[0, 70, 13] for face in range(2)]
+        np.testing.assert_allclose(driven, sizes, rtol=1e-4)
+    (frame, *_) = animator.frames(duo, clip, face="all")
+    left, right = (
+        next(animator.frames(duo, clip, face=face)).astype(int) - duo for face in range(2)
+    )
+    assert min(np.abs(left).max(), np.abs(right).max()) > 20
+    np.testing.assert_allclose(frame.astype(int) - duo, left + right, atol=3)
+
+
+def test_any_face_of_the_driver(animator, clip, duo):
+    motion = motion_of(animator.engine)
+    box = motion.box(find_face(duo, 1, FaceDetector(1), FaceMesh(1)))
+    assert box.centre[0] > 256
+    larger, smaller = (found_in(animator, [duo], crop=False, face=face) for face in range(2))
+    if animator.engine.config.driven_by == "landmarks":
+        left, right = (
+            256 * (found[0].of(0).points[0, :, 0] + 1) for found in (larger, smaller)
+        )  # in pixels
+        np.testing.assert_allclose(right.mean(), 288 + 192 / 256 * left.mean(), atol=2)
+    else:
+        sizes = [found[0].of(0).windows[0, 70, 13] for found in (larger, smaller)]
+        assert sizes[1] == pytest.approx(sizes[0] * 256 / 192, rel=0.1)
+    (frame,) = animator.frames(clip[0], [duo], driver_face=1)
+    (other,) = animator.frames(clip[0], [duo])
+    assert np.abs(frame.astype(int) - other).max() > 0
+    with pytest.raises(FnevrError, match="several faces of the driver have no meaning with"):
+        animator.frames(clip[0], [duo], driver_face=(0, 1))
+
+
+def test_a_lost_face_is_told(animator, clip):
+    gray = np.full_like(clip[0], 128)
+    lost: list[Fraction] = []
+    found = found_in(animator, [clip[0], gray, gray], crop=True, lost=lost)
+    assert [time for batch in found for time in batch.times] == [Fraction(i, 25) for i in range(3)]
+    assert lost == [Fraction(1, 25), Fraction(2, 25)]

@@ -146,7 +146,8 @@ def test_no_output_is_an_input_or_another_output(here, arguments, one, other):
         (("train", "no", "run"), r"\(DATA\)"),
         (("train", "clips", "run", "--stills", "no"), r"\(--stills\)"),
         (("convert", "no.tar", "out"), r"\(CHECKPOINT\)"),
-        (("convert", "depth", "out"), r"'depth' is a folder.*\(CHECKPOINT\)"),
+        (("convert", "no", "out"), r"no such file: 'no'.*\(CHECKPOINT\)"),
+        (("convert", "depth", "out"), r"EPOCH_identity_embedder\.pth and so on.*\(CHECKPOINT\)"),
         (("export", "lite", "out", "--calibration", "no"), r"\(--calibration\)"),
         (("evaluate", "--data", "no", "--model", "lite", "--report", "r"), r"\(--data\)"),
         (
