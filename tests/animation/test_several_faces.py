@@ -151,7 +151,7 @@ def test_a_driver_without_the_face_asked_for(animator, pair, portrait):
 
 
 def test_a_track_holds_one_face(animator, tmp_path):
-    with pytest.raises(FnevrError, match="a keypoint track holds one face"):
+    with pytest.raises(FnevrError, match=r"a keypoint track or a file of .* holds one face"):
         animator.animate(
             asset("portrait.jpg"), asset("motion.safetensors"), tmp_path / "out.mp4", driver_face=0
         )
