@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 JOBS ?= 2
+APART := tests/runtime tests/cost tests/server
 
 .DEFAULT_GOAL := help
 .PHONY: help animate web test test-slow check format
@@ -46,14 +47,12 @@ web: $(VENV)/.installed-web
 # What loads engines and compilers has processes of its own, and a file stays in one of them, since
 # exporting takes long. So it does where servers and browsers are started.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m 'not slow' --ignore tests/runtime --ignore tests/cost --ignore tests/server
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow' tests/runtime tests/cost
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow' tests/server
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m 'not slow' $(APART:%=--ignore %)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow' $(APART)
 
 test-slow: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q --ignore tests/runtime --ignore tests/cost --ignore tests/server
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q tests/runtime tests/cost
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q tests/server
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(APART:%=--ignore %)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q $(APART)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

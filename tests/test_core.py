@@ -98,12 +98,12 @@ main()
     from fnevr.config.presets import asset  # noqa: PLC0415
 
     portrait, motion = str(asset("portrait.jpg")), str(asset("motion.safetensors"))
-    short = tmp_path / "short.mp4"
+    short, small = tmp_path / "short.mp4", ["--detail", "256", "--size", "256"]
     for arguments in (
         ["edit", portrait, "--yaw", "15", "-o", str(tmp_path / "turned.png")],
-        ["edit", portrait, "--sweep", "yaw=-5:5", "-o", str(short)],
-        ["animate", "--source", portrait, "--driving", motion, "-o", str(tmp_path / "a.mp4")],
-        ["animate", "--source", portrait, "--driving", str(short), "-o", str(tmp_path / "b.mp4")],
+        ["edit", portrait, "--sweep", "yaw=-5:5", "-o", str(tmp_path / "sweep.mp4"), *small],
+        ["animate", "-s", portrait, "-d", motion, "-o", str(short), "--end", "0.4", *small],
+        ["animate", "-s", portrait, "-d", str(short), "-o", str(tmp_path / "b.mp4"), *small],
         ["reconstruct", str(short), "-o", str(tmp_path / "c.mp4"), "--json", "-"],
         ["record", str(short), "-o", str(tmp_path / "track.safetensors")],
         ["reconstruct3d", portrait, "-o", str(tmp_path / "head.ply")],
@@ -118,7 +118,7 @@ main()
     assert made == {
         "turned.png",
         "short.mp4",
-        "a.mp4",
+        "sweep.mp4",
         "b.mp4",
         "c.mp4",
         "track.safetensors",

@@ -292,8 +292,10 @@ def test_the_command_line_does_the_same(animator, tmp_path, moving):
 
 @pytest.mark.parametrize("sound", ["driver", "source"])
 def test_the_sound_is_the_drivers_or_the_sources(animator, tmp_path, moving, sound):
-    make_video(tmp_path / "me.mp4", moving * 5, sound=beeping_sound(0.8, [Fraction(1, 5)]))
-    make_video(tmp_path / "talk.mp4", moving * 5, sound=beeping_sound(0.8, [Fraction(1, 2)]))
+    make_video(tmp_path / "me.mp4", moving * 2, rate=10, sound=beeping_sound(0.8, [Fraction(1, 5)]))
+    make_video(
+        tmp_path / "talk.mp4", moving * 2, rate=10, sound=beeping_sound(0.8, [Fraction(1, 2)])
+    )
     out = tmp_path / "out.mp4"
     animator.animate(tmp_path / "me.mp4", tmp_path / "talk.mp4", out, sound=sound, **QUICK)
     (found,) = beep_times(out)

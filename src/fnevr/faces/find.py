@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.errors import FaceError
+from fnevr.errors import FaceError, counted
 from fnevr.faces.detector import Face, FaceDetector, contained
 from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box
 
@@ -122,8 +122,8 @@ def choose_faces(
         if number >= len(found):
             sizes = ", ".join(f"{i}: {face_size(face):.0f} px" for i, face in enumerate(found))
             raise FaceError(
-                f"there is no face {number}: the picture holds {len(found)} face(s) ({sizes}, "
-                "largest first); count from 0",
+                f"there is no face {number}: the picture holds {counted(len(found), 'face')} "
+                f"({sizes}, largest first); count from 0",
                 argument="face",
             )
         size = face_size(found[number])

@@ -62,10 +62,10 @@ def test_finds_what_the_library_finds_without_flipping(hub, walk, monkeypatch):
     # AKD of an identical clip is 0, of another one it is not; every second frame is looked at.
     networks = Networks(points=points)
     scorer = ClipScorer(walk[0], walk[0], walk[:2], networks, is_target=True, every=2)
-    same = scorer.score(to_tensor).values["akd"]
+    same = scorer.score(lambda numbers: to_tensor(walk[numbers])).values["akd"]
     assert same[0] == 0
     assert np.isnan(same[1])
-    other = scorer.score(lambda driving: 1 - to_tensor(driving)).values["akd"]
+    other = scorer.score(lambda numbers: 1 - to_tensor(walk[numbers])).values["akd"]
     assert other[0] == pytest.approx(np.abs(points.find(255 - walk[0]) - found).mean())
     assert other[0] > 1
 
