@@ -73,7 +73,8 @@ def test_missing_packages_are_said(monkeypatch):
     monkeypatch.setattr("fnevr.commands.web.find_spec", lambda name: None)
     result = CliRunner().invoke(app, ["web"])
     assert result.exit_code == 2
-    assert "pip install -e '.[web]'" in result.stderr
+    assert "[web]'" in result.stderr
+    assert "pip install" in result.stderr
 
 
 def test_the_command_serves_until_interrupted(tmp_path):

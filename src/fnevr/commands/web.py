@@ -16,6 +16,7 @@ from fnevr.commands.options import (
 )
 from fnevr.commands.paths import Reads
 from fnevr.errors import FnevrError
+from fnevr.extras import how_to_install
 
 PACKAGES = ("fastapi", "uvicorn", "websockets")
 
@@ -54,9 +55,7 @@ def web(
     with answering_for_errors({"--model": Reads(model, "a model")}, "Stopped."):
         missing = [name for name in PACKAGES if find_spec(name) is None]
         if missing:
-            raise FnevrError(
-                f"the page needs {' and '.join(missing)}, which comes with: pip install -e '.[web]'"
-            )
+            raise FnevrError(f"the page needs {' and '.join(missing)}: {how_to_install('web')}")
 
         from fnevr.config.presets import resolve_model
         from fnevr.server.run import serve
