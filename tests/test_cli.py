@@ -387,16 +387,10 @@ def test_a_signal_while_writing_leaves_nothing_half_written(here, sent, code):
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     make_video(here / "long.mp4", [picture] * 3000)
     before = sorted(here.rglob("*"))
-    command = [
-        sys.executable,
-        "-m",
-        "fnevr",
-        *WHOLE,
-        "--driving",
-        "long.mp4",
-        "--transfer",
-        "absolute",
-    ]
+    # Whoever started this may ignore Ctrl-C, and so would the process.
+    start = "signal.signal(signal.SIGINT, signal.default_int_handler); from fnevr.cli import main"
+    command = [sys.executable, "-c", f"import signal; {start}; main()"]
+    command += [*WHOLE, "--driving", "long.mp4", "--transfer", "absolute"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
         while sorted(here.rglob("*")) == before and time.monotonic() < deadline:

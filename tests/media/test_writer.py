@@ -30,7 +30,8 @@ from fnevr.media.writer import VideoWriter, check_video_target, clock_for
 
 COLORS = [RED, GREEN, BLUE, GRAY]
 KILLED_WHILE_WRITING = """
-import sys, numpy as np
+import signal, sys, numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started this may ignore it
 from fnevr.media.video import VideoWriter
 with VideoWriter(sys.argv[1], 64, 48, 25) as writer:
     writer.write(np.zeros((48, 64, 3), np.uint8))
