@@ -143,6 +143,7 @@ def test_bring_choose_a_face_animate_play_save(page, tmp_path):
 def test_the_notice_comes_once_and_cannot_be_skipped(browser, address):
     page = browser.new_context().new_page()
     page.goto(address)
+    page.wait_for_selector("body[data-ready]")
     for _ in range(3):
         page.keyboard.press("Escape")
     page.wait_for_timeout(100)
