@@ -16,7 +16,7 @@ from fnevr.animation.animator import Animator
 from fnevr.animation.driver import Driver
 from fnevr.animation.keypoint_log import DrivingBatch
 from fnevr.animation.keypoint_track import load_track, save_track
-from fnevr.animation.reanimate import WIDENED, Timeline, mixed, shown
+from fnevr.animation.reanimate import WIDENED, Timeline, shown
 from fnevr.animation.retargeting import Regions
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import Framing
@@ -25,7 +25,7 @@ from fnevr.cli import app
 from fnevr.config.presets import asset
 from fnevr.errors import FaceError, FnevrError
 from fnevr.face3d.face_fit import FaceFit
-from fnevr.face3d.performance import Performance
+from fnevr.face3d.performance import Performance, mixed
 from fnevr.faces.crop import crop_box
 from fnevr.faces.find import find_face
 from fnevr.media.image import read_image

@@ -17,7 +17,7 @@ from fnevr.errors import MediaError
 from fnevr.faces.detector import FaceDetector
 from fnevr.media import image, strips
 from fnevr.media.image import KEPT_PIXELS, MAX_PIXELS, MAX_PIXELS_OF, read_image
-from fnevr.media.resize import at_most, resize
+from fnevr.media.resize import at_most, fitting, resize
 from fnevr.media.strips import reduced, resampled
 from fnevr.media.video import open_video
 
@@ -181,6 +181,7 @@ def test_sizes_that_are_asked_for():
     assert at_most(rgb, None, 10**6) is rgb
     assert at_most(rgb, 200, 10**6).shape == (150, 200, 3)
     assert at_most(rgb, 800, 10**6) is rgb
+    assert all(fitting(side, side, 512) == (512, 512) for side in range(513, 6000))
     assert at_most(rgb, None, 30_000).shape == (150, 200, 3)
     assert at_most(rgb, 100, 30_000).shape == (75, 100, 3)
 

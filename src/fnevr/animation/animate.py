@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -20,7 +20,6 @@ from jaxtyping import UInt8
 from fnevr.animation.driver import ALL, READ_AHEAD, Driver, DriverFile, Drivers, timed
 from fnevr.animation.edit import HeadTurn
 from fnevr.animation.frames import Adjust, Frames, render, render_performance
-from fnevr.animation.keypoint_log import M
 from fnevr.animation.output import Output, check_output, still_warnings, write_frames
 from fnevr.animation.reanimate import reanimate
 from fnevr.animation.reference_frame import BestFrame
@@ -131,10 +130,20 @@ class Animation:
         read = read_image(source)
         picture, told = for_video(read, self.options.size)
         told = reduction_warning(source, read) + told
-        write = self._write_performance if transfer == "retarget" else self._write_motion
-        written = write(picture, file, faces, Path(output), transfer, progress)
-        told += [*written.warnings, *still_warnings(output, written.frames, transfer)]
-        return replace(written, warnings=told)
+        rendered = self._rendered(picture, file, faces, transfer, progress)
+        with rendered as (scene, driver, index, frames):
+            size = scene.width, scene.height
+            count = write_frames(
+                output,
+                size,
+                driver.frame_rate,
+                frames,
+                audio_from=driver.audio_from,
+                audio_start=driver.audio_start,
+                crf=self.options.crf,
+            )
+        told += [*driver.warnings, *still_warnings(output, count, transfer)]
+        return Written(count, *size, transfer, index, told)
 
     def frames(
         self, source: Picture | Iterable[Picture], driving: Iterable[UInt8[np.ndarray, "h1 w1 3"]]
@@ -162,52 +171,38 @@ class Animation:
         reference = first if transfer == "relative" else None
         return _pictures(lambda: render(engine, scene, driver, reference, None, self._adjust)[1])
 
-    def _write_performance(
+    @contextmanager
+    def _rendered(
         self,
         picture: Picture,
         file: DriverFile,
         faces: tuple[int, ...],
-        output: Path,
         transfer: Transfer,
         progress: Progress | None,
-    ) -> Written:
+    ) -> Iterator[tuple[Scene, Driver[Any], int | None, Frames]]:
+        """Open the driver, and then prepare the picture, while the driver is read already.
+
+        Yields:
+            The picture, the driver, the number of the reference frame if there is one, and the
+            frames.
+        """
         engine, options = self.drivers.engine, self.options
         on_top = retargeting_options(transfer, options.regions, options.sliders)
-        with self.drivers.performance(file, options.smooth, faces, options.span) as driver:
-            scene = prepare(engine, picture, options.framing)
-            frames = render_performance(engine, scene, driver, progress, self._adjust, **on_top)
-            count = self._write(output, scene, driver, frames)
-        return Written(count, scene.width, scene.height, transfer, None, driver.warnings)
-
-    def _write_motion(
-        self,
-        picture: Picture,
-        file: DriverFile,
-        faces: tuple[int, ...],
-        output: Path,
-        transfer: Transfer,
-        progress: Progress | None,
-    ) -> Written:
-        engine, options = self.drivers.engine, self.options
-        retargeting_options(transfer, options.regions, options.sliders)
+        if transfer == "retarget":
+            with self.drivers.performance(file, options.smooth, faces, options.span) as performer:
+                scene = prepare(engine, picture, options.framing)
+                yield (
+                    scene,
+                    performer,
+                    None,
+                    render_performance(engine, scene, performer, progress, self._adjust, **on_top),
+                )
+            return
         with self.drivers.motion(file, options.framing.crop, faces[0], options.span) as driver:
             scene = prepare(engine, picture, options.framing)
             wanted: BestFrame = "auto" if options.best_frame is None else options.best_frame
             choice = wanted if transfer == "relative" else None
-            index, frames = render(engine, scene, driver, choice, progress, self._adjust)
-            count = self._write(output, scene, driver, frames)
-        return Written(count, scene.width, scene.height, transfer, index, driver.warnings)
-
-    def _write(self, output: Path, scene: Scene, driver: Driver[M], frames: Frames) -> int:
-        return write_frames(
-            output,
-            (scene.width, scene.height),
-            driver.frame_rate,
-            frames,
-            audio_from=driver.audio_from,
-            audio_start=driver.audio_start,
-            crf=self.options.crf,
-        )
+            yield scene, driver, *render(engine, scene, driver, choice, progress, self._adjust)
 
     def _write_video(
         self, source: Path, file: DriverFile, output: Path, progress: Progress | None

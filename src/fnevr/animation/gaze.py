@@ -85,7 +85,7 @@ class Irises:
         Returns:
             It holds an array of this object, which the next call writes anew.
         """
-        if not self.eyes:
+        if not (self.eyes and np.any(shift)):
             return self.source
         for eye in self.eyes:
             box = (0, slice(None), eye.rows, eye.columns)

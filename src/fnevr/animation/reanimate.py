@@ -23,7 +23,7 @@ from fnevr.animation.keypoint_log import DrivingBatch
 from fnevr.animation.retargeting import Regions, Retargeting
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source_video import FrameFace, SourceFrame
-from fnevr.face3d.performance import Performance
+from fnevr.face3d.performance import Performance, mixed
 from fnevr.faces.paste import PasteBack
 from fnevr.faces.territory import territory
 from fnevr.media.arrays import to_images_01
@@ -84,12 +84,6 @@ def matched(
         if driving is None:
             return
         yield frame, driving
-
-
-def mixed(start: Performance, end: Performance, share: float) -> Performance:
-    """Return a performance between two: start + share (end - start)."""
-    ends = end.arrays()
-    return Performance(**{name: a + share * (ends[name] - a) for name, a in start.arrays().items()})
 
 
 def reanimate(

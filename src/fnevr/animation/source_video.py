@@ -63,8 +63,7 @@ class FrameFace:
     @property
     def in_square(self) -> Landmarks:
         """The landmarks in [-1, 1] of the square."""
-        corner = np.array([self.box.left, self.box.top, 0.0])
-        return (self.landmarks - corner) * (2 / self.box.size) - np.array([1.0, 1.0, 0.0])
+        return self.box.to_view(self.landmarks, 2) - np.array([1.0, 1.0, 0.0])
 
 
 @dataclass(frozen=True)

@@ -158,13 +158,7 @@ class PerformanceReader:
         self._returned = min(1.0, self._returned + seconds / RETURN_S)
         if self._last is None or self._returned == 1:
             return seen
-        last = self._last.arrays()
-        return Performance(
-            **{
-                name: last[name] + self._returned * (values - last[name])
-                for name, values in seen.arrays().items()
-            }
-        )
+        return mixed(self._last, seen, self._returned)
 
     def _from_its_place(self, seconds: float) -> tuple[Float[np.ndarray, " 2"], float]:
         """Return how far the head is from its place of the last seconds, which follows it."""
@@ -232,6 +226,12 @@ class OneEuro:
         cutoff = CUTOFF_HZ + CUTOFF_PER_SPEED * np.abs(self.speed)
         self.value = self.value + _share(cutoff, seconds) * (value - self.value)
         return self.value
+
+
+def mixed(start: Performance, end: Performance, share: float) -> Performance:
+    """Return a performance between two: start + share (end - start)."""
+    ends = end.arrays()
+    return Performance(**{name: a + share * (ends[name] - a) for name, a in start.arrays().items()})
 
 
 def lip_gap(face: Float[np.ndarray, "N 3"]) -> float:

@@ -68,12 +68,16 @@ def _confirmed(
     meshes: list[Landmarks] = []
     for face in detections[:MAX_CANDIDATES]:
         candidate = mesh.mesh(rgb, face.region())
-        box = landmarks_box(candidate.landmarks)
         # Two detections may lead to the same face.
-        is_new = all(contained(box, landmarks_box(other)) < 0.5 for other in meshes)
-        if candidate.is_face and is_new:
+        if candidate.is_face and is_free(candidate.landmarks, meshes):
             meshes.append(candidate.landmarks)
     return sorted(meshes, key=face_size, reverse=True)
+
+
+def is_free(face: Landmarks, taken: Sequence[Landmarks]) -> bool:
+    """Return whether a face is none of those that are taken."""
+    box = landmarks_box(face)
+    return all(contained(box, landmarks_box(other)) < 0.5 for other in taken)
 
 
 def find_face(

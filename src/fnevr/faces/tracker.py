@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.faces.detector import FaceDetector, contained
-from fnevr.faces.find import find_faces
+from fnevr.faces.detector import FaceDetector
+from fnevr.faces.find import find_faces, is_free
 from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box, landmarks_region
 
 
@@ -163,9 +163,3 @@ class FacesTracker:
             taken = [other.seen for other in others if other.seen is not None]
             tracks[number] = self.trackers[number].update(rgb, taken)
         return [tracks[number] for number in range(len(self.trackers))]
-
-
-def is_free(face: Landmarks, taken: Sequence[Landmarks]) -> bool:
-    """Return whether a face is none of those that are taken."""
-    box = landmarks_box(face)
-    return all(contained(box, landmarks_box(other)) < 0.5 for other in taken)

@@ -15,25 +15,31 @@ from fnevr.media.image import Picture
 from fnevr.media.strips import resampled
 
 
-def at_most(rgb: Picture, longer_side: int | None, pixels: int) -> UInt8[np.ndarray, "h w 3"]:
+def at_most(
+    rgb: Picture, longer_side: int | None, pixels: int | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
     """Reduce a picture, in its proportions, until it is small enough; never enlarge it.
 
     Args:
         rgb: the picture.
         longer_side: that it may have, in pixels; None leaves that.
-        pixels: that it may have in all.
+        pixels: that it may have in all; None leaves that.
     """
     height, width = rgb.shape[:2]
     return resize(rgb, *fitting(width, height, longer_side, pixels))
 
 
-def fitting(width: int, height: int, longer_side: int | None, pixels: int) -> tuple[int, int]:
+def fitting(
+    width: int, height: int, longer_side: int | None, pixels: int | None = None
+) -> tuple[int, int]:
     """Return the width and height to which `at_most` reduces a picture of this size."""
-    scale = min(1.0, math.sqrt(pixels / (height * width)))
+    longest = wanted = max(width, height)
     if longer_side is not None:
-        scale = min(scale, longer_side / max(height, width))
-    # Rounded down: the product of the sides keeps the limit.
-    return max(1, math.floor(width * scale)), max(1, math.floor(height * scale))
+        wanted = min(wanted, longer_side)
+    if pixels is not None:
+        wanted = min(wanted, math.floor(longest * math.sqrt(pixels / (height * width))))
+    # Rounded down, in whole numbers: the product of the sides keeps the limit.
+    return max(1, width * wanted // longest), max(1, height * wanted // longest)
 
 
 def resize(rgb: Picture, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:

@@ -29,6 +29,7 @@ from fnevr.animation.sliders import LIMITS as SLIDER_LIMITS
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import Framing
 from fnevr.media.image import Picture, read_image
+from fnevr.media.resize import at_most
 from fnevr.server.answers import Refusal
 from fnevr.server.files import (
     BUNDLED_DRIVER,
@@ -42,7 +43,6 @@ from fnevr.server.files import (
 from fnevr.server.jobs import SHEET, VIDEO, Job
 from fnevr.server.rooms import rooms_of
 from fnevr.server.sinks import to_jpeg
-from fnevr.server.studio import at_most
 from fnevr.server.work import AnimateOptions, EditOptions, library_options
 
 router = APIRouter(prefix="/api")
@@ -180,7 +180,7 @@ def picture(request: Request, name: str) -> dict[str, Any]:
 
 @cache
 def _bundled_faces(path: Path) -> list[Any]:
-    return list(faces_of(path))
+    return list(faces_of(read_image(path)))
 
 
 @router.get("/pictures/{name}/image")

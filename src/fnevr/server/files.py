@@ -20,7 +20,7 @@ from fnevr.errors import FnevrError, MediaError
 from fnevr.faces.find import find_faces
 from fnevr.faces.landmarks import landmarks_box
 from fnevr.media.container import open_container, video_stream
-from fnevr.media.image import open_image, read_image
+from fnevr.media.image import Picture, open_image, read_image
 from fnevr.media.stills import is_picture
 from fnevr.media.video import open_video
 from fnevr.server.answers import Refusal
@@ -242,12 +242,12 @@ def _about_picture(path: Path, limits: Limits) -> dict[str, object]:
         _check_pixels(*image.size, limits)
     rgb = read_image(path)
     height, width = rgb.shape[:2]
-    return {"width": width, "height": height, "faces": faces_of(path)}
+    return {"width": width, "height": height, "faces": faces_of(rgb)}
 
 
-def faces_of(path: Path) -> list[Box]:
+def faces_of(rgb: Picture) -> list[Box]:
     """Return the boxes of the faces in a picture, in its pixels, the largest face first."""
-    return [landmarks_box(landmarks) for landmarks in find_faces(read_image(path))]
+    return [landmarks_box(landmarks) for landmarks in find_faces(rgb)]
 
 
 def _about_driver(path: Path, limits: Limits) -> dict[str, object]:

@@ -8,14 +8,12 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from fnevr.animation.animator import Animator
 from fnevr.animation.edit import PoseEditor
 from fnevr.animation.live import live_square
 from fnevr.animation.source import Framing
-from fnevr.media.image import Picture, read_image
-from fnevr.media.resize import resize
+from fnevr.media.image import read_image
+from fnevr.media.resize import at_most
 from fnevr.server.settings import ServerSettings
 
 MAX_PREPARED = 6  # portraits that are kept ready
@@ -43,13 +41,7 @@ class Studio:
         """
         with self._engine_lock:
             if self._animator is None:
-                settings = self._settings
-                self._animator = Animator.from_pretrained(
-                    settings.model,
-                    settings.device,
-                    engine=settings.engine,
-                    precision=settings.precision,
-                )
+                self._animator = load_animator(self._settings)
             yield self._animator
 
     def editor(self, path: Path, framing: Framing, longest: int | None) -> PoseEditor:
@@ -106,10 +98,12 @@ class Studio:
             return self._prepared[key]
 
 
-def at_most(rgb: Picture, longest: int | None) -> np.ndarray:
-    """Return a picture whose longer side has at most so many pixels; None: as it is."""
-    height, width = rgb.shape[:2]
-    if longest is None or max(height, width) <= longest:
-        return rgb
-    share = longest / max(height, width)
-    return resize(rgb, max(1, round(width * share)), max(1, round(height * share)))
+def load_animator(settings: ServerSettings) -> Animator:
+    """Load the model that the settings name.
+
+    Raises:
+        FnevrError: if it cannot be loaded.
+    """
+    return Animator.from_pretrained(
+        settings.model, settings.device, engine=settings.engine, precision=settings.precision
+    )

@@ -33,6 +33,7 @@ from fnevr.errors import FaceError, FnevrError
 from fnevr.media.image import read_image, write_image
 from fnevr.progress import Progress
 from fnevr.server.settings import ServerSettings
+from fnevr.server.studio import load_animator
 
 NICENESS = 10  # live pictures come first
 SHEET_FRAMES, SHEET_COLUMNS, SHEET_HEIGHT = 7, 4, 192
@@ -171,12 +172,7 @@ def _serve(settings: ServerSettings, requests: queue.Queue[str], replies: IO[str
         try:
             if animator is None:
                 reply(progress=["loading the model", 0, None])
-                animator = Animator.from_pretrained(
-                    settings.model,
-                    settings.device,
-                    engine=settings.engine,
-                    precision=settings.precision,
-                )
+                animator = load_animator(settings)
             report = carry_out(
                 animator, task, lambda stage, done, total: reply(progress=[stage, done, total])
             )
