@@ -295,6 +295,9 @@ class LiteConfig(KeypointConfig):
     detail_shift: float = 0.0
     """What is added to them afterwards; above 0 more comes from the warped portrait."""
 
+    inner_face_width: int = Field(default=0, ge=0, le=MAX_SIZE, multiple_of=4)
+    """Channels of the network that draws eyes and mouth anew; 0 for none."""
+
     num_planes: Count = 8
     """Samples per ray: depth planes of the volume, front to back."""
 

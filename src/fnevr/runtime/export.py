@@ -272,8 +272,11 @@ def export_graph(
         FnevrError: if PyTorch's exporter lacks its tools.
     """
     module, arguments, dynamic = _arguments(folded, name, editor)
-    has_layers = name != "draw" or folded.config.uses_detail
-    outputs = OUTPUTS[name] if has_layers else OUTPUTS["blend"]
+    module.eval()
+    outputs = OUTPUTS[name]
+    if name == "draw":
+        count = len(module(*arguments))
+        outputs = outputs[:count] if folded.config.uses_detail else OUTPUTS["blend"]
     try:
         import onnx  # noqa: F401, PLC0415 (optional)
         import onnxscript  # noqa: F401, PLC0415 (optional)
@@ -285,11 +288,11 @@ def export_graph(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
         program = torch.onnx.export(
-            module.eval(),
+            module,
             arguments,
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(INPUTS[name]),
+            input_names=list(INPUTS[name][: len(arguments)]),
             output_names=list(outputs),
             dynamic_shapes=dynamic,
             optimize=False,  # engines do so themselves, as well and in less time

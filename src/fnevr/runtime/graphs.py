@@ -32,6 +32,8 @@ FOLDER, MANIFEST = GRAPHS_NAME, "manifest.json"
 HOW_TO = "export them to a new folder by `fnevr export {model} FOLDER{options}`, and use that"
 
 LAYERS = ("decoded_01", "mask", "flow", "person_flow", "person", "parts")
+INNER_FACE = ("inner_face", "to_inner_face")
+"""More layers of models that draw the inner face anew."""
 
 INPUTS: dict[GraphName, tuple[str, ...]] = {
     "encode": ("source_01",),
@@ -44,24 +46,25 @@ INPUTS: dict[GraphName, tuple[str, ...]] = {
         "driving_positions",
         "driving_jacobians",
     ),
-    "blend": ("foreground", "plate_01", *LAYERS),
+    "blend": ("foreground", "plate_01", *LAYERS, *INNER_FACE),
     "turn": ("positions", "jacobians", "angles_deg"),
 }
 OUTPUTS: dict[GraphName, tuple[str, ...]] = {
     "encode": ("source_features",),
     "keypoints": ("positions", "jacobians"),
-    "draw": LAYERS,
+    "draw": (*LAYERS, *INNER_FACE),
     "blend": ("drawn_01",),
     "turn": ("turned_positions", "turned_jacobians"),
 }
-RANKS: dict[GraphName, tuple[int, ...]] = {
-    "encode": (4,),
-    "keypoints": (3, 4),
-    "draw": (4,) * len(LAYERS),
-    "blend": (4,),
-    "turn": (3, 4),
+RANKS: dict[GraphName, tuple[tuple[int, ...], ...]] = {
+    "encode": ((4,),),
+    "keypoints": ((3, 4),),
+    "draw": ((4,), (4,) * len(LAYERS), (4,) * len(LAYERS) + (4, 3)),
+    "blend": ((4,),),
+    "turn": ((3, 4),),
 }
-"""How many axes each output has; `draw` of models without a composite has the first alone."""
+"""How many axes the outputs have. `draw` of models without a composite has one output, of models
+that do not draw the inner face anew it has the first `LAYERS`."""
 
 
 class Manifest(BaseModel):
@@ -69,7 +72,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    format: Literal["fnevr-graphs-3"] = "fnevr-graphs-3"
+    format: Literal["fnevr-graphs-4"] = "fnevr-graphs-4"
     """Of this folder: names of files, inputs and outputs."""
 
     architecture: str

@@ -79,13 +79,15 @@ class LiteDecoder(nn.Module):
 
     def forward(
         self, features: Float[Tensor, "B C h w"]
-    ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B M H W"]]:
-        """Return the decoded picture and one mask or none, in (0, 1), at four times the size.
+    ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B M H W"], Float[Tensor, "B D h w"]]:
+        """Return the decoded picture, one mask or none, and the features that they come from.
 
-        The mask starts at sigmoid(2) = 0.88: most of the first pictures is warped source.
+        Picture and mask are in (0, 1) and have four times the size. The mask starts at
+        sigmoid(2) = 0.88: most of the first pictures is warped source.
         """
         modulation = F.relu(self.modulation(features))
         x = self.block_1(self.block_0(self.reduce(features), modulation), modulation)
-        x = F.relu(F.pixel_shuffle(self.up(F.relu(x)), upscale_factor=2))
+        hidden = F.relu(x)
+        x = F.relu(F.pixel_shuffle(self.up(hidden), upscale_factor=2))
         x = F.pixel_shuffle(self.out(F.relu(self.refine(x))), upscale_factor=2)
-        return torch.sigmoid(x[:, :3]), torch.sigmoid(x[:, 3:])
+        return torch.sigmoid(x[:, :3]), torch.sigmoid(x[:, 3:]), hidden

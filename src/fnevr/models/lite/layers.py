@@ -18,6 +18,7 @@ from fnevr.geometry.inverse import invert_2x2
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.resampling import enlarge
 from fnevr.models.encoded_source import Detail
+from fnevr.models.lite.inner_face import from_view
 
 COARSE, NEAR = 128, 13  # cells of the source's outline, and by how many it is widened
 SURE = 20  # a cell that is the person's to 1/20 counts as a whole one
@@ -61,6 +62,7 @@ def blend_person(
     person_flow: Float[Tensor, "B 2 h w"],
     person: Float[Tensor, "B 1 h w"],
     parts: Float[Tensor, "B 1 h w"],
+    inner_face: tuple[Float[Tensor, "B 4 H2 W2"], Float[Tensor, "B 2 3"]] | None = None,
 ) -> Float[Tensor, "B 3 H1 W1"]:
     """Composite at the resolution of the source's detail.
 
@@ -78,6 +80,8 @@ def blend_person(
         person_flow: of all motions but the background's.
         person: share of these motions.
         parts: see `drawn_parts`.
+        inner_face: the decoded picture and the mask of these parts in a view of their own, and
+            where a place of the picture is there (`inner_face.to_view`); None for models without.
     """
     foreground, plate = detail.foreground, detail.plate_01
     height, width = plate.shape[-2:]
@@ -93,6 +97,13 @@ def blend_person(
     warped = sample(foreground, zoom * looks_at(flow, height, width), "bicubic")
     colours, alpha = warped[:, :3], warped[:, 3:].clamp(0, 1)
     decoded = enlarge(decoded, height, width, "bicubic")
+    if inner_face is not None:
+        anew = from_view(*inner_face, centre_grid(height, width, like=decoded))
+        parts = enlarge(parts, height, width, "bilinear")
+        decoded, mask = (
+            decoded + parts * (anew[:, :3] - decoded),
+            mask + parts * (anew[:, 3:] - mask),
+        )
     person_over_plate = mask * (colours - alpha * decoded) + alpha * (decoded - plate)
     return (plate + shown * person_over_plate).clamp(0, 1)
 
@@ -130,10 +141,15 @@ def blend(
 
 
 def sharpened(
-    mask: Float[Tensor, "B 1 H W"], gain: float, shift: float
+    mask: Float[Tensor, "B 1 H W"],
+    gain: float,
+    shift: float,
+    correction: Float[Tensor, "B 1 H W"] | None = None,
 ) -> Float[Tensor, "B 1 H W"]:
-    """Return sigmoid(gain x logit(mask) + shift), written without logarithms."""
-    if (gain, shift) == (1, 0):
+    """Return sigmoid(gain x logit(mask) + shift + correction), written without logarithms."""
+    if (gain, shift) == (1, 0) and correction is None:
         return mask
     inside, outside = math.exp(shift) * mask**gain, (1 - mask) ** gain
+    if correction is not None:
+        inside = inside * correction.exp()
     return inside / (inside + outside)

@@ -19,8 +19,9 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder
 from fnevr.models.lite.detector import LiteDetector
+from fnevr.models.lite.inner_face import HEIGHT, WIDTH, InnerFace, to_view, view_grid
 from fnevr.models.lite.layers import blend, blend_person, drawn_parts, sharpened
-from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion
+from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion, as_the_head_sees
 from fnevr.models.lite.renderer import LiteRenderer
 from fnevr.models.portrait import Generated, KeypointModel
 from fnevr.models.volume import Rendering
@@ -106,6 +107,11 @@ class FNeVRLite(KeypointModel):
         )
         in_width = width * (2 if config.volume_rendering else 1) + self.motion.context_width
         self.decoder = LiteDecoder(in_width, width, composite=config.composite)
+        self.inner_face = (
+            InnerFace(config.inner_face_width, width, config.num_face_keypoints)
+            if config.inner_face_width
+            else None
+        )
 
     def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> LiteGenerated:
         """Draw the source as the driving keypoints have it; see `KeypointModel.render`."""
@@ -132,7 +138,7 @@ class FNeVRLite(KeypointModel):
             details: whether to draw the auxiliary image, and to warp the source even for models
                 without a composite, which do not need it.
         """
-        decoded, mask, rendering, occlusion = self._decode(features, motion, window, details)
+        decoded, mask, rendering, occlusion, _ = self._decode(features, motion, window, details)
         pixel_grid = flow_to_grid(motion.flow, *source_01.shape[-2:])
         if window is not None:
             pixel_grid = window.of_image(pixel_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -158,12 +164,53 @@ class FNeVRLite(KeypointModel):
         """Draw what `layers.blend_person` takes, in its order; see `KeypointModel`."""
         source = self.one_each(source, driving)
         motion = self.motion(source.image_01, source.keypoints, driving)
-        decoded, mask, _, _ = self._decode(source.features, motion, None, details=False)
+        decoded, mask, _, _, hidden = self._decode(source.features, motion, None, details=False)
         if not self.config.composite:
             return (decoded,)
         cells = motion.flow.shape[-2:]
         parts = drawn_parts(driving, self.config.num_face_keypoints, *cells)
-        return decoded, mask, motion.flow, motion.person_flow, motion.person, parts
+        layers = (decoded, mask, motion.flow, motion.person_flow, motion.person, parts)
+        if self.inner_face is None:
+            return layers
+        anew = self.draw_inner_face(source, driving, motion, decoded, mask, hidden)
+        return *layers, anew, to_view(driving, self.config.num_face_keypoints)
+
+    def draw_inner_face(
+        self,
+        source: EncodedSource,
+        driving: Keypoints,
+        motion: LiteMotion,
+        decoded: Float[Tensor, "B 3 H W"],
+        mask: Float[Tensor, "B 1 H W"],
+        hidden: Float[Tensor, "B C h w"],
+    ) -> Float[Tensor, "B 4 H1 W1"]:
+        """Draw eyes and mouth in the view of `inner_face`: picture and sharpened mask.
+
+        Args:
+            source: one for each driving frame.
+            driving: the driver's keypoints.
+            motion: from the source to each driving frame.
+            decoded: the decoder's picture.
+            mask: of the composite, as the decoder gives it.
+            hidden: the decoder's features.
+        """
+        assert self.inner_face is not None
+        count = self.config.num_face_keypoints
+        grid = view_grid(driving, count, HEIGHT, WIDTH)
+        flow = sample(motion.flow, grid).permute(0, 2, 3, 1)
+        warped = sample(source.image_01, grid + flow, "bicubic")
+        seen = sample(torch.cat([decoded, mask], dim=1), grid)
+        cells = view_grid(driving, count, HEIGHT // CELL, WIDTH // CELL)
+        expressions = [
+            as_the_head_sees(keypoints, count, cells[0])[0]
+            for keypoints in (driving, source.keypoints)
+        ]
+        correction = self.inner_face(
+            torch.cat([warped, seen], dim=1), sample(hidden, cells), torch.cat(expressions, dim=1)
+        )
+        picture = (seen[:, :3] + correction[:, :3]).clamp(0, 1)
+        gain, shift = self.config.detail_gain, self.config.detail_shift
+        return torch.cat([picture, sharpened(seen[:, 3:], gain, shift, correction[:, 3:])], dim=1)
 
     def blend_layers(self, detail: Detail, *layers: Tensor) -> Float[Tensor, "B 3 H1 W1"]:
         """Composite at the resolution of the source's detail; see `layers.blend_person`.
@@ -173,9 +220,10 @@ class FNeVRLite(KeypointModel):
         """
         if not self.config.composite:
             return layers[0]
-        decoded, mask, *moved = layers
+        decoded, mask, flow, person_flow, person, parts, *inner_face = layers
         mask = sharpened(mask, self.config.detail_gain, self.config.detail_shift)
-        return blend_person(detail, decoded, mask, *moved)
+        anew = (inner_face[0], inner_face[1]) if inner_face else None
+        return blend_person(detail, decoded, mask, flow, person_flow, person, parts, anew)
 
     def _decode(
         self,
@@ -183,8 +231,8 @@ class FNeVRLite(KeypointModel):
         motion: LiteMotion,
         window: Window | None,
         details: bool,
-    ) -> tuple[Tensor, Tensor, Rendering | None, Tensor]:
-        """Return the decoded picture, the mask, the rendering and the occlusion of the window."""
+    ) -> tuple[Tensor, Tensor, Rendering | None, Tensor, Tensor]:
+        """Return decoded picture, mask, rendering, occlusion and decoder's features of a window."""
         cell_grid = flow_to_grid(motion.flow, *features.shape[-2:])
         occlusion, context = motion.occlusion, motion.context
         if window is not None:
@@ -195,5 +243,5 @@ class FNeVRLite(KeypointModel):
         if self.renderer is not None:
             rendering = self.renderer(warped_features, auxiliary=details)
             decoder_input.insert(1, rendering.features)
-        decoded, mask = self.decoder(torch.cat(decoder_input, dim=1))
-        return decoded, mask, rendering, occlusion
+        decoded, mask, hidden = self.decoder(torch.cat(decoder_input, dim=1))
+        return decoded, mask, rendering, occlusion, hidden

@@ -133,7 +133,7 @@ class LiteDenseMotion(nn.Module):
         """
         assert self.code is not None
         (source_parts, _), (driving_parts, coordinates) = (
-            _as_the_head_sees(keypoints.detach(), self.num_face_keypoints, grid)
+            as_the_head_sees(keypoints.detach(), self.num_face_keypoints, grid)
             for keypoints in (source, driving)
         )
         code = self.code(torch.cat([driving_parts, source_parts], dim=1))
@@ -178,7 +178,7 @@ def expression_code(num_face_keypoints: int, width: int) -> nn.Sequential:
     )
 
 
-def _as_the_head_sees(
+def as_the_head_sees(
     keypoints: Keypoints, num_face: int, grid: Float[Tensor, "h w 2"]
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B 2 h w"]]:
     """Return the face's keypoints and the grid in the frame of the head, the face's last keypoint.

@@ -197,13 +197,14 @@ class FoldedLiteDecoder(nn.Module):
 
     def forward(
         self, features: Float[Tensor, "B C h w"]
-    ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B M H W"]]:
-        """Return the decoded picture and one mask or none, in (0, 1), at four times the size."""
+    ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B M H W"], Float[Tensor, "B D h w"]]:
+        """Return the decoded picture, one mask or none, and the features that they come from."""
         modulation, x = self.entrance(features).split(self.split, dim=1)
         hidden = F.relu(self.shared(F.relu(modulation))).chunk(len(self.spades), dim=1)
         for index in (0, 2):
             y = self.convs[index](self.spades[index](x, hidden[index]))
             x = x + self.convs[index + 1](self.spades[index + 1](y, hidden[index + 1]))
-        x = F.relu(F.pixel_shuffle(self.up(F.relu(x)), upscale_factor=2))
+        features = F.relu(x)
+        x = F.relu(F.pixel_shuffle(self.up(features), upscale_factor=2))
         x = F.pixel_shuffle(self.out(F.relu(self.refine(x))), upscale_factor=2).sigmoid()
-        return x[:, :3], x[:, 3:]
+        return x[:, :3], x[:, 3:], features
