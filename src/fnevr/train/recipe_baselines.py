@@ -1,0 +1,53 @@
+"""The recipes of the baselines: losses and weights of their papers, or of their public code.
+
+A class attribute of each says which architectures it trains. The terms of `lite` are here too, at
+0, so that models can be compared by one loss; `docs/architecture.md` says where a loss needed a
+network that cannot be had, and what stands in its place.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import NonNegativeFloat
+
+from fnevr.train.recipe import GanName, PictureWeights, PublishedRecipe
+
+
+class PublishedWeights(PictureWeights):
+    """The terms of `lite` are off, those that FOMM introduced are on."""
+
+    image: float = 0.0
+    log_squared: float = 0.0
+    regions: float = 0.0
+    perceptual: NonNegativeFloat = 10.0
+    generator: NonNegativeFloat = 1.0
+    feature_matching: NonNegativeFloat = 10.0
+
+
+class FaceVid2VidWeights(PublishedWeights):
+    """The weights of Face vid2vid's paper."""
+
+    equivariance_position: NonNegativeFloat = 20.0
+    """Equivariance of the keypoints under thin-plate warps, in the picture's plane."""
+
+    keypoint_prior: NonNegativeFloat = 10.0
+    """Keypoints that are crowded, or not at the depth of 0.33 on average."""
+
+    head_pose: NonNegativeFloat = 20.0
+    """L1 of the head's rotation from that of the head fitted to the landmarks."""
+
+    deformation: NonNegativeFloat = 5.0
+    """L1 of the keypoints' expression."""
+
+
+class FaceVid2VidRecipe(PublishedRecipe):
+    """All of Face vid2vid or Face vid2vid-S."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("face-vid2vid",)
+    generator_parts: ClassVar[tuple[str, ...]] = ("encoder.", "project.", "decoder.")
+    milestones: ClassVar[tuple[float, ...] | None] = (0.6,)  # epoch 180 of 300
+    gan: ClassVar[GanName] = "hinge"
+
+    stage: Literal["face-vid2vid"] = "face-vid2vid"
+    weights: FaceVid2VidWeights = FaceVid2VidWeights()
