@@ -51,3 +51,32 @@ class FaceVid2VidRecipe(PublishedRecipe):
 
     stage: Literal["face-vid2vid"] = "face-vid2vid"
     weights: FaceVid2VidWeights = FaceVid2VidWeights()
+
+
+class DaGANWeights(PublishedWeights):
+    """The weights of DaGAN's released configuration."""
+
+    equivariance_position: NonNegativeFloat = 10.0
+    """Equivariance of the positions of all keypoints under thin-plate warps."""
+
+    equivariance_jacobian: NonNegativeFloat = 10.0
+    """The same of the Jacobians."""
+
+    keypoint_distance: NonNegativeFloat = 10.0
+    """Keypoints that are nearer to each other than 0.2."""
+
+
+class DaGANRecipe(PublishedRecipe):
+    """All of DaGAN but its depth network, which stays as it is."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("dagan",)
+    generator_parts: ClassVar[tuple[str, ...]] = (
+        "encoder.",
+        "depth_encoder.",
+        "attention.",
+        "decoder.",
+    )
+    untrained: ClassVar[str | None] = r"depth\."
+
+    stage: Literal["dagan"] = "dagan"
+    weights: DaGANWeights = DaGANWeights()

@@ -8,9 +8,9 @@ from pydantic import Field, TypeAdapter
 
 from fnevr.errors import FnevrError
 from fnevr.train.recipe import FullRecipe, MotionRecipe, Recipe, ReferenceRecipe
-from fnevr.train.recipe_baselines import FaceVid2VidRecipe
+from fnevr.train.recipe_baselines import DaGANRecipe, FaceVid2VidRecipe
 
-AnyRecipe = MotionRecipe | FullRecipe | ReferenceRecipe | FaceVid2VidRecipe
+AnyRecipe = MotionRecipe | FullRecipe | ReferenceRecipe | FaceVid2VidRecipe | DaGANRecipe
 RECIPE: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="stage")])
 
 RECIPES: dict[str, AnyRecipe] = {
@@ -18,6 +18,7 @@ RECIPES: dict[str, AnyRecipe] = {
     "full": FullRecipe(),
     "reference": ReferenceRecipe(),
     "face-vid2vid": FaceVid2VidRecipe(),
+    "dagan": DaGANRecipe(),
 }
 """The default recipe of each stage."""
 

@@ -17,6 +17,7 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.models.portrait import PortraitModel
 from fnevr.train.objectives.critics import Critics
+from fnevr.train.objectives.dagan import dagan_terms
 from fnevr.train.objectives.face_vid2vid import HeadRotation, face_vid2vid_terms
 from fnevr.train.objectives.lite import lite_terms
 from fnevr.train.objectives.lite_motion import motion_terms
@@ -86,6 +87,7 @@ OBJECTIVES = {
     "full": Kind(_full),
     "reference": Kind(_published(reference_terms)),
     "face-vid2vid": Kind(_published(face_vid2vid_terms), HeadRotation()),
+    "dagan": Kind(_published(dagan_terms)),
 }
 """What is minimized, by the recipe's stage."""
 
