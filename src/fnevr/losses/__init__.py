@@ -23,11 +23,13 @@ from fnevr.losses.pose_edit import pose_edit_distance
 from fnevr.losses.pyramid import pyramid_l1
 from fnevr.losses.region import region_weights, weighted_l1
 from fnevr.losses.sigma_matching import sigma_matching
+from fnevr.losses.style import StyleLoss
 
 __all__ = [
     "GANS",
     "FaceLoss",
     "PerceptualLoss",
+    "StyleLoss",
     "affine_equivariance",
     "discriminator_adversarial",
     "discriminator_hinge",

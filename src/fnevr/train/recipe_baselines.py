@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from fnevr.train.recipe import GanName, PictureWeights, PublishedRecipe
 
@@ -80,3 +80,31 @@ class DaGANRecipe(PublishedRecipe):
 
     stage: Literal["dagan"] = "dagan"
     weights: DaGANWeights = DaGANWeights()
+
+
+class PIRenderWeights(PublishedWeights):
+    """The weights of PIRender's released configuration, which has no discriminator."""
+
+    perceptual: NonNegativeFloat = 4.0
+    generator: NonNegativeFloat = 0.0
+    feature_matching: NonNegativeFloat = 0.0
+
+    perceptual_warped: NonNegativeFloat = 2.5
+    """Perceptual distance of the warped source."""
+
+    style: NonNegativeFloat = 1000.0
+    """Distance of the final picture's Gram matrices, per layer."""
+
+
+class PIRenderRecipe(PublishedRecipe):
+    """All of PIRender."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("pirender",)
+    generator_parts: ClassVar[tuple[str, ...]] = ("editing.",)
+    # Weights that the released code computes nothing with.
+    untrained: ClassVar[str | None] = r"editing\.residual\.\d+\.\d+\.(conv1|norm1)\."
+
+    stage: Literal["pirender"] = "pirender"
+    motion_rate: PositiveFloat = 1e-4
+    generator_rate: PositiveFloat = 1e-4
+    weights: PIRenderWeights = PIRenderWeights()

@@ -8,9 +8,11 @@ from pydantic import Field, TypeAdapter
 
 from fnevr.errors import FnevrError
 from fnevr.train.recipe import FullRecipe, MotionRecipe, Recipe, ReferenceRecipe
-from fnevr.train.recipe_baselines import DaGANRecipe, FaceVid2VidRecipe
+from fnevr.train.recipe_baselines import DaGANRecipe, FaceVid2VidRecipe, PIRenderRecipe
 
-AnyRecipe = MotionRecipe | FullRecipe | ReferenceRecipe | FaceVid2VidRecipe | DaGANRecipe
+AnyRecipe = (
+    MotionRecipe | FullRecipe | ReferenceRecipe | FaceVid2VidRecipe | DaGANRecipe | PIRenderRecipe
+)
 RECIPE: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="stage")])
 
 RECIPES: dict[str, AnyRecipe] = {
@@ -19,6 +21,7 @@ RECIPES: dict[str, AnyRecipe] = {
     "reference": ReferenceRecipe(),
     "face-vid2vid": FaceVid2VidRecipe(),
     "dagan": DaGANRecipe(),
+    "pirender": PIRenderRecipe(),
 }
 """The default recipe of each stage."""
 
@@ -28,7 +31,7 @@ WEIGHTS = "weights."
 _NEEDS = {
     "weights.identity": ("face_network",),
     "weights.face_features": ("face_network",),
-    "features": ("weights.perceptual",),
+    "features": ("weights.perceptual", "weights.perceptual_warped", "weights.style"),
     "discriminator_rate": ("weights.generator", "weights.feature_matching"),
     "region_gain": ("weights.regions", "weights.decoded_regions"),
     "equivariance_every": ("weights.equivariance",),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fnevr.losses import GANS, FaceLoss, PerceptualLoss, feature_matching
+from fnevr.losses import GANS, FaceLoss, PerceptualLoss, StyleLoss, feature_matching
 from fnevr.models.discriminator import MultiScaleDiscriminator, frozen
 from fnevr.models.perceptual import FaceRes, load_features
 from fnevr.train.recipe import PictureRecipe, Recipe
@@ -26,6 +26,7 @@ class Critics:
     Attributes:
         discriminator: None where no term needs it.
         perceptual: frozen features; None where no term needs them.
+        style: the same, for their Gram matrices.
         faces: frozen features of faces; None where no term needs them.
         pictures: what was compared since the discriminator's last turn.
     """
@@ -40,6 +41,7 @@ class Critics:
         """
         self.discriminator: MultiScaleDiscriminator | None = None
         self.perceptual: PerceptualLoss | None = None
+        self.style: StyleLoss | None = None
         self.faces: FaceLoss | None = None
         self.pictures: list[tuple[Tensor, Tensor]] = []
         if not isinstance(recipe, PictureRecipe):
@@ -50,7 +52,10 @@ class Critics:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe.seed)
                 self.discriminator = MultiScaleDiscriminator().to(device)
-        if weights.perceptual:
+        asked_for = weights.model_dump()
+        if asked_for.get("style"):
+            self.style = StyleLoss(load_features(recipe.features)).to(device)
+        if weights.perceptual or asked_for.get("perceptual_warped"):
             network = load_features(recipe.features)
             fitting = [s for s in PERCEPTUAL_SCALES if network.min_side * s <= side_px]
             self.perceptual = PerceptualLoss(network, tuple(fitting)).to(device)

@@ -21,6 +21,7 @@ from fnevr.train.objectives.dagan import dagan_terms
 from fnevr.train.objectives.face_vid2vid import HeadRotation, face_vid2vid_terms
 from fnevr.train.objectives.lite import lite_terms
 from fnevr.train.objectives.lite_motion import motion_terms
+from fnevr.train.objectives.pirender import CoefficientWindow, pirender_terms
 from fnevr.train.objectives.reference import reference_terms
 from fnevr.train.recipe import LossWeights
 from fnevr.train.recipe_table import AnyRecipe, stage_of
@@ -88,6 +89,7 @@ OBJECTIVES = {
     "reference": Kind(_published(reference_terms)),
     "face-vid2vid": Kind(_published(face_vid2vid_terms), HeadRotation()),
     "dagan": Kind(_published(dagan_terms)),
+    "pirender": Kind(_published(pirender_terms), CoefficientWindow()),
 }
 """What is minimized, by the recipe's stage."""
 
