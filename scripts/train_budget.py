@@ -34,8 +34,8 @@ from fnevr.models.lite import FNeVRLite
 from fnevr.train.guard import DivergenceError
 from fnevr.train.launch import make_trainer
 from fnevr.train.log import Record
-from fnevr.train.recipe import AnyRecipe, recipe_json
 from fnevr.train.recipe_choice import choose_recipe
+from fnevr.train.recipe_table import AnyRecipe, recipe_json
 from fnevr.train.validation import Validation, picture_sheet, validate
 
 PART_BYTES = 16 * 2**20

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fnevr.data.clips import Clip
-from fnevr.data.pairs import NEAR_FRAMES, PairSampler
+from fnevr.data.pairs import NEAR_FRAMES, PairSampler, neighbours
 from fnevr.geometry.patches import FacePatches
 
 
@@ -213,3 +213,44 @@ def test_without_stills_the_pairs_are_those_of_before(patches, monkeypatch):
     )
     assert source == [7, 0, 1, 17, 10, 5, 8, 7, 8, 11, 14, 4]
     assert driving == [6, 1, 9, 5, 11, 12, 4, 1, 5, 2, 1, 1]
+
+
+class Numbers:
+    """Describes a pair by the numbers of the frames whose landmarks it is given."""
+
+    def __init__(self, reach):
+        self.reach = reach
+
+    def __call__(self, images, landmarks):
+        assert images.shape == (2, 3, 32, 32)
+        return (landmarks[:, 0, 0] * 10).round()
+
+
+@pytest.mark.parametrize("reach", [0, 2])
+def test_pairs_are_described_with_the_landmarks_around_the_driving_frame(
+    reach, patches, monkeypatch
+):
+    monkeypatch.setattr(
+        "fnevr.data.pairs.augment", lambda images, points, *_: (images.to(torch.uint8), points)
+    )
+    clip = make_clip(num_frames=9, lost=(4,))
+    pairs = PairSampler([clip], patches, seed=0, describe=Numbers(reach)).sample(16, 0)
+    plain = PairSampler([clip], patches, seed=0).sample(16, 0)
+    assert torch.equal(plain.driving_landmarks, pairs.driving_landmarks)
+    assert plain.described is None
+    driving = (pairs.driving_landmarks[:, 0, 0] * 10).round()
+    assert pairs.described is not None
+    assert torch.equal(pairs.described[:, 1], driving)
+    window = pairs.described[:, 2:]
+    assert window.shape == (16, 2 * reach + 1 if reach else 0)
+    assert 4 not in window
+    for row, middle in zip(window.tolist(), driving.tolist(), strict=True):
+        wanted = [min(max(middle + offset, 0), 8) for offset in range(-reach, reach + 1)]
+        for found, index in zip(row, wanted, strict=False):
+            assert found in ((3, 5) if index == 4 else (index,))
+    assert [part.described.shape[0] for part in pairs.split(4)] == [4] * 4
+
+
+def test_frames_of_a_still_have_no_neighbours():
+    still = make_clip(num_frames=6, real_frames=2)
+    assert neighbours(still, still.tracked, 3, 2).tolist() == [3] * 5

@@ -80,3 +80,16 @@ def test_the_pose_is_that_of_the_gauss_newton_fit():
     angles = head_angles_deg((fit.similarity.rotation * axes)[None])[0]
     expected = fit_landmarks(HeadModel.packaged(), portrait_landmarks[None].astype(np.float32))
     np.testing.assert_allclose(angles, expected.angles_deg[0], atol=2.0)
+
+
+def test_landmarks_without_depth_turn_the_same_way():
+    """Exact for the mean face; other people's depth is the mean face's at first."""
+    fit = FaceFit()
+    fit.update(place()(BASIS.template)[:, :2])
+    np.testing.assert_allclose(fit.similarity.rotation, place().rotation, atol=1e-6)
+    np.testing.assert_allclose(fit.expression, 0, atol=1e-5)
+    fit = FaceFit()
+    for _ in range(5):
+        fit.update(place()(someone(6))[:, :2])
+    turn = fit.similarity.rotation @ place().rotation.T
+    assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 5

@@ -11,7 +11,7 @@ from fnevr.data.manifest import ClipRow, Split, clip_path, read_manifest, write_
 from fnevr.data.pairs import PairSampler
 from fnevr.data.store import encode_frame, write_clip
 from fnevr.geometry.patches import FacePatches
-from fnevr.train.recipe import RECIPES
+from fnevr.train.recipe_table import RECIPES
 from fnevr.train.start import new_model
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fnevr.train.budget import FINAL_RATE, WARM_UP_STEPS, rate_factor, spent
-from fnevr.train.recipe import RECIPES, FullRecipe, ReferenceRecipe
+from fnevr.train.recipe import FullRecipe, ReferenceRecipe
+from fnevr.train.recipe_table import RECIPES
 
 LITE = pytest.mark.parametrize("stage", ["motion", "full"])
 

@@ -92,7 +92,7 @@ def test_recipe_for_another_model_says_so(tiny_folders, tmp_path):
     plain = [f"--set=weights.{name}=0" for name in ("perceptual", "generator", "feature_matching")]
     result = call("train", data, tmp_path / "run", *options, *plain)
     assert result.exit_code == 2
-    assert "stage 'reference' does not train lite" in result.output
+    assert "'reference' does not train a model of architecture 'fnevr-lite'" in result.output
 
 
 def test_reference_model_from_a_config_to_a_folder(tiny_folders, tiny_fomm_config, tmp_path):
@@ -118,7 +118,7 @@ def test_reference_model_from_a_config_to_a_folder(tiny_folders, tiny_fomm_confi
 
     result = call("train", data, tmp_path / "other", "--model", "nobody", *options)
     assert result.exit_code == 2
-    assert "neither one of lite, base, fomm nor a config.json" in result.output
+    assert "neither one of lite, base, fomm, face-vid2vid" in result.output
 
 
 def test_folder_that_is_not_prepared_says_so(tmp_path):

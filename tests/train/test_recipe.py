@@ -3,16 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from fnevr.train.recipe import (
-    RECIPE,
-    RECIPES,
-    FullRecipe,
-    MotionRecipe,
-    ReferenceRecipe,
-    idle_knobs,
-    knobs,
-    recipe_json,
-)
+from fnevr.train.recipe import FullRecipe, MotionRecipe, ReferenceRecipe
+from fnevr.train.recipe_table import RECIPE, RECIPES, idle_knobs, knobs, recipe_json
 
 STAGES = pytest.mark.parametrize("stage", ["motion", "full", "reference"])
 OF_EVERY_RUN = {

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from fnevr.errors import FnevrError
-from fnevr.train.recipe import RECIPES, FullRecipe, MotionRecipe, ReferenceRecipe, ReferenceWeights
-from fnevr.train.recipe_choice import choose_recipe
+from fnevr.train.recipe import FullRecipe, MotionRecipe, ReferenceRecipe, ReferenceWeights
+from fnevr.train.recipe_choice import choose_recipe, recipe_for
+from fnevr.train.recipe_table import RECIPES
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_files_of_before_are_read_where_what_does_nothing_has_its_default(stage,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "neither one of motion, full, reference nor a file"),
+        (None, "neither one of motion, full, reference, .* nor a file"),
         ("{", "not a valid recipe: .*Invalid JSON"),
         ("[]", "not a valid recipe: wanted an object"),
         ('{"stage": "picture"}', "not a valid recipe: stage: .*'picture'.*'motion', 'full'"),
@@ -121,3 +122,16 @@ def test_wrong_file_says_so(text, message, write, tmp_path):
     path = str(tmp_path / "mine.json") if text is None else write(text)
     with pytest.raises(FnevrError, match=message):
         choose_recipe(path)
+
+
+def test_a_model_has_its_own_recipe(tmp_path, tiny_fomm_config, tiny_model):
+    assert recipe_for(None, None) == recipe_for(None, "lite") == "full"
+    assert recipe_for(None, "base") == "reference"
+    assert recipe_for(None, "face-vid2vid-s") == "face-vid2vid"
+    config = tmp_path / "mine.json"
+    config.write_text(tiny_fomm_config.model_dump_json())
+    assert recipe_for(None, str(config)) == "reference"
+    tiny_model.save_pretrained(tmp_path / "folder")
+    assert recipe_for(str(tmp_path / "folder"), None) == "full"
+    with pytest.raises(FnevrError, match="no model 'nobody' to start anew"):
+        recipe_for(None, "nobody")

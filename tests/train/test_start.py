@@ -4,8 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fnevr.errors import FnevrError
-from fnevr.train.start import new_model, saved_model, start_anew, with_new_generator
+from fnevr.train.objectives.model import OBJECTIVES
+from fnevr.train.recipe_table import RECIPES, stage_of
+from fnevr.train.start import new_model, saved_model, with_new_generator
 
 
 def test_same_seed_gives_the_same_weights_and_leaves_the_random_state(tiny_config, patches):
@@ -78,7 +79,9 @@ def test_a_variant_of_the_motion_is_refused(tiny_model):
         with_new_generator(tiny_model, {"no_such_field": 1}, seed=0)
 
 
-def test_a_model_without_a_recipe_says_so(tiny_configs, patches):
-    for name in ("dagan", "face-vid2vid"):
-        with pytest.raises(FnevrError, match="lite, base and fomm can be trained"):
-            start_anew(tiny_configs[name], patches, seed=0)
+def test_every_model_has_a_recipe_and_an_objective():
+    for architecture in {name for recipe in RECIPES.values() for name in recipe.architectures}:
+        recipe = RECIPES[stage_of(architecture)]
+        assert architecture in recipe.architectures
+        assert recipe.stage != "motion"
+    assert OBJECTIVES.keys() == RECIPES.keys()

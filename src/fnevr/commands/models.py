@@ -182,9 +182,14 @@ def train(
             "--stills", metavar="FOLDER", help="Train on stills too, from `fnevr prepare-stills`."
         ),
     ] = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="A recipe's name, or a JSON file.")] = (
-        "full"
-    ),
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            metavar="NAME|FILE",
+            help="A recipe's name, or a JSON file. Default: the model's own.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe; repeatable."),
@@ -202,7 +207,7 @@ def train(
         typer.Option(
             "--model",
             metavar="NAME|FILE",
-            help="What to start anew: lite, base, fomm or a config.json. Default: lite.",
+            help="What to start anew: a preset or a config.json. Default: lite.",
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time budget.")] = None,
@@ -217,8 +222,6 @@ def train(
 ) -> None:
     """Train a model; an interrupted run goes on when the same command is run again.
 
-    `base` and `fomm` need `--recipe reference`.
-
     Several processes or machines: `torchrun --nproc-per-node 2 -m fnevr train DATA RUN`.
     """
     files: Files = {
@@ -228,12 +231,13 @@ def train(
         "--init": Reads(init, "a model"),
     }
     with answering_for_errors({} if dry_run else files, TAKEN_UP, "train"):
-        from fnevr.train.recipe import recipe_json
-        from fnevr.train.recipe_choice import choose_recipe
+        from fnevr.train.recipe_choice import choose_recipe, recipe_for
+        from fnevr.train.recipe_table import recipe_json
 
         options = {"minutes": minutes, "steps": steps, "batch_size": batch_size}
         budgets = [f"{name}={value}" for name, value in options.items() if value is not None]
-        run_recipe = choose_recipe(recipe, [*budgets, *(settings or [])])
+        name = recipe or recipe_for(init, model)
+        run_recipe = choose_recipe(name, [*budgets, *(settings or [])])
         if dry_run:
             say(recipe_json(run_recipe))
             return

@@ -9,7 +9,7 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-from fnevr.config.folder import CONFIG_NAME, WEIGHTS_NAME
+from fnevr.config.folder import CONFIG_NAME, WEIGHTS_NAME, parse_config
 from fnevr.config.models import (
     AnyConfig,
     LiteConfig,
@@ -48,7 +48,6 @@ class Preset:
         released_config: makes the configuration of the authors' released weights, where their code
             differs from the paper; None where it does not.
         published_as: its name in the tables of FNeVR's paper, if it is there.
-        is_trainable: whether `fnevr train` can start it anew.
     """
 
     name: str
@@ -58,7 +57,6 @@ class Preset:
     how_to_get: str = CONVERT
     released_config: Callable[[], AnyConfig] | None = None
     published_as: str | None = None
-    is_trainable: bool = False
 
     @property
     def folder(self) -> Path:
@@ -73,7 +71,6 @@ PRESETS = (
         config=partial(LiteConfig, detail_gain=3.0, detail_shift=3.6),
         sha256="d106a3d3cb1097ffa85c3bee73edd03e8b534ce52acdc5204186f133609ad095",
         how_to_get="its weights are not in this installation; install fnevr again",
-        is_trainable=True,
     ),
     Preset(
         name="base",
@@ -81,13 +78,11 @@ PRESETS = (
         config=base_config,
         released_config=partial(base_config, "inclusive"),
         published_as="FNeVR",
-        is_trainable=True,
     ),
     Preset(
         name="fomm",
         summary="First Order Motion Model (baseline); brings no weights",
         config=fomm_config,
-        is_trainable=True,
     ),
     Preset(
         name="face-vid2vid",
@@ -163,6 +158,28 @@ def resolve_model(name_or_folder: str | Path) -> Path:
             f"the folder '{folder}' is no model: it lacks {' and '.join(missing)}"
         )
     return folder
+
+
+def new_config(name_or_file: str) -> AnyConfig:
+    """Return the configuration of a model that starts anew.
+
+    Args:
+        name_or_file: a preset's name, or a file like config.json.
+
+    Raises:
+        CheckpointError: if there is no such model, or the file holds no configuration.
+    """
+    preset = find_preset(name_or_file)
+    if preset is not None:
+        return preset.config()
+    path = Path(name_or_file)
+    if not path.is_file():
+        names = ", ".join(preset.name for preset in PRESETS)
+        raise CheckpointError(
+            f"there is no model '{name_or_file}' to start anew: it is neither one of "
+            f"{names} nor a config.json"
+        )
+    return parse_config(path)
 
 
 def user_models() -> Path:

@@ -3,7 +3,8 @@
 One pair at a time stays in the processor's caches; the result is uint8, a quarter of the memory to
 hand to another process.
 
-Shapes: 2 pictures of a pair, H and W pixels, N landmarks.
+Shapes: 2 pictures of a pair, H and W pixels, R frames whose N landmarks are known, the first two of
+them those of the pictures.
 """
 
 from __future__ import annotations
@@ -96,15 +97,15 @@ def hue_matrix(turns: float, saturation: float) -> Float[np.ndarray, "3 3"]:
 
 def augment(
     images_255: Float[Tensor, "2 3 H W"],
-    points: Float[Tensor, "2 N 2"],
+    points: Float[Tensor, "R N 2"],
     augmentation: Augmentation,
     patches: FacePatches,
-) -> tuple[UInt8[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
+) -> tuple[UInt8[Tensor, "2 3 H W"], Float[Tensor, "R N 2"]]:
     """Apply everything, in the order move, recolour, mirror; the inputs are left as they are.
 
     Args:
         images_255: source and driving picture, in 0 to 255.
-        points: their landmarks, in [-1, 1].
+        points: their landmarks, in [-1, 1], and those of frames beside them.
         augmentation: what to do.
         patches: know the landmarks' mirror images.
     """
@@ -116,22 +117,22 @@ def augment(
 
 
 def flip(
-    images: Shaped[Tensor, "2 3 H W"], points: Float[Tensor, "2 N 2"], patches: FacePatches
-) -> tuple[Shaped[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
+    images: Shaped[Tensor, "2 3 H W"], points: Float[Tensor, "R N 2"], patches: FacePatches
+) -> tuple[Shaped[Tensor, "2 3 H W"], Float[Tensor, "R N 2"]]:
     """Mirror a pair."""
     return images.flip(3), patches.mirrored(points)
 
 
 def move(
     images_255: Float[Tensor, "2 3 H W"],
-    points: Float[Tensor, "2 N 2"],
+    points: Float[Tensor, "R N 2"],
     matrix: Float[np.ndarray, "2 2"],
     shift: Float[np.ndarray, " 2"],
-) -> tuple[Float[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
+) -> tuple[Float[Tensor, "2 3 H W"], Float[Tensor, "R N 2"]]:
     """Rotate, scale, stretch and shift a pair: pixel z shows what was at A z + t."""
     a = torch.from_numpy(matrix).float().expand(2, 2, 2)
     t = torch.from_numpy(shift).float().expand(2, 2)
-    points = torch.einsum("bij,bnj->bni", invert_2x2(a), points - t[:, None])
+    points = torch.einsum("ij,bnj->bni", invert_2x2(a)[0], points - t[0])
     return affine_view(images_255, a, t), points
 
 

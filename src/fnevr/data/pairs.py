@@ -3,18 +3,18 @@
 Of a still the driving picture is a photograph, and the source mostly a view that a model drew of
 it: what is learned is to make a real picture of an imperfect one.
 
-Shapes: B pairs, N landmarks, H and W pixels.
+Shapes: B pairs, N landmarks, H and W pixels, R frames whose landmarks are known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fnevr.data.augment import Augmentation, augment
@@ -30,18 +30,48 @@ PHOTOGRAPH_SHARE = 0.5
 Balance = Literal["motion", "identity"]
 
 
+@runtime_checkable
+class Describe(Protocol):
+    """Computes of a pair what an objective needs beside the pictures and landmarks.
+
+    Worker processes do it, so that training does not wait.
+
+    Attributes:
+        reach: how many frames before and after the driving one it wants the landmarks of.
+    """
+
+    reach: int
+
+    def __call__(
+        self, images: UInt8[Tensor, "2 3 H W"], landmarks: Float[Tensor, "R N 2"]
+    ) -> Float[Tensor, " *shape"]:
+        """Describe an augmented pair.
+
+        Args:
+            images: source and driving picture.
+            landmarks: of both, in [-1, 1], and where there is a reach those of the driving frame's
+                neighbours in order, itself in the middle.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Pairs:
-    """A batch: pictures in [0, 1] and landmarks in [-1, 1] of sources and driving frames."""
+    """A batch: pictures in [0, 1] and landmarks in [-1, 1] of sources and driving frames.
+
+    Attributes:
+        described: what was computed of each pair besides; None where nothing was asked for.
+    """
 
     source_01: Float[Tensor, "B 3 H W"]
     driving_01: Float[Tensor, "B 3 H W"]
     source_landmarks: Float[Tensor, "B N 2"]
     driving_landmarks: Float[Tensor, "B N 2"]
+    described: Float[Tensor, "B ..."] | None = None
 
     def split(self, count: int) -> list[Pairs]:
         """Divide the batch evenly, in order."""
-        parts = [rows.chunk(count) for rows in vars(self).values()]
+        parts = [rows.chunk(count) for rows in vars(self).values() if rows is not None]
         return [Pairs(*part) for part in zip(*parts, strict=True)]
 
 
@@ -54,20 +84,18 @@ class RawPairs:
 
     images: UInt8[Tensor, "B 2 3 H W"]
     landmarks: Float[Tensor, "B 2 N 2"]
+    described: Float[Tensor, "B ..."] | None = None
 
     @classmethod
-    def gather(cls, pairs: Iterable[tuple[Tensor, Tensor]], batch_size: int) -> RawPairs:
-        """Make a batch of the pictures and landmarks of single pairs, as they come."""
-        batch: RawPairs | None = None
-        for row, (images, landmarks) in enumerate(pairs):
-            if batch is None:
-                batch = cls(
-                    images.new_empty(batch_size, *images.shape),
-                    landmarks.new_empty(batch_size, *landmarks.shape),
-                )
-            batch.images[row], batch.landmarks[row] = images, landmarks
-        assert batch is not None
-        return batch
+    def gather(cls, pairs: Iterable[tuple[Tensor, ...]], batch_size: int) -> RawPairs:
+        """Make a batch of single pairs, as they come: pictures, landmarks, what was described."""
+        batch: list[Tensor] = []
+        for row, parts in enumerate(pairs):
+            if not batch:
+                batch = [part.new_empty(batch_size, *part.shape) for part in parts]
+            for whole, part in zip(batch, parts, strict=True):
+                whole[row] = part
+        return cls(*batch)
 
     def finish(self, device: torch.device | None = None) -> Pairs:
         """Make the batch that a model takes.
@@ -77,11 +105,16 @@ class RawPairs:
         """
         if device is None:
             source, driving = (_to_unit(self.images[:, row]) for row in (0, 1))
-            return Pairs(source, driving, self.landmarks[:, 0], self.landmarks[:, 1])
+            return Pairs(
+                source, driving, self.landmarks[:, 0], self.landmarks[:, 1], self.described
+            )
         images = self.images.to(device, non_blocking=True)
         landmarks = self.landmarks.to(device, non_blocking=True)
         source, driving = (images[:, row].float().div_(255) for row in (0, 1))
-        return Pairs(source, driving, landmarks[:, 0], landmarks[:, 1])
+        described = self.described
+        if described is not None:
+            described = described.to(device, non_blocking=True)
+        return Pairs(source, driving, landmarks[:, 0], landmarks[:, 1], described)
 
 
 class PairSampler:
@@ -106,6 +139,7 @@ class PairSampler:
         seed: int,
         balance: Balance = "motion",
         stills_share: float | None = None,
+        describe: Describe | None = None,
     ) -> None:
         """Keep the clips in which a face was found in at least two frames.
 
@@ -115,6 +149,7 @@ class PairSampler:
             seed: decides over everything that is drawn.
             balance: which clips are drawn more often.
             stills_share: of the pairs, in (0, 1]; None is a quarter, where there are stills.
+            describe: computes of each pair what an objective needs besides.
 
         Raises:
             ValueError: if there is none, or a share for stills and no still.
@@ -124,6 +159,7 @@ class PairSampler:
             raise ValueError("no clip has a face in two frames or more: check the data folder")
         self.patches = patches
         self.seed = seed
+        self.describe = describe
         _, inverse, counts = np.unique(
             [clip.identity for clip in self.clips], return_inverse=True, return_counts=True
         )
@@ -160,10 +196,14 @@ class PairSampler:
         pairs = (self._draw(int(indices[row]), step, row) for row in rows)
         return RawPairs.gather(pairs, len(rows))
 
-    def _draw(self, index: int, step: int, row: int) -> tuple[Tensor, Tensor]:
+    def _draw(self, index: int, step: int, row: int) -> tuple[Tensor, ...]:
         # A zero at the end would not change the generator.
         rng = np.random.default_rng((self.seed, step, row + 1))
-        return draw_pair(self.clips[index], self.tracked[index], self.patches, rng)
+        clip, tracked = self.clips[index], self.tracked[index]
+        if self.describe is None:
+            return draw_pair(clip, tracked, self.patches, rng)
+        images, points = draw_pair(clip, tracked, self.patches, rng, self.describe.reach)
+        return images, points[:2], self.describe(images, points)
 
 
 def _to_unit(images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
@@ -176,10 +216,11 @@ def _to_unit(images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
 
 def draw_pair(
     clip: Clip,
-    tracked: np.ndarray,
+    tracked: Int[np.ndarray, " F"],
     patches: FacePatches,
     rng: np.random.Generator,
-) -> tuple[UInt8[Tensor, "2 3 H W"], Float[Tensor, "2 N 2"]]:
+    reach: int = 0,
+) -> tuple[UInt8[Tensor, "2 3 H W"], Float[Tensor, "R N 2"]]:
     """Draw two frames of a clip and augment them.
 
     Args:
@@ -187,6 +228,8 @@ def draw_pair(
         tracked: its frames with a face, at least two.
         patches: know the landmarks' mirror images.
         rng: decides.
+        reach: how many frames before and after the driving one the landmarks are wanted of; they
+            follow those of the pair, the driving frame's in their middle.
     """
     if clip.real_frames is None:
         indices = two_frames(tracked, clip.landmarks, rng)
@@ -196,7 +239,22 @@ def draw_pair(
     source, driving = (torch.from_numpy(clip.frames[int(index)]) for index in indices)
     # Channels stay last in memory until the matrix product in `recolour` sorts them.
     images_255 = torch.stack((source, driving)).float().permute(0, 3, 1, 2)
+    if reach:
+        indices = np.concatenate((indices, neighbours(clip, tracked, int(indices[1]), reach)))
     return augment(images_255, torch.from_numpy(clip.landmarks[indices]), augmentation, patches)
+
+
+def neighbours(
+    clip: Clip, tracked: Int[np.ndarray, " F"], frame: int, reach: int
+) -> Int[np.ndarray, " T"]:
+    """Return the frames around a frame, itself in their middle.
+
+    Before the first and after the last frame these repeat; the nearest frame with a face stands for
+    one without. The frames of a still do not follow each other: there the frame itself repeats.
+    """
+    offsets = np.arange(-reach, reach + 1) if clip.real_frames is None else np.zeros(2 * reach + 1)
+    wanted = frame + offsets.astype(int)
+    return tracked[np.abs(tracked[None] - wanted[:, None]).argmin(axis=1)]
 
 
 def two_frames(

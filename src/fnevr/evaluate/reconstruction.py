@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from fnevr.data.clips import Clip
+from fnevr.evaluate.clip_motion import drive, images_of, read_frames
 from fnevr.evaluate.metrics.psnr import psnr
-from fnevr.media.arrays import to_images_01
-from fnevr.models.portrait import KeypointModel
+from fnevr.models.portrait import PortraitModel
 
 MOVING_BELOW_DB = 21.0
 
@@ -50,7 +49,7 @@ class Summary:
 
 @torch.inference_mode()
 def score_clip(
-    model: KeypointModel, clip: Clip, *, stride: int = 1, batch_size: int = 8
+    model: PortraitModel, clip: Clip, *, stride: int = 1, batch_size: int = 8
 ) -> ClipScore:
     """Score the frames ``stride``, ``2 stride``, ... of one clip.
 
@@ -59,14 +58,13 @@ def score_clip(
     """
     if len(clip.frames) <= stride:
         raise ValueError(f"{clip.name} has {len(clip.frames)} frames: too few for stride {stride}")
-    device = next(model.parameters()).device
-    source_01 = _pictures(clip, np.zeros(1, int), device)
-    source = model.read_detailed(source_01)
-    scores = []
+    source = read_frames(model, clip, np.zeros(1, int), detailed=True)
+    source_01, scores = source.image_01, []
     indices = np.arange(stride, len(clip.frames), stride)
     for start in range(0, len(indices), batch_size):
-        target_01 = _pictures(clip, indices[start : start + batch_size], device)
-        image_01 = model.draw(source, model.driving_keypoints(target_01, source.keypoints))
+        batch = indices[start : start + batch_size]
+        target_01 = images_of(clip, batch, source_01)
+        image_01 = model.draw(source, drive(model, clip, batch, source))
         predictions = (source_01.expand_as(target_01), image_01)
         scores.append(torch.stack([psnr(image.clamp(0, 1), target_01) for image in predictions]))
     means = torch.cat(scores, dim=1).mean(dim=1).tolist()
@@ -74,7 +72,7 @@ def score_clip(
 
 
 @torch.inference_mode()
-def score_still(model: KeypointModel, still: Clip) -> ClipScore:
+def score_still(model: PortraitModel, still: Clip) -> ClipScore:
     """Score how the first photograph of a still is made of each of its other frames.
 
     Raises:
@@ -82,12 +80,14 @@ def score_still(model: KeypointModel, still: Clip) -> ClipScore:
     """
     if len(still.frames) < 2:
         raise ValueError(f"{still.name} has no frame beside the photograph")
-    device = next(model.parameters()).device
-    sources_01 = _pictures(still, np.arange(1, len(still.frames)), device)
-    target_01 = _pictures(still, np.zeros(1, int), device).expand_as(sources_01)
-    predictions = (sources_01, model(sources_01, target_01).image)
+    views = np.arange(1, len(still.frames))
+    sources = read_frames(model, still, views)
+    photograph = np.zeros(len(views), int)
+    target_01 = images_of(still, photograph, sources.image_01)
+    image_01 = model.draw(sources, drive(model, still, photograph, sources))
+    predictions = (sources.image_01, image_01)
     means = [float(psnr(image.clamp(0, 1), target_01).mean()) for image in predictions]
-    return ClipScore(still.name, len(sources_01), *means)
+    return ClipScore(still.name, len(views), *means)
 
 
 def summarize(scores: list[ClipScore]) -> Summary:
@@ -109,8 +109,3 @@ def summarize(scores: list[ClipScore]) -> Summary:
         model_gain_moving=float(gain[moving].mean()) if moving.any() else float("nan"),
         worst_gain=float(gain.min()),
     )
-
-
-def _pictures(clip: Clip, indices: np.ndarray, device: torch.device) -> Tensor:
-    images_01 = to_images_01([clip.frames[int(index)] for index in indices])
-    return torch.from_numpy(images_01).to(device)

@@ -16,7 +16,7 @@ So weights that were trained on the reference's coefficients follow the turns of
 within what the two estimators differ, and not its expression. Weights that are trained on these
 numbers follow both.
 
-Shapes: N = 478 landmarks.
+Shapes: N = 478 landmarks, of C = 3 coordinates or 2.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from jaxtyping import Float
 from fnevr.face3d.face_fit import TO_PICTURE, FaceFit
 from fnevr.face3d.head_model import HeadModel
 from fnevr.faces.expression import CHIN, FOREHEAD
-from fnevr.faces.landmarks import Landmarks
 from fnevr.geometry.driving import NEUTRAL_PLACE, NUM_COEFFICIENTS
 
 NUM_EXPRESSION = 64
@@ -48,11 +47,11 @@ class CoefficientReader:
         self._face_m = float(np.linalg.norm(template[FOREHEAD] - template[CHIN]))
         self._to_reference = REFERENCE_SIDE / side
 
-    def update(self, landmarks: Landmarks) -> Float[np.ndarray, " 73"]:
+    def update(self, landmarks: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " 73"]:
         """Read the next frame.
 
         Args:
-            landmarks: in pixels of the picture, with depth in the same unit.
+            landmarks: in pixels of the picture, with depth in the same unit, or without it.
         """
         self.fit.update(landmarks)
         similarity, row = self.fit.similarity, np.zeros(NUM_COEFFICIENTS, np.float32)

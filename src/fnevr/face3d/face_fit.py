@@ -9,13 +9,17 @@ Gaussian priors of variance 1 and the landmarks errors of covariance E:
     beta = (I + S^T L S)^-1 S^T L m,  L = (E + B B^T)^-1     m: mean of r over the frames so far
     c = (I + B^T E^-1 B)^-1 B^T E^-1 (r - S beta)
 
+Landmarks without their depth, as prepared clips store them, are given that of the shape in the
+frame before, turned as the best linear map from it to the picture says.
+
 L is the information of one face with an unknown expression. More frames make m surer, but not the
 split of it: whoever always smiles keeps a part of the smile as expression.
 
 Axes are a picture's: x to the right, y down, z away from the camera. The unit of shapes is the
 height of the mean face, forehead to chin.
 
-Shapes: N = 478 landmarks, S shape coefficients, E = 1 + those of expression, the jaw's first.
+Shapes: N = 478 landmarks, of C = 3 coordinates or 2, S shape coefficients, E = 1 + those of
+expression, the jaw's first.
 """
 
 from __future__ import annotations
@@ -142,6 +146,23 @@ class FaceBasis:
         scale = float((singular[0] + singular[1] + sign * singular[2]) / spread)
         return Similarity(scale, rotation, to_centre - scale * rotation @ from_centre)
 
+    def with_depth(
+        self, shape: Float[np.ndarray, "N 3"], points: Float[np.ndarray, "N 2"]
+    ) -> Float[np.ndarray, "N 3"]:
+        """Return points with the depth that a shape has, turned as it best fits them.
+
+        The rows of the best linear map of the shape to the picture are the first two of a rotation,
+        times a scale (DeMenthon and Davis, 1995).
+        """
+        start, end = shape[:NUM_MESH], points[:NUM_MESH]
+        from_centre, to_centre = self.weights @ start, self.weights @ end
+        root = np.sqrt(self.weights)[:, None]
+        linear = np.linalg.lstsq((start - from_centre) * root, (end - to_centre) * root)[0]
+        u, singular, vt = np.linalg.svd(linear.T, full_matrices=False)
+        across, down = u @ vt
+        depth = singular.mean() * (shape - from_centre) @ np.cross(across, down)
+        return np.concatenate((points, depth[:, None]), axis=1)
+
 
 class FaceFit:
     """Fits one person's face, frame by frame; who it is becomes surer with each.
@@ -172,13 +193,15 @@ class FaceFit:
         """Return this person's face at rest with an expression: N + B c."""
         return self.neutral + self.basis.expression_basis @ expression
 
-    def update(self, landmarks: Landmarks) -> None:
+    def update(self, landmarks: Float[np.ndarray, "N C"]) -> None:
         """Fit the next frame.
 
         Args:
-            landmarks: in pixels, with depth in the same unit.
+            landmarks: in pixels, with depth in the same unit, or without it.
         """
         basis, points = self.basis, np.asarray(landmarks, np.float64)
+        if points.shape[1] == 2:
+            points = basis.with_depth(self.posed(self.expression), points)
         self._count += 1
         for _ in range(STEPS_FIRST if self._count == 1 else STEPS_NEXT):
             self.similarity = basis.align(self.posed(self.expression), points)

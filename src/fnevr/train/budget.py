@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from fnevr.train.recipe import Recipe, ReferenceRecipe
+from fnevr.train.recipe import Recipe
 
 WARM_UP_STEPS = 100
 FINAL_RATE = 0.03
-MILESTONES, MILESTONE_FACTOR = (0.6, 0.9), 0.1
+MILESTONE_FACTOR = 0.1
 
 
 def spent(recipe: Recipe, step: int, minutes: float) -> float:
@@ -24,16 +24,15 @@ def spent(recipe: Recipe, step: int, minutes: float) -> float:
 def rate_factor(recipe: Recipe, share: float, step: int) -> float:
     """Return what the learning rates are multiplied with.
 
-    For `lite` it warms up over the first steps, then falls along a cosine to FINAL_RATE. The
-    reference recipe has the schedule of the released configuration, a tenth from each milestone on:
-    epochs 60 and 90 of 100, here shares of the budget.
+    Without milestones it warms up over the first steps, then falls along a cosine to FINAL_RATE;
+    with some it falls to a tenth at each, as in the released configurations.
 
     Args:
-        recipe: says which.
+        recipe: has the milestones.
         share: of the budget, spent.
         step: steps done.
     """
-    if isinstance(recipe, ReferenceRecipe):
-        return MILESTONE_FACTOR ** sum(share >= milestone for milestone in MILESTONES)
+    if recipe.milestones is not None:
+        return MILESTONE_FACTOR ** sum(share >= milestone for milestone in recipe.milestones)
     cosine = 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     return (FINAL_RATE + (1 - FINAL_RATE) * cosine) * min(1.0, (step + 1) / WARM_UP_STEPS)

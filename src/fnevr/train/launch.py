@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fnevr.config.folder import parse_config
-from fnevr.config.models import AnyConfig
-from fnevr.config.presets import PRESETS, find_preset, resolve_model
+from fnevr.config.presets import DEFAULT, new_config, resolve_model
 from fnevr.data.clips import Clip, load_clips, load_stills
 from fnevr.data.pairs import PairSampler
 from fnevr.errors import FnevrError
 from fnevr.extras import how_to_install
 from fnevr.geometry.patches import FacePatches
 from fnevr.media.files import atomic_path
-from fnevr.models.portrait import KeypointModel
+from fnevr.models.portrait import PortraitModel
 from fnevr.progress import progress_bar
 from fnevr.train.log import Record, record_json
 from fnevr.train.loop import Trainer
-from fnevr.train.recipe import AnyRecipe, FullRecipe, Recipe, recipe_json
+from fnevr.train.objectives.model import OBJECTIVES
+from fnevr.train.recipe import FullRecipe, Recipe
+from fnevr.train.recipe_table import AnyRecipe, recipe_json
 from fnevr.train.start import saved_model, start_anew
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def make_trainer(
         stills: a prepared folder of stills, to train on its split "train" too; its split "val", if
             it has one, is validated on.
         init: a preset or a model folder to start from; None starts from new weights.
-        model: what to start anew: a trainable preset or a config.json; None is "lite".
+        model: what to start anew: a preset or a config.json; None is "lite".
         device: "cpu" or "cuda"; None takes cuda if there is some.
         clock_s: a clock: returns the seconds since some fixed moment.
 
@@ -65,7 +65,13 @@ def make_trainer(
     accelerator = make_accelerator(device)
     patches = FacePatches.packaged()
     clips = training_clips(data, stills, recipe)
-    sampler = PairSampler(clips, patches, seed=recipe.seed, stills_share=recipe.stills_share)
+    sampler = PairSampler(
+        clips,
+        patches,
+        seed=recipe.seed,
+        stills_share=recipe.stills_share,
+        describe=OBJECTIVES[recipe.stage].describe,
+    )
     if isinstance(recipe, FullRecipe) and recipe.window > sampler.side_px:
         raise FnevrError(
             f"the recipe's window of {recipe.window} pixels does not fit the clips' "
@@ -139,7 +145,7 @@ def make_accelerator(device: str | None) -> Accelerator:
     return Accelerator(cpu=device == "cpu" or not has_cuda)
 
 
-def starting_model(init: str | None, model: str | None, recipe: Recipe) -> KeypointModel:
+def starting_model(init: str | None, model: str | None, recipe: Recipe) -> PortraitModel:
     """Return the model of a preset or folder, or a new one.
 
     A new `lite` starts as the geometric warp; other models start from random weights.
@@ -148,27 +154,13 @@ def starting_model(init: str | None, model: str | None, recipe: Recipe) -> Keypo
         FnevrError: if there is no such model, or both are given.
     """
     if init is None:
-        return start_anew(_new_config(model or "lite"), FacePatches.packaged(), recipe.seed)
+        return start_anew(new_config(model or DEFAULT), FacePatches.packaged(), recipe.seed)
     if model is not None:
         raise FnevrError(
             "a model to start from brings its own configuration\n"
             "leave `model=NAME` out, or to start anew `init=MODEL`"
         )
     return saved_model(resolve_model(init))
-
-
-def _new_config(name_or_file: str) -> AnyConfig:
-    preset = find_preset(name_or_file)
-    if preset is not None and preset.is_trainable:
-        return preset.config()
-    path = Path(name_or_file)
-    if not path.is_file():
-        names = ", ".join(preset.name for preset in PRESETS if preset.is_trainable)
-        raise FnevrError(
-            f"there is no model '{name_or_file}' to start anew: it is neither one of "
-            f"{names} nor a config.json"
-        )
-    return parse_config(path)
 
 
 def show_run(trainer: Trainer, should_stop: Callable[[], bool]) -> bool:

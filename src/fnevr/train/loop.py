@@ -25,7 +25,7 @@ from fnevr.data.loader import batches
 from fnevr.data.pairs import Pairs, PairSampler
 from fnevr.errors import FnevrError
 from fnevr.media.files import make_folder
-from fnevr.models.portrait import KeypointModel
+from fnevr.models.portrait import PortraitModel
 from fnevr.runtime.precision import run_networks_in
 from fnevr.train.average import WeightAverage
 from fnevr.train.batchnorm import share_statistics
@@ -36,7 +36,8 @@ from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.discriminator import DiscriminatorObjective
 from fnevr.train.objectives.model import Objective, weigh
 from fnevr.train.parameters import parameter_groups
-from fnevr.train.recipe import AnyRecipe, FullRecipe, PictureRecipe, Recipe
+from fnevr.train.recipe import FullRecipe, PictureRecipe, Recipe
+from fnevr.train.recipe_table import AnyRecipe
 from fnevr.train.share import Share
 from fnevr.train.state import CHECKPOINT_NAME, RunProgress, restore_state, save_state
 from fnevr.train.validation import picture_sheet, validate
@@ -57,7 +58,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: KeypointModel,
+        model: PortraitModel,
         sampler: PairSampler,
         recipe: AnyRecipe,
         run_dir: Path,
@@ -231,7 +232,8 @@ class Trainer:
         self.objective: nn.Module = Objective(self.model, self.recipe).to(self.device)
         self.discriminator: nn.Module | None = None
         if self.critics.discriminator is not None:
-            self.discriminator = DiscriminatorObjective(self.critics.discriminator)
+            assert isinstance(self.recipe, PictureRecipe)
+            self.discriminator = DiscriminatorObjective(self.critics.discriminator, self.recipe.gan)
         if self.accelerator is None or self.accelerator.num_processes == 1:
             return
         share_statistics(self.model)

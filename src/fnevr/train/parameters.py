@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from torch import nn
 
-from fnevr.models.portrait import KeypointModel
-from fnevr.train.recipe import LiteRecipe, MotionRecipe, PictureRecipe, Recipe
+from fnevr.models.portrait import PortraitModel
+from fnevr.train.recipe import LiteRecipe, PictureRecipe, Recipe
 
-UNUSED_BY_MOTION = ("motion.occlusion.", "motion.context.")
-"""The occlusion is of the features, which the motion stage does not warp."""
+PRIOR = {"motion.log_widths", "motion.biases"}
 
 
-def parameter_groups(model: KeypointModel, recipe: Recipe) -> list[dict[str, Any]]:
+def parameter_groups(model: PortraitModel, recipe: Recipe) -> list[dict[str, Any]]:
     """Group the parameters that the stage trains by learning rate; freeze the others.
 
     The groups are the motion, the widths and biases of its Gaussian blend (`lite`), and the
@@ -24,19 +24,18 @@ def parameter_groups(model: KeypointModel, recipe: Recipe) -> list[dict[str, Any
         rates["prior"] = recipe.prior_rate
     if isinstance(recipe, PictureRecipe):
         rates["generator"] = recipe.generator_rate
-    unused = UNUSED_BY_MOTION if isinstance(recipe, MotionRecipe) else ()
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
     for name, parameter in model.named_parameters():
-        group = _group_of(name)
-        parameter.requires_grad_(group in groups and not name.startswith(unused))
-        if parameter.requires_grad:
+        group = _group_of(name, recipe)
+        parameter.requires_grad_(group in groups)
+        if group in groups:
             groups[group].append(parameter)
     return [{"params": groups[name], "lr": rate} for name, rate in rates.items()]
 
 
-def _group_of(name: str) -> str:
-    if name in {"motion.log_widths", "motion.biases"}:
+def _group_of(name: str, recipe: Recipe) -> str | None:
+    if recipe.untrained is not None and re.match(recipe.untrained, name):
+        return None
+    if name in PRIOR:
         return "prior"
-    if name.startswith(("encoder.", "renderer.", "decoder.", "motion.code.")):
-        return "generator"
-    return "motion"
+    return "generator" if name.startswith(recipe.generator_parts) else "motion"

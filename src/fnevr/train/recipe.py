@@ -1,30 +1,27 @@
 """What a training run does: budget, learning rates, weights of the loss.
 
-There is a recipe per stage, and it has the knobs (settings) that its stage reads, no others:
+There is a recipe per stage, and it has the knobs (settings) that its stage reads, no others. These
+are shared, or of FNeVR and FOMM; `recipe_baselines` has the others, `recipe_table` all by name:
 
     Recipe              every run: budget, batch, seed, checkpoints, validations
       LiteRecipe        of `lite`: keypoints with targets, the dense motion's regularizers
         MotionRecipe    detector and dense motion, on warped pictures
       PictureRecipe     of generated pictures: the generator's rate, the networks that judge
         FullRecipe      all of `lite` (a LiteRecipe too)
-        ReferenceRecipe all of `base` or FOMM, as their authors train them
+        PublishedRecipe as the authors of published models train them
+          ReferenceRecipe all of `base` or FOMM
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    TypeAdapter,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from fnevr.config.stages import FrozenConfig, Seed
+
+GanName = Literal["least-squares", "hinge", "relativistic-hinge"]
 
 
 class LossWeights(FrozenConfig):
@@ -62,12 +59,6 @@ class PictureWeights(LossWeights):
     regions: float = 5.0
     """L1 of the final picture, with more weight on eyes and mouth."""
 
-    auxiliary: float = 1.5
-    """L1 of the volume renderer's auxiliary picture; over a pyramid for `lite`."""
-
-    sigma: NonNegativeFloat = 0.0
-    """Sigma matching of the density features with the fitted head; 0 leaves it out."""
-
     perceptual: NonNegativeFloat = 0.0
     """Perceptual distance of the final picture, per layer and scale; 0 leaves it out."""
 
@@ -78,13 +69,23 @@ class PictureWeights(LossWeights):
     """Perceptual distance of the aligned faces, per layer; needs `face_network`."""
 
     generator: NonNegativeFloat = 0.0
-    """Least-squares GAN, generator; 0 leaves it out."""
+    """GAN, generator; 0 leaves it out."""
 
     feature_matching: NonNegativeFloat = 0.0
     """Feature matching, per layer and scale of the discriminator; 0 leaves it out."""
 
 
-class FullWeights(MotionWeights, PictureWeights):
+class RenderedWeights(PictureWeights):
+    """Of pictures that a volume renderer took part in."""
+
+    auxiliary: float = 1.5
+    """L1 of the volume renderer's auxiliary picture; over a pyramid for `lite`."""
+
+    sigma: NonNegativeFloat = 0.0
+    """Sigma matching of the density features with the fitted head; 0 leaves it out."""
+
+
+class FullWeights(MotionWeights, RenderedWeights):
     """Of all that `lite` makes."""
 
     decoded: float = 5.0
@@ -98,7 +99,7 @@ class FullWeights(MotionWeights, PictureWeights):
     it out."""
 
 
-class ReferenceWeights(PictureWeights):
+class ReferenceWeights(RenderedWeights):
     """The weights of the released configuration.
 
     The terms of `lite` are here too, at 0, so that models can be compared by one loss.
@@ -120,7 +121,21 @@ class ReferenceWeights(PictureWeights):
 
 
 class Recipe(FrozenConfig):
-    """One training run: what every stage reads."""
+    """One training run: what every stage reads.
+
+    Class attributes say what is no setting:
+
+        architectures: of the models that the stage trains
+        generator_parts: which parameters have the generator's rate, by the start of their names
+        untrained: which parameters the stage leaves as they are, by a pattern of their names
+        milestones: shares of the budget from which on all rates are a tenth; None: they warm up,
+            then fall along a cosine
+    """
+
+    architectures: ClassVar[tuple[str, ...]] = ()
+    generator_parts: ClassVar[tuple[str, ...]] = ()
+    untrained: ClassVar[str | None] = None
+    milestones: ClassVar[tuple[float, ...] | None] = None
 
     stage: str
     """What is trained."""
@@ -180,6 +195,14 @@ class Recipe(FrozenConfig):
 class LiteRecipe(Recipe):
     """What both stages of `lite` read."""
 
+    architectures: ClassVar[tuple[str, ...]] = ("fnevr-lite",)
+    generator_parts: ClassVar[tuple[str, ...]] = (
+        "encoder.",
+        "renderer.",
+        "decoder.",
+        "motion.code.",
+    )
+
     prior_rate: PositiveFloat = 1e-3
     """Adam's learning rate of the Gaussian blend's widths and biases."""
 
@@ -194,7 +217,13 @@ class LiteRecipe(Recipe):
 
 
 class PictureRecipe(Recipe):
-    """What the stages read that compare generated pictures."""
+    """What the stages read that compare generated pictures.
+
+    A class attribute says what kind of GAN the discriminator's terms are of.
+    """
+
+    generator_parts: ClassVar[tuple[str, ...]] = ("encoder.", "renderer.", "decoder.")
+    gan: ClassVar[GanName] = "least-squares"
 
     generator_rate: PositiveFloat = 1e-3
     """Adam's learning rate of encoder, renderer and decoder."""
@@ -219,6 +248,9 @@ class PictureRecipe(Recipe):
 class MotionRecipe(LiteRecipe):
     """Detector and dense motion of `lite`, on warped pictures."""
 
+    # The occlusion is of the features, which this stage does not warp.
+    untrained: ClassVar[str | None] = r"motion\.(occlusion|context)\."
+
     stage: Literal["motion"] = "motion"
     minutes: PositiveFloat | None = 25.0
     batch_size: PositiveInt = 16
@@ -237,66 +269,24 @@ class FullRecipe(LiteRecipe, PictureRecipe):
     """Side of the window that is decoded and compared, in pixels; a multiple of 32."""
 
 
-class ReferenceRecipe(PictureRecipe):
-    """All of `base` or FOMM: the released configuration."""
+class PublishedRecipe(PictureRecipe):
+    """What the published models are trained by: rates and optimizer of the released code."""
 
-    stage: Literal["reference"] = "reference"
+    milestones: ClassVar[tuple[float, ...] | None] = ()
     motion_rate: PositiveFloat = 2e-4
     generator_rate: PositiveFloat = 2e-4
-    weights: ReferenceWeights = ReferenceWeights()
 
     @property
     def betas(self) -> tuple[float, float]:
-        """Adam's decay rates, those of the released configuration."""
+        """Adam's decay rates, those of the released configurations."""
         return 0.5, 0.999
 
 
-AnyRecipe = MotionRecipe | FullRecipe | ReferenceRecipe
-RECIPE: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="stage")])
+class ReferenceRecipe(PublishedRecipe):
+    """All of `base` or FOMM: the released configuration."""
 
-RECIPES: dict[str, AnyRecipe] = {
-    "motion": MotionRecipe(),
-    "full": FullRecipe(),
-    "reference": ReferenceRecipe(),
-}
-"""The default recipe of each stage."""
+    architectures: ClassVar[tuple[str, ...]] = ("fnevr", "fomm")
+    milestones: ClassVar[tuple[float, ...] | None] = (0.6, 0.9)  # epochs 60 and 90 of 100
 
-WEIGHTS = "weights."
-"""Prefix of the knobs that are weights of the loss."""
-
-_NEEDS = {
-    "weights.identity": ("face_network",),
-    "weights.face_features": ("face_network",),
-    "features": ("weights.perceptual",),
-    "discriminator_rate": ("weights.generator", "weights.feature_matching"),
-    "region_gain": ("weights.regions", "weights.decoded_regions"),
-    "equivariance_every": ("weights.equivariance",),
-    "validation_stride": ("validations",),
-}
-"""Knobs that need others: each does nothing where all of these others are 0 or None."""
-
-
-def knobs(recipe: Recipe) -> dict[str, Any]:
-    """Return the values of all knobs, by names with a dot for those of the weights."""
-    values = recipe.model_dump(exclude={"stage"})
-    weights = values.pop("weights")
-    return values | {f"{WEIGHTS}{name}": value for name, value in weights.items()}
-
-
-def idle_knobs(recipe: Recipe) -> dict[str, tuple[str, ...]]:
-    """Return the knobs that do nothing as others stand, and which of those would change that."""
-    values = knobs(recipe)
-    idle = {}
-    for name, needed in _NEEDS.items():
-        there = tuple(other for other in needed if other in values)
-        if name in values and not any(values[other] for other in there):
-            idle[name] = there
-    return idle
-
-
-def recipe_json(recipe: Recipe) -> str:
-    """Write down what counts: the stage, and every knob that does something."""
-    idle = idle_knobs(recipe)
-    weights = {name.removeprefix(WEIGHTS) for name in idle if name.startswith(WEIGHTS)}
-    exclude: dict[str, Any] = {**dict.fromkeys(idle, True), "weights": weights}
-    return recipe.model_dump_json(indent=2, exclude=exclude)
+    stage: Literal["reference"] = "reference"
+    weights: ReferenceWeights = ReferenceWeights()

@@ -9,11 +9,35 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fnevr.config.folder import read_config
+from fnevr.config.presets import DEFAULT, new_config, resolve_model
 from fnevr.errors import FnevrError
-from fnevr.train.recipe import RECIPE, RECIPES, WEIGHTS, AnyRecipe, idle_knobs, knobs
+from fnevr.train.recipe_table import (
+    RECIPE,
+    RECIPES,
+    WEIGHTS,
+    AnyRecipe,
+    idle_knobs,
+    knobs,
+    stage_of,
+)
 
 FORMER_DEFAULTS = {"window": 256}
 """Defaults of knobs that the reference recipe had once: old files with these values are read."""
+
+
+def recipe_for(init: str | None, model: str | None) -> str:
+    """Return the name of the recipe that trains all of a model.
+
+    Args:
+        init: a preset or a model folder that training starts from; None starts anew.
+        model: what starts anew: a preset or a config.json; None is the default preset.
+
+    Raises:
+        FnevrError: if there is no such model.
+    """
+    config = new_config(model or DEFAULT) if init is None else read_config(resolve_model(init))
+    return stage_of(config.architecture)
 
 
 def choose_recipe(name_or_file: str, settings: Sequence[str] = ()) -> AnyRecipe:

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from fnevr.config.models import AnyConfig, FNeVRConfig, FOMMConfig, LiteConfig
-from fnevr.errors import FnevrError
+from fnevr.config.models import AnyConfig, LiteConfig
 from fnevr.geometry.patches import FacePatches
-from fnevr.models import FOMM, FNeVR, KeypointModel, load_model
+from fnevr.models import ARCHITECTURES, load_model
 from fnevr.models.lite import FNeVRLite
+from fnevr.models.portrait import PortraitModel
 
 NUM_EYELIDS = 4
 PATCH_WIDTH, EYELID_WIDTH, HEAD_WIDTH, FREE_WIDTH = 0.09, 0.04, 0.45, 0.25
@@ -26,23 +26,17 @@ FREE_ANCHORS = (
 )
 
 
-def start_anew(config: AnyConfig, patches: FacePatches, seed: int) -> KeypointModel:
+def start_anew(config: AnyConfig, patches: FacePatches, seed: int) -> PortraitModel:
     """Make a model with new weights; that of `lite` starts as the geometric warp.
 
     Raises:
-        FnevrError: if there is no recipe for such a model.
         ValueError: if the config does not fit the patches (`lite`).
     """
     if isinstance(config, LiteConfig):
         return new_model(config, patches, seed)
-    if not isinstance(config, FNeVRConfig | FOMMConfig):
-        raise FnevrError(
-            f"no recipe trains a model of architecture {config.architecture!r}: lite, base and "
-            "fomm can be trained"
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return FNeVR(config) if isinstance(config, FNeVRConfig) else FOMM(config)
+        return ARCHITECTURES[config.architecture](config)
 
 
 def new_model(config: LiteConfig, patches: FacePatches, seed: int) -> FNeVRLite:
@@ -110,17 +104,10 @@ def with_new_generator(model: FNeVRLite, changes: dict[str, Any], seed: int) -> 
     return variant
 
 
-def saved_model(folder: Path) -> KeypointModel:
+def saved_model(folder: Path) -> PortraitModel:
     """Load a saved model to train it further.
 
     Raises:
         CheckpointError: if the folder does not hold a whole model.
-        FnevrError: if no recipe trains such a model.
     """
-    model = load_model(folder)
-    if not isinstance(model, KeypointModel):
-        raise FnevrError(
-            f"no recipe trains a model of architecture {model.architecture!r}: it is driven by "
-            f"{model.config.driven_by}, not by keypoints"
-        )
-    return model.requires_grad_(True)
+    return load_model(folder).requires_grad_(True)

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
+from torch import Tensor
 
 from fnevr.data.clips import Clip
+from fnevr.evaluate.clip_motion import drive, read_frames
 from fnevr.evaluate.reconstruction import ClipScore, score_clip, score_still, summarize
-from fnevr.media.arrays import to_images_01, to_pictures
+from fnevr.geometry.driving import Driving
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.arrays import to_pictures
+from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.lite import LiteGenerated
-from fnevr.models.portrait import KeypointModel
+from fnevr.models.portrait import KeypointModel, PortraitModel
 
 SHEET_ROWS = 4
 
@@ -37,7 +42,7 @@ class Validation:
     stills_psnr: float | None = None
 
 
-def validate(model: KeypointModel, clips: Sequence[Clip], *, stride: int) -> Validation:
+def validate(model: PortraitModel, clips: Sequence[Clip], *, stride: int) -> Validation:
     """Score a model on clips, every `stride` frames; shorter clips on their last frame.
 
     Stills among them count for `stills_psnr` alone.
@@ -64,28 +69,39 @@ def validate(model: KeypointModel, clips: Sequence[Clip], *, stride: int) -> Val
 
 
 @torch.inference_mode()
-def picture_sheet(model: KeypointModel, clips: Sequence[Clip]) -> UInt8[np.ndarray, "H W 3"]:
-    """Return a row per clip: source, driving, warped, decoded (`lite`) and final picture.
+def picture_sheet(model: PortraitModel, clips: Sequence[Clip]) -> UInt8[np.ndarray, "H W 3"]:
+    """Return a row per clip: source, driving and final picture.
+
+    Before the last are those of models with keypoints that led to it: warped, and decoded (`lite`).
 
     The source is the first frame and the driving picture the one that differs most from it, of 32.
     """
     model.eval()
-    device = next(model.parameters()).device
     rows = []
     for clip in clips[:SHEET_ROWS]:
-        source, driving = clip.frames[0], _most_different(clip)
-        pictures_01 = torch.from_numpy(to_images_01([source, driving])).to(device)
-        out = model(pictures_01[:1], pictures_01[1:])
-        decoded = [out.decoded] if isinstance(out, LiteGenerated) else []
-        images_01 = torch.cat([out.warped, *decoded, out.image])
+        index = _most_different(clip)
+        source = read_frames(model, clip, np.zeros(1, int))
+        images_01 = torch.cat(_drawn(model, source, drive(model, clip, index, source)))
         pictures = to_pictures(images_01.cpu().numpy())
-        rows.append(np.concatenate([source, driving, *pictures], axis=1))
+        rows.append(np.concatenate([clip.frames[0], clip.frames[int(index[0])], *pictures], axis=1))
     return np.concatenate(rows, axis=0)
 
 
-def _most_different(clip: Clip) -> UInt8[np.ndarray, "H W 3"]:
-    indices = np.linspace(0, len(clip.frames) - 1, 32).round().astype(int)
-    candidates = [clip.frames[int(index)] for index in np.unique(indices)]
-    first = candidates[0].astype(np.float32)
-    distances = [np.abs(picture - first).mean() for picture in candidates]
-    return candidates[int(np.argmax(distances))]
+def _drawn(model: PortraitModel, source: EncodedSource, driving: Driving) -> list[Tensor]:
+    """Return what led to a picture, as far as that is a picture, and the picture."""
+    if not isinstance(model, KeypointModel):
+        return [model.draw(source, driving)]
+    out = model.generate(
+        source.image_01, source.keypoints, model.expect(driving, Keypoints), source.features
+    )
+    decoded = [out.decoded] if isinstance(out, LiteGenerated) else []
+    assert out.warped is not None
+    return [out.warped, *decoded, out.image]
+
+
+def _most_different(clip: Clip) -> Int[np.ndarray, 1]:
+    """Return the frame, of 32, that differs most from the first."""
+    indices = np.unique(np.linspace(0, len(clip.frames) - 1, 32).round().astype(int))
+    first = clip.frames[0].astype(np.float32)
+    distances = [np.abs(clip.frames[int(index)] - first).mean() for index in indices]
+    return indices[[int(np.argmax(distances))]]

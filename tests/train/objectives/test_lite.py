@@ -12,7 +12,7 @@ from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.losses import log_squared, pyramid_l1, region_weights, weighted_l1
 from fnevr.train.objectives.lite import draw_window
 from fnevr.train.objectives.model import weigh
-from fnevr.train.recipe import RECIPES
+from fnevr.train.recipe_table import RECIPES
 
 MOTION_TERMS = {"position", "jacobian", "equivariance", "warped", "smoothness"}
 PICTURE_TERMS = {

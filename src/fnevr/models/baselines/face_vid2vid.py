@@ -138,7 +138,7 @@ class FaceVid2Vid(KeypointModel):
             ValueError: if the images have a size that the networks cannot take.
         """
         self.check_image(image_01)
-        return _posed(self.detector(image_01), self.head_pose(image_01))
+        return posed_keypoints(self.detector(image_01), self.head_pose(image_01))
 
     def driving_keypoints(
         self, driving_01: Float[Tensor, "B 3 H W"], source: Keypoints
@@ -152,7 +152,7 @@ class FaceVid2Vid(KeypointModel):
         self.check_image(driving_01)
         if not isinstance(source, HeadKeypoints):
             raise ValueError("the source's keypoints must be those that `keypoints` returns")
-        return _posed(source.canonical, self.head_pose(driving_01))
+        return posed_keypoints(source.canonical, self.head_pose(driving_01))
 
     def render(self, source: EncodedSource, driving: Keypoints, *, details: bool) -> Generated:
         """Draw the source as the driving keypoints have it; see `KeypointModel.render`.
@@ -175,7 +175,7 @@ class FaceVid2Vid(KeypointModel):
         )
 
 
-def _posed(canonical: Float[Tensor, "B K 3"], head: HeadMotion) -> HeadKeypoints:
+def posed_keypoints(canonical: Float[Tensor, "#B K 3"], head: HeadMotion) -> HeadKeypoints:
     """Return R x_c + t + delta (Face vid2vid, Eq. 1); there are no Jacobians, so J = 1."""
     turned = canonical @ head.rotation().transpose(1, 2)
     positions = turned + head.translation[:, None] + head.expression

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fnevr.losses import FaceLoss, PerceptualLoss, feature_matching, generator_adversarial
+from fnevr.losses import GANS, FaceLoss, PerceptualLoss, StyleLoss, feature_matching
 from fnevr.models.discriminator import MultiScaleDiscriminator, frozen
 from fnevr.models.perceptual import FaceRes, load_features
 from fnevr.train.recipe import PictureRecipe, Recipe
@@ -26,6 +26,7 @@ class Critics:
     Attributes:
         discriminator: None where no term needs it.
         perceptual: frozen features; None where no term needs them.
+        style: the same, for their Gram matrices.
         faces: frozen features of faces; None where no term needs them.
         pictures: what was compared since the discriminator's last turn.
     """
@@ -40,16 +41,21 @@ class Critics:
         """
         self.discriminator: MultiScaleDiscriminator | None = None
         self.perceptual: PerceptualLoss | None = None
+        self.style: StyleLoss | None = None
         self.faces: FaceLoss | None = None
         self.pictures: list[tuple[Tensor, Tensor]] = []
         if not isinstance(recipe, PictureRecipe):
             return
+        self.gan = GANS[recipe.gan]
         weights = recipe.weights
         if weights.generator or weights.feature_matching:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe.seed)
                 self.discriminator = MultiScaleDiscriminator().to(device)
-        if weights.perceptual:
+        asked_for = weights.model_dump()
+        if asked_for.get("style"):
+            self.style = StyleLoss(load_features(recipe.features)).to(device)
+        if weights.perceptual or asked_for.get("perceptual_warped"):
             network = load_features(recipe.features)
             fitting = [s for s in PERCEPTUAL_SCALES if network.min_side * s <= side_px]
             self.perceptual = PerceptualLoss(network, tuple(fitting)).to(device)
@@ -58,20 +64,32 @@ class Critics:
 
     def compare(self, image_01: Tensor, target_01: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         """Return the unweighted terms, and keep the pictures for the discriminator's turn."""
+        return self.features(image_01, target_01, landmarks) | self.game(image_01, target_01)
+
+    def features(self, image_01: Tensor, target_01: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the frozen networks alone."""
         terms = {}
         if self.perceptual is not None:
             terms["perceptual"] = self.perceptual(image_01, target_01)
         if self.faces is not None:
             identity, features = self.faces(image_01, target_01, landmarks)
             terms |= {"identity": identity, "face_features": features}
-        if self.discriminator is not None:
-            with frozen(self.discriminator):
-                fake = self.discriminator(image_01)
-                with torch.no_grad():
-                    real = self.discriminator(target_01)
-            terms["generator"] = generator_adversarial([judged.score for judged in fake])
-            terms["feature_matching"] = feature_matching(
-                [judged.features for judged in fake], [judged.features for judged in real]
-            )
-            self.pictures.append((image_01.detach(), target_01))
         return terms
+
+    def game(self, image_01: Tensor, target_01: Tensor) -> dict[str, Tensor]:
+        """Return the discriminator's terms, and keep the pictures for its turn."""
+        if self.discriminator is None:
+            return {}
+        with frozen(self.discriminator):
+            fake = self.discriminator(image_01)
+            with torch.no_grad():
+                real = self.discriminator(target_01)
+        self.pictures.append((image_01.detach(), target_01.detach()))
+        return {
+            "generator": self.gan.generator(
+                [judged.score for judged in real], [judged.score for judged in fake]
+            ),
+            "feature_matching": feature_matching(
+                [judged.features for judged in fake], [judged.features for judged in real]
+            ),
+        }

@@ -1,41 +1,116 @@
-"""The loss of a model, in one forward pass, which is what data parallelism wraps."""
+"""The loss of a model, in one forward pass, which is what data parallelism wraps.
+
+`OBJECTIVES` is the one table of what the stages minimize.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from fnevr.data.pairs import Pairs
+from fnevr.data.pairs import Describe, Pairs
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
-from fnevr.models.lite import FNeVRLite
-from fnevr.models.portrait import KeypointModel
+from fnevr.models.portrait import PortraitModel
 from fnevr.train.objectives.critics import Critics
+from fnevr.train.objectives.dagan import dagan_terms
+from fnevr.train.objectives.face_vid2vid import HeadRotation, face_vid2vid_terms
 from fnevr.train.objectives.lite import lite_terms
 from fnevr.train.objectives.lite_motion import motion_terms
+from fnevr.train.objectives.pirender import CoefficientWindow, pirender_terms
 from fnevr.train.objectives.reference import reference_terms
-from fnevr.train.recipe import AnyRecipe, LossWeights, MotionRecipe, ReferenceRecipe
+from fnevr.train.recipe import LossWeights
+from fnevr.train.recipe_table import AnyRecipe, stage_of
 from fnevr.train.share import Share
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a step.
+
+    Attributes:
+        step: its number.
+        rng: of what is drawn, the same for all shares; of the CPU.
+        share: of the batch.
+        critics: give the terms that other networks judge.
+        patches: where targets of keypoints come from.
+    """
+
+    step: int
+    rng: Generator
+    share: Share
+    critics: Critics
+    patches: FacePatches
+
+
+# Takes model, pairs, recipe and turn, each of the stage's own kind; returns the unweighted terms,
+# by the names of the recipe's weights.
+Terms = Callable[[Any, Pairs, Any, Turn], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a stage minimizes.
+
+    Attributes:
+        terms: computes it.
+        describe: computes what it wants to know of a pair beside pictures and landmarks.
+    """
+
+    terms: Terms
+    describe: Describe | None = None
+
+
+def _motion(model: Any, pairs: Pairs, recipe: Any, turn: Turn) -> dict[str, Tensor]:
+    return motion_terms(model, turn.patches, pairs, recipe, turn.rng, turn.step, turn.share)[0]
+
+
+def _full(model: Any, pairs: Pairs, recipe: Any, turn: Turn) -> dict[str, Tensor]:
+    patches, compare = turn.patches, turn.critics.compare
+    return lite_terms(model, patches, pairs, recipe, turn.rng, turn.step, turn.share, compare)
+
+
+def _published(terms: Callable[..., dict[str, Tensor]]) -> Terms:
+    """Call what needs neither the step nor targets of keypoints."""
+
+    def of_turn(model: Any, pairs: Pairs, recipe: Any, turn: Turn) -> dict[str, Tensor]:
+        return terms(model, pairs, recipe, turn.rng, turn.share, turn.critics)
+
+    return of_turn
+
+
+OBJECTIVES = {
+    "motion": Kind(_motion),
+    "full": Kind(_full),
+    "reference": Kind(_published(reference_terms)),
+    "face-vid2vid": Kind(_published(face_vid2vid_terms), HeadRotation()),
+    "dagan": Kind(_published(dagan_terms)),
+    "pirender": Kind(_published(pirender_terms), CoefficientWindow()),
+}
+"""What is minimized, by the recipe's stage."""
 
 
 class Objective(nn.Module):
     """A model with the loss of its stage."""
 
-    def __init__(self, model: KeypointModel, recipe: AnyRecipe) -> None:
+    def __init__(self, model: PortraitModel, recipe: AnyRecipe) -> None:
         """Take the model over.
 
         Raises:
             FnevrError: if the recipe is for other models.
         """
         super().__init__()
-        if isinstance(model, FNeVRLite) == isinstance(recipe, ReferenceRecipe):
-            kind = "lite" if isinstance(model, FNeVRLite) else "base and FOMM"
-            fitting = "full or motion" if isinstance(model, FNeVRLite) else "reference"
+        if model.architecture not in recipe.architectures:
             raise FnevrError(
-                f"the recipe's stage '{recipe.stage}' does not train {kind}\n"
-                f"use the recipe {fitting}"
+                f"the recipe '{recipe.stage}' does not train a model of architecture "
+                f"'{model.architecture}'\nuse the recipe '{stage_of(model.architecture)}'"
             )
         self.model, self.recipe = model, recipe
+        self.kind = OBJECTIVES[recipe.stage]
         self.patches = FacePatches.packaged()
 
     def forward(self, pairs: Pairs, step: int, share: Share, critics: Critics) -> dict[str, Tensor]:
@@ -44,14 +119,8 @@ class Objective(nn.Module):
         What is drawn comes from the seed and the step, and is the same for all shares.
         """
         rng = Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
-        model, recipe = self.model, self.recipe
-        if isinstance(recipe, ReferenceRecipe):
-            return reference_terms(model, pairs, recipe, rng, share, critics.compare)
-        assert isinstance(model, FNeVRLite)
-        if isinstance(recipe, MotionRecipe):
-            terms, _ = motion_terms(model, self.patches, pairs, recipe, rng, step, share)
-            return terms
-        return lite_terms(model, self.patches, pairs, recipe, rng, step, share, critics.compare)
+        turn = Turn(step, rng, share, critics, self.patches)
+        return self.kind.terms(self.model, pairs, self.recipe, turn)
 
 
 def weigh(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:

@@ -11,19 +11,12 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from fnevr.data.pairs import Pairs
-from fnevr.geometry.thin_plate import ThinPlateWarp
-from fnevr.losses import (
-    jacobian_equivariance,
-    log_squared,
-    position_equivariance,
-    pyramid_l1,
-    region_weights,
-    weighted_l1,
-)
+from fnevr.losses import jacobian_equivariance, position_equivariance
 from fnevr.models.lite import Window
 from fnevr.models.portrait import Generated, KeypointModel
-from fnevr.train.objectives.critics import Compare
+from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.density import density_distance
+from fnevr.train.objectives.pictures import draw_warp, picture_terms
 from fnevr.train.recipe import ReferenceRecipe
 from fnevr.train.share import WHOLE, Share
 
@@ -34,7 +27,7 @@ def reference_terms(
     recipe: ReferenceRecipe,
     rng: Generator,
     share: Share = WHOLE,
-    compare: Compare | None = None,
+    critics: Critics | None = None,
 ) -> dict[str, Tensor]:
     """Return the unweighted terms of the loss, by the names of `ReferenceWeights`.
 
@@ -46,51 +39,33 @@ def reference_terms(
         recipe: says how much more eyes and mouth weigh, and which of `lite`'s terms there are.
         rng: of the warps; of the CPU, so that all devices draw the same.
         share: which share of the batch the pairs are.
-        compare: gives the terms of the picture that other networks judge.
+        critics: give the terms of the picture that other networks judge.
     """
     driving_01 = pairs.driving_01
     driving = model.keypoints(driving_01)
     generated = model.generate(pairs.source_01, model.keypoints(pairs.source_01), driving)
-    terms = _picture_terms(generated, pairs, recipe)
-    if compare is not None:
-        terms |= compare(generated.image, driving_01, pairs.driving_landmarks)
+    terms = picture_terms(generated.image, pairs, recipe) | _rendered_terms(
+        generated, pairs, recipe
+    )
+    if critics is not None:
+        terms |= critics.compare(generated.image, driving_01, pairs.driving_landmarks)
 
-    warp = _draw_warp(driving_01, rng, share)
+    warp = draw_warp(driving_01, rng, share)
     warped = model.keypoints(warp.view(driving_01))
     terms["equivariance_position"] = position_equivariance(driving, warped, warp)
     terms["equivariance_jacobian"] = jacobian_equivariance(driving, warped, warp)
     return terms
 
 
-def _picture_terms(
+def _rendered_terms(
     generated: Generated, pairs: Pairs, recipe: ReferenceRecipe
 ) -> dict[str, Tensor]:
-    """Compare what the model made with the driving pictures, where a weight asks for it."""
-    driving_01, weights = pairs.driving_01, recipe.weights
+    """Compare what the volume renderer made, in models that have one."""
     terms = {}
-    if weights.image:
-        terms["image"] = pyramid_l1(generated.image, driving_01, levels=4)
-    if weights.log_squared:
-        terms["log_squared"] = log_squared(generated.image, driving_01)
-    if weights.regions:
-        size = driving_01.shape[-1]
-        attention = region_weights(pairs.driving_landmarks, size, recipe.region_gain)
-        terms["regions"] = weighted_l1(generated.image, driving_01, attention)
     if generated.rendered is not None:
-        terms["auxiliary"] = (generated.rendered - driving_01).abs().mean()
-    if weights.sigma and generated.density_features is not None:
+        terms["auxiliary"] = (generated.rendered - pairs.driving_01).abs().mean()
+    if recipe.weights.sigma and generated.density_features is not None:
         features, cells = generated.density_features, generated.density_features.shape[-1]
         whole = Window(0, 0, cells)
         terms["sigma"] = density_distance(features, pairs.driving_landmarks, whole, cells)
     return terms
-
-
-def _draw_warp(image_01: Tensor, rng: Generator, share: Share) -> ThinPlateWarp:
-    """Draw a warp for each picture of the whole batch, and take those of this share."""
-    warps = ThinPlateWarp.random(len(image_01) * share.count, rng, like=image_01)
-    return ThinPlateWarp(
-        share.of(warps.matrix),
-        share.of(warps.offset),
-        warps.control_points,
-        share.of(warps.bending),
-    )

@@ -1,0 +1,110 @@
+"""The recipes of the baselines: losses and weights of their papers, or of their public code.
+
+A class attribute of each says which architectures it trains. The terms of `lite` are here too, at
+0, so that models can be compared by one loss; `docs/architecture.md` says where a loss needed a
+network that cannot be had, and what stands in its place.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat
+
+from fnevr.train.recipe import GanName, PictureWeights, PublishedRecipe
+
+
+class PublishedWeights(PictureWeights):
+    """The terms of `lite` are off, those that FOMM introduced are on."""
+
+    image: float = 0.0
+    log_squared: float = 0.0
+    regions: float = 0.0
+    perceptual: NonNegativeFloat = 10.0
+    generator: NonNegativeFloat = 1.0
+    feature_matching: NonNegativeFloat = 10.0
+
+
+class FaceVid2VidWeights(PublishedWeights):
+    """The weights of Face vid2vid's paper."""
+
+    equivariance_position: NonNegativeFloat = 20.0
+    """Equivariance of the keypoints under thin-plate warps, in the picture's plane."""
+
+    keypoint_prior: NonNegativeFloat = 10.0
+    """Keypoints that are crowded, or not at the depth of 0.33 on average."""
+
+    head_pose: NonNegativeFloat = 20.0
+    """L1 of the head's rotation from that of the head fitted to the landmarks."""
+
+    deformation: NonNegativeFloat = 5.0
+    """L1 of the keypoints' expression."""
+
+
+class FaceVid2VidRecipe(PublishedRecipe):
+    """All of Face vid2vid or Face vid2vid-S."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("face-vid2vid",)
+    generator_parts: ClassVar[tuple[str, ...]] = ("encoder.", "project.", "decoder.")
+    milestones: ClassVar[tuple[float, ...] | None] = (0.6,)  # epoch 180 of 300
+    gan: ClassVar[GanName] = "hinge"
+
+    stage: Literal["face-vid2vid"] = "face-vid2vid"
+    weights: FaceVid2VidWeights = FaceVid2VidWeights()
+
+
+class DaGANWeights(PublishedWeights):
+    """The weights of DaGAN's released configuration."""
+
+    equivariance_position: NonNegativeFloat = 10.0
+    """Equivariance of the positions of all keypoints under thin-plate warps."""
+
+    equivariance_jacobian: NonNegativeFloat = 10.0
+    """The same of the Jacobians."""
+
+    keypoint_distance: NonNegativeFloat = 10.0
+    """Keypoints that are nearer to each other than 0.2."""
+
+
+class DaGANRecipe(PublishedRecipe):
+    """All of DaGAN but its depth network, which stays as it is."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("dagan",)
+    generator_parts: ClassVar[tuple[str, ...]] = (
+        "encoder.",
+        "depth_encoder.",
+        "attention.",
+        "decoder.",
+    )
+    untrained: ClassVar[str | None] = r"depth\."
+
+    stage: Literal["dagan"] = "dagan"
+    weights: DaGANWeights = DaGANWeights()
+
+
+class PIRenderWeights(PublishedWeights):
+    """The weights of PIRender's released configuration, which has no discriminator."""
+
+    perceptual: NonNegativeFloat = 4.0
+    generator: NonNegativeFloat = 0.0
+    feature_matching: NonNegativeFloat = 0.0
+
+    perceptual_warped: NonNegativeFloat = 2.5
+    """Perceptual distance of the warped source."""
+
+    style: NonNegativeFloat = 1000.0
+    """Distance of the final picture's Gram matrices, per layer."""
+
+
+class PIRenderRecipe(PublishedRecipe):
+    """All of PIRender."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("pirender",)
+    generator_parts: ClassVar[tuple[str, ...]] = ("editing.",)
+    # Weights that the released code computes nothing with.
+    untrained: ClassVar[str | None] = r"editing\.residual\.\d+\.\d+\.(conv1|norm1)\."
+
+    stage: Literal["pirender"] = "pirender"
+    motion_rate: PositiveFloat = 1e-4
+    generator_rate: PositiveFloat = 1e-4
+    weights: PIRenderWeights = PIRenderWeights()
