@@ -331,6 +331,12 @@ class LiteConfig(KeypointConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _inner_face_has_a_mask(self) -> LiteConfig:
+        if self.inner_face_width and not self.composite:
+            raise ValueError("inner_face_width needs the mask of a composite: composite is false")
+        return self
+
 
 AnyKeypointConfig = FNeVRConfig | FOMMConfig | FaceVid2VidConfig | DaGANConfig | LiteConfig
 AnyConfig = AnyKeypointConfig | PIRenderConfig | BilayerConfig

@@ -25,6 +25,7 @@ from fnevr.data.loader import batches
 from fnevr.data.pairs import Pairs, PairSampler
 from fnevr.errors import FnevrError
 from fnevr.media.files import make_folder
+from fnevr.models.lite import inner_face
 from fnevr.models.portrait import PortraitModel
 from fnevr.runtime.precision import run_networks_in
 from fnevr.train.average import WeightAverage
@@ -36,7 +37,7 @@ from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.discriminator import DiscriminatorObjective
 from fnevr.train.objectives.model import Objective, weigh
 from fnevr.train.parameters import parameter_groups
-from fnevr.train.recipe import FullRecipe, PictureRecipe, Recipe
+from fnevr.train.recipe import FullRecipe, InnerFaceRecipe, JudgedRecipe, Recipe
 from fnevr.train.recipe_table import AnyRecipe
 from fnevr.train.share import Share
 from fnevr.train.state import CHECKPOINT_NAME, RunProgress, restore_state, save_state
@@ -90,13 +91,12 @@ class Trainer:
         self.average = WeightAverage(self.model, recipe.average_decay)
         self.optimizer = Adam(parameter_groups(model, recipe), betas=recipe.betas)
         self.optimizers = [self.optimizer]
-        side_px = recipe.window if isinstance(recipe, FullRecipe) else sampler.side_px
-        self.critics = Critics(recipe, side_px, self.device)
+        self.critics = Critics(recipe, _compared_px(recipe, sampler.side_px), self.device)
         self.parts: dict[str, Any] = {
             "model": self.model, "average": self.average.model, "optimizer": self.optimizer
         }  # fmt: skip
         if self.critics.discriminator is not None:
-            assert isinstance(recipe, PictureRecipe)
+            assert isinstance(recipe, JudgedRecipe)
             rate, parameters = recipe.discriminator_rate, self.critics.discriminator.parameters()
             self.discriminator_optimizer = Adam(parameters, lr=rate, betas=(0.5, 0.999))
             self.parts["discriminator"] = self.critics.discriminator
@@ -232,7 +232,7 @@ class Trainer:
         self.objective: nn.Module = Objective(self.model, self.recipe).to(self.device)
         self.discriminator: nn.Module | None = None
         if self.critics.discriminator is not None:
-            assert isinstance(self.recipe, PictureRecipe)
+            assert isinstance(self.recipe, JudgedRecipe)
             self.discriminator = DiscriminatorObjective(self.critics.discriminator, self.recipe.gan)
         if self.accelerator is None or self.accelerator.num_processes == 1:
             return
@@ -334,6 +334,13 @@ class Trainer:
     def _export(self, name: str) -> None:
         if self.is_main:
             self.average.model.save_pretrained(self.run_dir / name, half_precision=True)
+
+
+def _compared_px(recipe: Recipe, side_px: int) -> int:
+    """Return the shorter side of what is compared, of pictures of this side."""
+    if isinstance(recipe, FullRecipe):
+        return recipe.window
+    return inner_face.WIDTH if isinstance(recipe, InnerFaceRecipe) else side_px
 
 
 def _shares(recipe: Recipe, accelerator: Accelerator | None) -> list[Share]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from fnevr.models.portrait import PortraitModel
-from fnevr.train.recipe import LiteRecipe, PictureRecipe, Recipe
+from fnevr.train.recipe import JudgedRecipe, LiteRecipe, MovingRecipe, Recipe
 
 PRIOR = {"motion.log_widths", "motion.biases"}
 
@@ -17,12 +17,14 @@ def parameter_groups(model: PortraitModel, recipe: Recipe) -> list[dict[str, Any
     """Group the parameters that the stage trains by learning rate; freeze the others.
 
     The groups are the motion, the widths and biases of its Gaussian blend (`lite`), and the
-    generator (all stages but "motion").
+    generator (all stages but "motion"); "inner-face" has the last one alone.
     """
-    rates = {"motion": recipe.motion_rate}
+    rates = {}
+    if isinstance(recipe, MovingRecipe):
+        rates["motion"] = recipe.motion_rate
     if isinstance(recipe, LiteRecipe):
         rates["prior"] = recipe.prior_rate
-    if isinstance(recipe, PictureRecipe):
+    if isinstance(recipe, JudgedRecipe):
         rates["generator"] = recipe.generator_rate
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
     for name, parameter in model.named_parameters():

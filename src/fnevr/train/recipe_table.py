@@ -7,16 +7,23 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from fnevr.errors import FnevrError
-from fnevr.train.recipe import FullRecipe, MotionRecipe, Recipe, ReferenceRecipe
+from fnevr.train.recipe import FullRecipe, InnerFaceRecipe, MotionRecipe, Recipe, ReferenceRecipe
 from fnevr.train.recipe_baselines import DaGANRecipe, FaceVid2VidRecipe, PIRenderRecipe
 
 AnyRecipe = (
-    MotionRecipe | FullRecipe | ReferenceRecipe | FaceVid2VidRecipe | DaGANRecipe | PIRenderRecipe
+    MotionRecipe
+    | InnerFaceRecipe
+    | FullRecipe
+    | ReferenceRecipe
+    | FaceVid2VidRecipe
+    | DaGANRecipe
+    | PIRenderRecipe
 )
 RECIPE: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="stage")])
 
 RECIPES: dict[str, AnyRecipe] = {
     "motion": MotionRecipe(),
+    "inner-face": InnerFaceRecipe(),
     "full": FullRecipe(),
     "reference": ReferenceRecipe(),
     "face-vid2vid": FaceVid2VidRecipe(),
@@ -41,7 +48,7 @@ _NEEDS = {
 
 
 def stage_of(architecture: str) -> str:
-    """Return the stage that trains all of a model.
+    """Return the stage that trains all of a model: the last one that trains any of it.
 
     Raises:
         FnevrError: if there is none.

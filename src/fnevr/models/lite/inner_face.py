@@ -11,6 +11,8 @@ of the motion.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -26,6 +28,21 @@ SCALE = 196  # pixels of the view in a face height
 CENTRE = (0.0, 0.073)  # of the view, in face heights from the middle of the face mesh
 CELL = 4
 CODE_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class InnerFaceView:
+    """Eyes and mouth in the view.
+
+    Attributes:
+        picture: drawn, in [0, 1].
+        mask: where the warped source is taken instead, in (0, 1).
+        warped: the warped source.
+    """
+
+    picture: Float[Tensor, "B 3 H W"]
+    mask: Float[Tensor, "B 1 H W"]
+    warped: Float[Tensor, "B 3 H W"]
 
 
 class InnerFace(nn.Module):
@@ -45,21 +62,18 @@ class InnerFace(nn.Module):
         self.down = ConvBlock(width, 2 * width, stride=2)
         self.first = ResidualBlock(2 * width)
         self.second = ResidualBlock(2 * width)
-        self.code = nn.Sequential(
-            nn.Linear(2 * 6 * (num_face_keypoints - 1), CODE_WIDTH),
-            nn.ReLU(),
-            nn.Linear(CODE_WIDTH, 2 * 2 * width),
-        )
+        modulate = nn.Linear(CODE_WIDTH, 2 * 2 * width)
+        in_width = 2 * 6 * (num_face_keypoints - 1)
+        self.code = nn.Sequential(nn.Linear(in_width, CODE_WIDTH), nn.ReLU(), modulate)
         self.up_4 = nn.Conv2d(2 * width, 4 * width, kernel_size=3, padding=1)
         self.third = ResidualBlock(width)
         self.up_2 = nn.Conv2d(width, 2 * width, kernel_size=3, padding=1)
         self.fourth = ResidualBlock(width // 2)
         self.up_1 = nn.Conv2d(width // 2, width, kernel_size=3, padding=1)
         self.out = nn.Conv2d(width // 4, 4, kernel_size=3, padding=1)
-        nn.init.zeros_(self.code[-1].weight)
-        nn.init.zeros_(self.code[-1].bias)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for layer in (modulate, self.out):  # it starts by changing nothing
+            nn.init.zeros_(layer.weight)
+            layer.bias = nn.Parameter(torch.zeros(layer.weight.shape[0]))
 
     def forward(
         self,
@@ -97,9 +111,14 @@ def view_grid(
         width: of the view, in pixels.
     """
     centre, jacobian = _head(driving, num_face_keypoints)
-    half = centre.new_tensor([WIDTH / 2 / SCALE, HEIGHT / 2 / SCALE])
-    in_head = centre_grid(height, width, like=centre) * half + centre.new_tensor(CENTRE)
+    in_head = head_coordinates(height, width, like=centre)
     return centre[:, None, None] + torch.einsum("bij,hwj->bhwi", jacobian, in_head)
+
+
+def head_coordinates(height: int, width: int, like: Tensor) -> Float[Tensor, "H W 2"]:
+    """Return where the pixels of the view are on the head: in face heights, from its middle."""
+    half = like.new_tensor([WIDTH / 2 / SCALE, HEIGHT / 2 / SCALE])
+    return centre_grid(height, width, like=like) * half + like.new_tensor(CENTRE)
 
 
 def to_view(driving: Keypoints, num_face_keypoints: int) -> Float[Tensor, "B 2 3"]:

@@ -43,13 +43,18 @@ def drawn_parts(
     inverse = invert_2x2(driving.jacobians[:, num_face_keypoints - 1])
     grid = centre_grid(height, width, like=centre)
     head = torch.einsum("bij,bhwj->bhwi", inverse, grid - centre[:, None, None])
+    return eyes_and_mouth(head)[:, None]
+
+
+def eyes_and_mouth(head: Float[Tensor, "*B h w 2"]) -> Float[Tensor, "*B h w"]:
+    """Return 1 around eyes and mouth, 0 elsewhere; places are in face heights, see above."""
     eyes = torch.stack((head[..., 0].abs(), head[..., 1]), dim=-1)
-    return torch.maximum(_oval(eyes, EYE, EYE_RADII), _oval(head, MOUTH, MOUTH_RADII))[:, None]
+    return torch.maximum(_oval(eyes, EYE, EYE_RADII), _oval(head, MOUTH, MOUTH_RADII))
 
 
 def _oval(
-    points: Float[Tensor, "B h w 2"], centre: tuple[float, float], radii: tuple[float, float]
-) -> Float[Tensor, "B h w"]:
+    points: Float[Tensor, "*B h w 2"], centre: tuple[float, float], radii: tuple[float, float]
+) -> Float[Tensor, "*B h w"]:
     x, y = ((points[..., axis] - centre[axis]) / radii[axis] for axis in (0, 1))
     return ((1 - (x.square() + y.square()).sqrt()) / SOFTNESS + 0.5).clamp(0, 1)
 

@@ -19,7 +19,14 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder
 from fnevr.models.lite.detector import LiteDetector
-from fnevr.models.lite.inner_face import HEIGHT, WIDTH, InnerFace, to_view, view_grid
+from fnevr.models.lite.inner_face import (
+    HEIGHT,
+    WIDTH,
+    InnerFace,
+    InnerFaceView,
+    to_view,
+    view_grid,
+)
 from fnevr.models.lite.layers import blend, blend_person, drawn_parts, sharpened
 from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion, as_the_head_sees
 from fnevr.models.lite.renderer import LiteRenderer
@@ -69,6 +76,17 @@ class LiteGenerated(Generated):
     rendered: Float[Tensor, "B 3 H W"] | None = None
     decoded: Float[Tensor, "B 3 H W"] = field(kw_only=True)
     composite_mask: Float[Tensor, "B 1 H W"] | None = None
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """What the decoder makes of a window, and what it was made of."""
+
+    picture: Float[Tensor, "B 3 H W"]
+    mask: Float[Tensor, "B M H W"]
+    features: Float[Tensor, "B C h w"]
+    rendering: Rendering | None
+    occlusion: Float[Tensor, "B 1 h w"]
 
 
 class FNeVRLite(KeypointModel):
@@ -138,7 +156,8 @@ class FNeVRLite(KeypointModel):
             details: whether to draw the auxiliary image, and to warp the source even for models
                 without a composite, which do not need it.
         """
-        decoded, mask, rendering, occlusion, _ = self._decode(features, motion, window, details)
+        drawn = self._decode(features, motion, window, details)
+        decoded, mask, rendering = drawn.picture, drawn.mask, drawn.rendering
         pixel_grid = flow_to_grid(motion.flow, *source_01.shape[-2:])
         if window is not None:
             pixel_grid = window.of_image(pixel_grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -150,7 +169,7 @@ class FNeVRLite(KeypointModel):
             warped = sample(source_01, pixel_grid)
         return LiteGenerated(
             image=image,
-            occlusion=occlusion,
+            occlusion=drawn.occlusion,
             masks=motion.masks,
             flow=pixel_grid,
             warped=warped,
@@ -164,53 +183,51 @@ class FNeVRLite(KeypointModel):
         """Draw what `layers.blend_person` takes, in its order; see `KeypointModel`."""
         source = self.one_each(source, driving)
         motion = self.motion(source.image_01, source.keypoints, driving)
-        decoded, mask, _, _, hidden = self._decode(source.features, motion, None, details=False)
+        drawn = self._decode(source.features, motion, None, details=False)
         if not self.config.composite:
-            return (decoded,)
-        cells = motion.flow.shape[-2:]
-        parts = drawn_parts(driving, self.config.num_face_keypoints, *cells)
-        layers = (decoded, mask, motion.flow, motion.person_flow, motion.person, parts)
+            return (drawn.picture,)
+        num_face, cells = self.config.num_face_keypoints, motion.flow.shape[-2:]
+        parts = drawn_parts(driving, num_face, *cells)
+        moved = (motion.flow, motion.person_flow, motion.person, parts)
         if self.inner_face is None:
-            return layers
-        anew = self.draw_inner_face(source, driving, motion, decoded, mask, hidden)
-        return *layers, anew, to_view(driving, self.config.num_face_keypoints)
+            return drawn.picture, drawn.mask, *moved
+        view = self._draw_inner_face(source, driving, motion, drawn)
+        anew = torch.cat([view.picture, view.mask], dim=1)
+        return drawn.picture, drawn.mask, *moved, anew, to_view(driving, num_face)
 
-    def draw_inner_face(
-        self,
-        source: EncodedSource,
-        driving: Keypoints,
-        motion: LiteMotion,
-        decoded: Float[Tensor, "B 3 H W"],
-        mask: Float[Tensor, "B 1 H W"],
-        hidden: Float[Tensor, "B C h w"],
-    ) -> Float[Tensor, "B 4 H1 W1"]:
-        """Draw eyes and mouth in the view of `inner_face`: picture and sharpened mask.
+    def draw_inner_face(self, source: EncodedSource, driving: Keypoints) -> InnerFaceView:
+        """Draw eyes and mouth in the view of `inner_face`; the mask is sharpened.
 
-        Args:
-            source: one for each driving frame.
-            driving: the driver's keypoints.
-            motion: from the source to each driving frame.
-            decoded: the decoder's picture.
-            mask: of the composite, as the decoder gives it.
-            hidden: the decoder's features.
+        Raises:
+            ValueError: if the model has no network for it.
         """
+        if self.inner_face is None:
+            raise ValueError("the model does not draw the inner face anew: inner_face_width is 0")
+        source = self.one_each(source, driving)
+        motion = self.motion(source.image_01, source.keypoints, driving)
+        drawn = self._decode(source.features, motion, None, details=False)
+        return self._draw_inner_face(source, driving, motion, drawn)
+
+    def _draw_inner_face(
+        self, source: EncodedSource, driving: Keypoints, motion: LiteMotion, drawn: _Decoded
+    ) -> InnerFaceView:
         assert self.inner_face is not None
-        count = self.config.num_face_keypoints
-        grid = view_grid(driving, count, HEIGHT, WIDTH)
-        flow = sample(motion.flow, grid).permute(0, 2, 3, 1)
-        warped = sample(source.image_01, grid + flow, "bicubic")
-        seen = sample(torch.cat([decoded, mask], dim=1), grid)
-        cells = view_grid(driving, count, HEIGHT // CELL, WIDTH // CELL)
+        num_face = self.config.num_face_keypoints
+        grid = view_grid(driving, num_face, HEIGHT, WIDTH)
+        cells = view_grid(driving, num_face, HEIGHT // CELL, WIDTH // CELL)
+        looks = grid + sample(motion.flow, grid).permute(0, 2, 3, 1)
+        warped = sample(source.image_01, looks, "bicubic")
+        seen = sample(torch.cat([drawn.picture, drawn.mask], dim=1), grid)
         expressions = [
-            as_the_head_sees(keypoints, count, cells[0])[0]
+            as_the_head_sees(keypoints, num_face, cells[0])[0]
             for keypoints in (driving, source.keypoints)
         ]
-        correction = self.inner_face(
-            torch.cat([warped, seen], dim=1), sample(hidden, cells), torch.cat(expressions, dim=1)
-        )
+        pixels, hidden = torch.cat([warped, seen], dim=1), sample(drawn.features, cells)
+        correction = self.inner_face(pixels, hidden, torch.cat(expressions, dim=1))
         picture = (seen[:, :3] + correction[:, :3]).clamp(0, 1)
         gain, shift = self.config.detail_gain, self.config.detail_shift
-        return torch.cat([picture, sharpened(seen[:, 3:], gain, shift, correction[:, 3:])], dim=1)
+        mask = sharpened(seen[:, 3:], gain, shift, correction[:, 3:])
+        return InnerFaceView(picture, mask, warped)
 
     def blend_layers(self, detail: Detail, *layers: Tensor) -> Float[Tensor, "B 3 H1 W1"]:
         """Composite at the resolution of the source's detail; see `layers.blend_person`.
@@ -231,8 +248,8 @@ class FNeVRLite(KeypointModel):
         motion: LiteMotion,
         window: Window | None,
         details: bool,
-    ) -> tuple[Tensor, Tensor, Rendering | None, Tensor, Tensor]:
-        """Return decoded picture, mask, rendering, occlusion and decoder's features of a window."""
+    ) -> _Decoded:
+        """Warp the features of a window, render and decode them."""
         cell_grid = flow_to_grid(motion.flow, *features.shape[-2:])
         occlusion, context = motion.occlusion, motion.context
         if window is not None:
@@ -243,5 +260,5 @@ class FNeVRLite(KeypointModel):
         if self.renderer is not None:
             rendering = self.renderer(warped_features, auxiliary=details)
             decoder_input.insert(1, rendering.features)
-        decoded, mask, hidden = self.decoder(torch.cat(decoder_input, dim=1))
-        return decoded, mask, rendering, occlusion, hidden
+        picture, mask, hidden = self.decoder(torch.cat(decoder_input, dim=1))
+        return _Decoded(picture, mask, hidden, rendering, occlusion)

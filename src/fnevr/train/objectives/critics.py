@@ -10,7 +10,7 @@ from torch import Tensor
 from fnevr.losses import GANS, FaceLoss, PerceptualLoss, StyleLoss, feature_matching
 from fnevr.models.discriminator import MultiScaleDiscriminator, frozen
 from fnevr.models.perceptual import FaceRes, load_features
-from fnevr.train.recipe import PictureRecipe, Recipe
+from fnevr.train.recipe import JudgedRecipe, PictureRecipe, Recipe
 
 PERCEPTUAL_SCALES = (1, 2, 4, 8)
 
@@ -44,7 +44,7 @@ class Critics:
         self.style: StyleLoss | None = None
         self.faces: FaceLoss | None = None
         self.pictures: list[tuple[Tensor, Tensor]] = []
-        if not isinstance(recipe, PictureRecipe):
+        if not isinstance(recipe, JudgedRecipe):
             return
         self.gan = GANS[recipe.gan]
         weights = recipe.weights
@@ -59,7 +59,7 @@ class Critics:
             network = load_features(recipe.features)
             fitting = [s for s in PERCEPTUAL_SCALES if network.min_side * s <= side_px]
             self.perceptual = PerceptualLoss(network, tuple(fitting)).to(device)
-        if recipe.face_network is not None:
+        if isinstance(recipe, PictureRecipe) and recipe.face_network is not None:
             self.faces = FaceLoss(FaceRes.load(recipe.face_network)).to(device)
 
     def compare(self, image_01: Tensor, target_01: Tensor, landmarks: Tensor) -> dict[str, Tensor]:

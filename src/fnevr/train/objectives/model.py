@@ -19,6 +19,7 @@ from fnevr.models.portrait import PortraitModel
 from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.dagan import dagan_terms
 from fnevr.train.objectives.face_vid2vid import HeadRotation, face_vid2vid_terms
+from fnevr.train.objectives.inner_face import inner_face_terms
 from fnevr.train.objectives.lite import lite_terms
 from fnevr.train.objectives.lite_motion import motion_terms
 from fnevr.train.objectives.pirender import CoefficientWindow, pirender_terms
@@ -74,6 +75,11 @@ def _full(model: Any, pairs: Pairs, recipe: Any, turn: Turn) -> dict[str, Tensor
     return lite_terms(model, patches, pairs, recipe, turn.rng, turn.step, turn.share, compare)
 
 
+def _inner_face(model: Any, pairs: Pairs, recipe: Any, turn: Turn) -> dict[str, Tensor]:
+    del recipe  # its weights are all that it says
+    return inner_face_terms(model, pairs, turn.critics.compare)
+
+
 def _published(terms: Callable[..., dict[str, Tensor]]) -> Terms:
     """Call what needs neither the step nor targets of keypoints."""
 
@@ -85,6 +91,7 @@ def _published(terms: Callable[..., dict[str, Tensor]]) -> Terms:
 
 OBJECTIVES = {
     "motion": Kind(_motion),
+    "inner-face": Kind(_inner_face),
     "full": Kind(_full),
     "reference": Kind(_published(reference_terms)),
     "face-vid2vid": Kind(_published(face_vid2vid_terms), HeadRotation()),
