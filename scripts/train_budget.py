@@ -160,18 +160,25 @@ def improve(options: argparse.Namespace, outcome: Outcome, run_dir: Path, until_
 
 
 def take_best(outcome: Outcome, run_dir: Path) -> None:
-    """Hand over the run's best weights, if they validated better than the start."""
+    """Hand over the run's best weights, if they validated better than the start.
+
+    Those of a recipe whose last weights count as the best are handed over whatever their PSNR.
+    """
     scores = [record["psnr"] for record in _log_of(run_dir) if "psnr" in record]
     outcome.steps = max([outcome.steps, *(int(r["step"]) for r in _log_of(run_dir))])
     start = -math.inf if outcome.start is None else outcome.start.psnr
-    if not scores or max(scores) <= start or not (run_dir / "best" / "config.json").is_file():
+    is_last = outcome.recipe is not None and outcome.recipe.last_is_best
+    is_worse = not is_last and max(scores, default=-math.inf) <= start
+    if not scores or is_worse or not (run_dir / "best" / "config.json").is_file():
         outcome.notes.append("no validation of the run was better than the start")
         return
     outcome.folder = run_dir / "best"
-    outcome.origin = f"the best of {len(scores)} validations, {max(scores):.3f} dB"
+    score = scores[-1] if is_last else max(scores)
+    outcome.origin = f"the {'last' if is_last else 'best'} of {len(scores)} validations"
+    outcome.origin += f", {score:.3f} dB"
     if outcome.start is not None:
         # Until it is scored clip by clip.
-        outcome.end = replace(outcome.start, psnr=max(scores), clips=())
+        outcome.end = replace(outcome.start, psnr=score, clips=())
 
 
 def largest_batch(fits: Callable[[int], bool], limit: int, may_go_on: Callable[[], bool]) -> int:

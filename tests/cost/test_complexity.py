@@ -57,8 +57,6 @@ def test_what_differs_by_more_than_a_percent_is_explained():
 def test_folding_saves_a_third_of_base():
     found = measure_complexity("base", repeats=0)
     assert found.source_gmacs + found.frame_gmacs == pytest.approx(83.6, abs=0.1)
-    lite = measure_complexity("lite", repeats=0)
-    assert lite.source_gmacs + lite.frame_gmacs < 0.95 * lite.plain_gmacs
 
 
 def test_lite_is_timed():
@@ -67,7 +65,7 @@ def test_lite_is_timed():
     assert found.fps > 0
     assert found.published is None
     assert found.parameters_m < 6
-    assert found.frame_gmacs < 6
+    assert found.frame_gmacs < 3.6
 
 
 def test_table_and_json(tmp_path):

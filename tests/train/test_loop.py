@@ -14,6 +14,7 @@ from fnevr.train.budget import FINAL_RATE, WARM_UP_STEPS
 from fnevr.train.guard import DivergenceError
 from fnevr.train.log import Record
 from fnevr.train.loop import LOG_EVERY, Trainer
+from fnevr.train.recipe import FullRecipe
 from fnevr.train.start import new_model
 from fnevr.train.validation import Validation
 
@@ -101,7 +102,13 @@ def test_workers_change_nothing(make_trainer):
     assert_same_state(alone, helped)
 
 
-def test_validates_over_the_budget_and_keeps_the_best(make_trainer, sampler, monkeypatch):
+@pytest.mark.parametrize(
+    ("last_is_best", "kept", "best_psnr"), [(False, [2, 4], 7.0), (True, [2, 4, 6], 6.0)]
+)
+def test_validates_over_the_budget_and_keeps_the_best(
+    make_trainer, sampler, monkeypatch, last_is_best, kept, best_psnr
+):
+    monkeypatch.setattr(FullRecipe, "last_is_best", last_is_best)
     clip = sampler.clips[0]
     scores = iter([5.0, 7.0, 6.0])
 
@@ -128,9 +135,9 @@ def test_validates_over_the_budget_and_keeps_the_best(make_trainer, sampler, mon
         (4, 7.0, 4.0),
         (6, 6.0, 4.0),
     ]
-    assert exported == [("best", 2), ("best", 4), ("model", 6)]
+    assert exported == [*(("best", step) for step in kept), ("model", 6)]
     again = make_trainer(minutes=7, held_out=[clip], validations=3, validation_stride=2)
-    assert (again.progress.validations, again.progress.best_psnr) == (3, 7.0)
+    assert (again.progress.validations, again.progress.best_psnr) == (3, best_psnr)
     assert again.run()
 
 

@@ -1,7 +1,7 @@
 """The resumable training loop: run the same command again and it goes on.
 
 A run folder holds ``last.pt`` (everything that the next step depends on), ``best`` (the model that
-validated best so far), ``model`` (the model where the run ended or was stopped), ``log.jsonl`` (the
+validated best so far, or last: `Recipe.last_is_best`), ``model`` (the model where the run ended or was stopped), ``log.jsonl`` (the
 mean of each term over the steps that had it, and the validations) and TensorBoard's files. Both
 models are the moving average of the weights. `fnevr.train.launch` adds ``recipe.json``.
 """
@@ -317,7 +317,8 @@ class Trainer:
             record["stills_psnr"] = result.stills_psnr
         self._write(record, log, on_record)
         log.show(picture_sheet(self.average.model, self.held_out), self.step)
-        if self.progress.best_psnr is None or result.psnr > self.progress.best_psnr:
+        before = self.progress.best_psnr
+        if self.recipe.last_is_best or before is None or result.psnr > before:
             self.progress.best_psnr = result.psnr
             self._export("best")
         self.save(log)

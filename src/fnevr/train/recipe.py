@@ -151,12 +151,15 @@ class Recipe(FrozenConfig):
         untrained: which parameters the stage leaves as they are, by a pattern of their names
         milestones: shares of the budget from which on all rates are a tenth; None: they warm up,
             then fall along a cosine
+        last_is_best: whether the weights of the last validation count as the best: where others
+            judge, PSNR, which rewards blur, cannot tell
     """
 
     architectures: ClassVar[tuple[str, ...]] = ()
     generator_parts: ClassVar[tuple[str, ...]] = ()
     untrained: ClassVar[str | None] = None
     milestones: ClassVar[tuple[float, ...] | None] = None
+    last_is_best: ClassVar[bool] = False
 
     stage: str
     """What is trained."""
@@ -309,6 +312,7 @@ class InnerFaceRecipe(JudgedRecipe):
     architectures: ClassVar[tuple[str, ...]] = ("fnevr-lite",)
     generator_parts: ClassVar[tuple[str, ...]] = ("inner_face.",)
     untrained: ClassVar[str | None] = r"(?!inner_face\.)"
+    last_is_best: ClassVar[bool] = True
 
     stage: Literal["inner-face"] = "inner-face"
     generator_rate: PositiveFloat = 6e-4
