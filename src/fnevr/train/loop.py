@@ -1,9 +1,10 @@
 """The resumable training loop: run the same command again and it goes on.
 
 A run folder holds ``last.pt`` (everything that the next step depends on), ``best`` (the model that
-validated best so far, or last: `Recipe.last_is_best`), ``model`` (the model where the run ended or was stopped), ``log.jsonl`` (the
-mean of each term over the steps that had it, and the validations) and TensorBoard's files. Both
-models are the moving average of the weights. `fnevr.train.launch` adds ``recipe.json``.
+validated best so far, or last: `Recipe.last_is_best`), ``model`` (the model where the run ended or
+was stopped), ``log.jsonl`` (the mean of each term over the steps that had it, and the validations)
+and TensorBoard's files. Both models are the moving average of the weights. `fnevr.train.launch`
+adds ``recipe.json``.
 """
 
 from __future__ import annotations
