@@ -6,7 +6,7 @@
 # WHEELS=FOLDER provides modules that are missing, as in train_budget.sh; PYTHON chooses the interpreter.
 set -euo pipefail
 out=${1:?usage: scripts/bench_gpu.sh OUT_DIR}
-needed="typer, rich, pydantic, einops, safetensors"
+needed="array_api_compat, einops, jaxtyping, pydantic, rich, safetensors, typer"
 . "$(dirname "$0")/interpreter.sh"
 mkdir -p "$out"
 options=(--device "${DEVICE:-cuda}" --repeats "${REPEATS:-20}")

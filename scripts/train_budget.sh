@@ -7,6 +7,6 @@
 # is: scripts/train_budget.sh --help
 set -euo pipefail
 started=$(date +%s)
-needed="accelerate, einops, jaxtyping, numpy, PIL, pydantic, safetensors, torch"
+needed="accelerate, array_api_compat, einops, jaxtyping, numpy, PIL, pydantic, safetensors, torch"
 . "$(dirname "$0")/interpreter.sh"
 exec "$python" "$root/scripts/train_budget.py" --started "$started" "$@"
