@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from fnevr.train.recipe import FullRecipe, MotionRecipe, ReferenceRecipe
 from fnevr.train.recipe_table import RECIPE, RECIPES, idle_knobs, knobs, recipe_json
 
-STAGES = pytest.mark.parametrize("stage", ["motion", "full", "reference"])
+STAGES = pytest.mark.parametrize("stage", list(RECIPES))
 OF_EVERY_RUN = {
     *("minutes", "steps", "batch_size", "motion_rate", "seed", "checkpoint_every", "accumulate"),
     *("workers", "precision", "average_decay", "max_gradient_norm", "validations"),
@@ -19,19 +19,29 @@ OF_LITE = {
 }
 OF_PICTURES = {
     *("generator_rate", "discriminator_rate", "region_gain", "features", "face_network"),
-    *("weights.image", "weights.log_squared", "weights.regions", "weights.auxiliary"),
-    *("weights.sigma", "weights.perceptual", "weights.identity", "weights.face_features"),
+    *("weights.image", "weights.log_squared", "weights.regions"),
+    *("weights.perceptual", "weights.identity", "weights.face_features"),
     *("weights.generator", "weights.feature_matching"),
 }
+OF_RENDERED = {"weights.auxiliary", "weights.sigma"}
+EQUIVARIANCE = {"weights.equivariance_position", "weights.equivariance_jacobian"}
 EXPECTED = {
     "motion": OF_EVERY_RUN | OF_LITE,
     "full": OF_EVERY_RUN
     | OF_LITE
     | OF_PICTURES
+    | OF_RENDERED
     | {"window", "weights.decoded", "weights.decoded_regions", "weights.hedging"},
-    "reference": OF_EVERY_RUN
+    "reference": OF_EVERY_RUN | OF_PICTURES | OF_RENDERED | EQUIVARIANCE,
+    "face-vid2vid": OF_EVERY_RUN
     | OF_PICTURES
-    | {"weights.equivariance_position", "weights.equivariance_jacobian"},
+    | {"weights.equivariance_position", "weights.keypoint_prior", "weights.head_pose"}
+    | {"weights.deformation"},
+    "dagan": OF_EVERY_RUN | OF_PICTURES | EQUIVARIANCE | {"weights.keypoint_distance"},
+    "pirender": OF_EVERY_RUN | OF_PICTURES | {"weights.perceptual_warped", "weights.style"},
+    "bilayer": OF_EVERY_RUN
+    | OF_PICTURES
+    | {"weights.low_frequency", "weights.segmentation", "weights.offset"},
 }
 
 
@@ -92,3 +102,30 @@ def test_the_reference_is_the_released_configuration():
     equivariance = {"equivariance_position": 10, "equivariance_jacobian": 10}
     needs_a_network = {"identity": 1.5, "face_features": 0.2}
     assert weights == judged | equivariance | needs_a_network
+
+
+@pytest.mark.parametrize(
+    ("stage", "published"),
+    [
+        (
+            "face-vid2vid",
+            {"perceptual": 10, "generator": 1, "feature_matching": 10, "equivariance_position": 20}
+            | {"keypoint_prior": 10, "head_pose": 20, "deformation": 5},
+        ),
+        (
+            "dagan",
+            {"perceptual": 10, "generator": 1, "feature_matching": 10, "keypoint_distance": 10}
+            | {"equivariance_position": 10, "equivariance_jacobian": 10},
+        ),
+        ("pirender", {"perceptual": 4, "perceptual_warped": 2.5, "style": 1000}),
+        (
+            "bilayer",
+            {"perceptual": 10, "generator": 0.5, "feature_matching": 10, "low_frequency": 10}
+            | {"segmentation": 10},
+        ),
+    ],
+)
+def test_the_baselines_have_the_published_weights(stage, published):
+    weights = {name: value for name, value in RECIPES[stage].weights.model_dump().items() if value}
+    assert weights == published | {"identity": 1.5, "face_features": 0.2}
+    assert RECIPES[stage].betas == (0.5, 0.999)

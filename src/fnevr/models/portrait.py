@@ -67,6 +67,11 @@ class PortraitModel(nn.Module):
         super().__init__()
         self.config = config
 
+    @property
+    def unused(self) -> str | None:
+        """Pattern of the names of weights that nothing is computed with: checkpoints hold them."""
+        return None
+
     def read_source(
         self, source_01: Float[Tensor, "S 3 H W"], face: SourceFace | None = None
     ) -> EncodedSource:

@@ -29,15 +29,20 @@ def parameter_groups(model: PortraitModel, recipe: Recipe) -> list[dict[str, Any
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
     for name, parameter in model.named_parameters():
         group = _group_of(name, recipe)
-        parameter.requires_grad_(group in groups)
-        if group in groups:
+        is_trained = group in groups and not is_left(name, model, recipe)
+        parameter.requires_grad_(is_trained)
+        if is_trained:
             groups[group].append(parameter)
     return [{"params": groups[name], "lr": rate} for name, rate in rates.items()]
 
 
-def _group_of(name: str, recipe: Recipe) -> str | None:
-    if recipe.untrained is not None and re.match(recipe.untrained, name):
-        return None
+def is_left(name: str, model: PortraitModel, recipe: Recipe) -> bool:
+    """Return whether a parameter stays as it is: the recipe says so, or nothing depends on it."""
+    patterns = (model.unused, recipe.untrained)
+    return any(pattern is not None and re.match(pattern, name) for pattern in patterns)
+
+
+def _group_of(name: str, recipe: Recipe) -> str:
     if name in PRIOR:
         return "prior"
     return "generator" if name.startswith(recipe.generator_parts) else "motion"

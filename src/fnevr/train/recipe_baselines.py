@@ -101,10 +101,39 @@ class PIRenderRecipe(PublishedRecipe):
 
     architectures: ClassVar[tuple[str, ...]] = ("pirender",)
     generator_parts: ClassVar[tuple[str, ...]] = ("editing.",)
-    # Weights that the released code computes nothing with.
-    untrained: ClassVar[str | None] = r"editing\.residual\.\d+\.\d+\.(conv1|norm1)\."
 
     stage: Literal["pirender"] = "pirender"
     motion_rate: PositiveFloat = 1e-4
     generator_rate: PositiveFloat = 1e-4
     weights: PIRenderWeights = PIRenderWeights()
+
+
+class BilayerWeights(PublishedWeights):
+    """The weights of Bilayer's released configuration, of the base model."""
+
+    generator: NonNegativeFloat = 0.5
+
+    low_frequency: NonNegativeFloat = 10.0
+    """L1 of the low-frequency picture."""
+
+    segmentation: NonNegativeFloat = 10.0
+    """Cross entropy of the mask of the person."""
+
+    offset: NonNegativeFloat = 0.0
+    """L1 of how far the pixels look aside in the texture; 0 leaves it out."""
+
+
+class BilayerRecipe(PublishedRecipe):
+    """All of Bilayer."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("bilayer",)
+    generator_parts: ClassVar[tuple[str, ...]] = (
+        "identity.",
+        "texture.",
+        "texture_weights.",
+        "enhancer.",
+    )
+    gan: ClassVar[GanName] = "relativistic-hinge"
+
+    stage: Literal["bilayer"] = "bilayer"
+    weights: BilayerWeights = BilayerWeights()

@@ -6,9 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
-from fnevr.errors import FnevrError
 from fnevr.train.recipe import FullRecipe, InnerFaceRecipe, MotionRecipe, Recipe, ReferenceRecipe
-from fnevr.train.recipe_baselines import DaGANRecipe, FaceVid2VidRecipe, PIRenderRecipe
+from fnevr.train.recipe_baselines import (
+    BilayerRecipe,
+    DaGANRecipe,
+    FaceVid2VidRecipe,
+    PIRenderRecipe,
+)
 
 AnyRecipe = (
     MotionRecipe
@@ -18,6 +22,7 @@ AnyRecipe = (
     | FaceVid2VidRecipe
     | DaGANRecipe
     | PIRenderRecipe
+    | BilayerRecipe
 )
 RECIPE: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="stage")])
 
@@ -29,6 +34,7 @@ RECIPES: dict[str, AnyRecipe] = {
     "face-vid2vid": FaceVid2VidRecipe(),
     "dagan": DaGANRecipe(),
     "pirender": PIRenderRecipe(),
+    "bilayer": BilayerRecipe(),
 }
 """The default recipe of each stage."""
 
@@ -48,14 +54,8 @@ _NEEDS = {
 
 
 def stage_of(architecture: str) -> str:
-    """Return the stage that trains all of a model: the last one that trains any of it.
-
-    Raises:
-        FnevrError: if there is none.
-    """
+    """Return the stage that trains all of a model: the last one that trains any of it."""
     stages = [name for name, each in RECIPES.items() if architecture in each.architectures]
-    if not stages:
-        raise FnevrError(f"no recipe trains a model of architecture '{architecture}'")
     return stages[-1]
 
 

@@ -149,6 +149,12 @@ class Bilayer(PortraitModel):
             else None
         )
 
+    @property
+    def unused(self) -> str:
+        """What follows the identity embedder's last embedding."""
+        last = len(self.identity.blocks) - 1
+        return rf"identity\.blocks\.{last}\.(conv2|skip)\."
+
     def read_source(
         self, source_01: Float[Tensor, "S 3 H W"], face: SourceFace | None = None
     ) -> EncodedAvatar:

@@ -190,7 +190,8 @@ class MappedNorm(nn.Module):
     def __init__(self, width: int, side: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(width, eps=EPSILON, affine=False)
-        self.map = nn.Parameter(torch.zeros(1, width, side, side))
+        self.map = nn.Parameter(torch.empty(1, width, side, side))
+        nn.init.kaiming_uniform_(self.map, a=5**0.5)
 
     def forward(
         self,

@@ -81,7 +81,7 @@ class TextureGenerator(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        self.start = nn.Parameter(torch.zeros(1, widths[0], START, START))
+        self.start = nn.Parameter(torch.randn(1, widths[0], START, START))
         before = (widths[0], *widths[:-1])
         self.blocks = nn.ModuleList(
             TextureBlock(in_width, out_width, START * 2**index, is_first=index == 0)

@@ -303,6 +303,11 @@ class PIRender(PortraitModel):
             norm,
         )
 
+    @property
+    def unused(self) -> str:
+        """The first convolutions of the residual blocks; see `ResidualEdit`."""
+        return r"editing\.residual\.\d+\.\d+\.(conv1|norm1)\."
+
     def read_source(
         self, source_01: Float[Tensor, "S 3 H W"], face: SourceFace | None = None
     ) -> EncodedSource:

@@ -16,6 +16,7 @@ from fnevr.data.pairs import Describe, Pairs
 from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.models.portrait import PortraitModel
+from fnevr.train.objectives.bilayer import PersonMasks, bilayer_terms
 from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.dagan import dagan_terms
 from fnevr.train.objectives.face_vid2vid import HeadRotation, face_vid2vid_terms
@@ -97,6 +98,7 @@ OBJECTIVES = {
     "face-vid2vid": Kind(_published(face_vid2vid_terms), HeadRotation()),
     "dagan": Kind(_published(dagan_terms)),
     "pirender": Kind(_published(pirender_terms), CoefficientWindow()),
+    "bilayer": Kind(_published(bilayer_terms), PersonMasks()),
 }
 """What is minimized, by the recipe's stage."""
 
