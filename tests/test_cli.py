@@ -70,7 +70,8 @@ OPTIONS = {
     "models": ["--json", "--no-clobber"],
     "evaluate": [
         *("--data", "--model", "--report", "--split", "--protocol", "--pairs", "--seed"),
-        *("--every", "--workers", "--alexnet", "--inception", "--arcface", "--openface"),
+        *("--every", "--workers", "--shard"),
+        *("--alexnet", "--inception", "--arcface", "--openface"),
         *("--device", "--engine", "--precision"),
     ],
     "complexity": ["--model", "--repeats", "--device", "--json", "--no-clobber"],

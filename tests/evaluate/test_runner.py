@@ -245,7 +245,7 @@ def test_inputs_that_cannot_be_used_say_so(data, tiny_model_folder, tmp_path):
 def test_a_clip_of_one_frame_says_so(walk, tiny_model_folder, tmp_path):
     with VideoWriter(tmp_path / "one.mp4", 256, 256, Fraction(25), None) as writer:
         writer.write(walk[0])
-    with pytest.raises(MediaError, match="has one frame"):
+    with pytest.raises(FnevrError, match=r"no pair could be scored.*has one frame"):
         run_evaluation(tmp_path, [str(tiny_model_folder)], tmp_path / "out", workers=1)
 
 
