@@ -15,7 +15,7 @@ from fnevr.commands.options import BAD_INPUT
 from fnevr.config.shard import Shard
 from fnevr.cost.complexity import Complexity
 from fnevr.errors import FnevrError
-from fnevr.evaluate import runner
+from fnevr.evaluate import report, runner
 from fnevr.evaluate.metrics.l1 import l1
 from fnevr.evaluate.metrics.psnr import psnr
 from fnevr.evaluate.networks.available import Networks
@@ -34,15 +34,27 @@ def simple_networks(_files):
     return found
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """No large networks, and no large models to count."""
-    for module in (runner, paper):
-        monkeypatch.setattr(module, "load_networks", simple_networks)
-    monkeypatch.setattr(costs, "measure_complexity", counted_at_once)
+@pytest.fixture(autouse=True, scope="module")
+def _quick(small_systems):
+    """No large networks, no large models to count, no frames in the pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (runner, paper):
+            patch.setattr(module, "load_networks", simple_networks)
+        patch.setattr(costs, "measure_complexity", counted_at_once)
+        patch.setattr(report, "_shown", lambda *_: [])
+        runner._networks.cache_clear()
+        yield
     runner._networks.cache_clear()
-    yield
-    runner._networks.cache_clear()
+
+
+@pytest.fixture
+def nothing_scored(monkeypatch):
+    """Whoever scores a clip fails the test."""
+
+    def fail(*_):
+        raise AssertionError("scored anew")
+
+    monkeypatch.setattr(ClipScorer, "score", fail)
 
 
 def counted_at_once(name, *, repeats, device):
@@ -58,42 +70,48 @@ def reproduced(voxceleb, checkpoints, out, told=None, **settings):
     return found, tables
 
 
-def test_our_rows_stand_below_the_published_ones(voxceleb, checkpoints, tmp_path):
-    found, tables = reproduced(voxceleb, checkpoints, tmp_path / "out")
+@pytest.fixture(scope="module")
+def whole(voxceleb, made_checkpoints, tmp_path_factory):
+    """Its folder, what was found, and the tables."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    return out, *reproduced(voxceleb, made_checkpoints, out)
+
+
+def test_our_rows_stand_below_the_published_ones(whole):
+    out, found, tables = whole
     same, cross, cross2, cost = tables
     rows = dict(same.rows)
     names = list(rows)
     assert names[names.index("FNeVR") + 1] == "FNeVR (here)"
     assert names[-1] == "still (here)"
+    place = {column.name: index for index, column in enumerate(same.columns)}
     summary = found.measured["VoxCeleb", "same-identity"].summary
-    psnr_here = rows["FNeVR (here)"][same.columns.index(_column(same, "psnr"))]
-    assert psnr_here == f"{summary.cells['FNeVR']['psnr'].mean:.2f}"
-    assert rows["FNeVR"][same.columns.index(_column(same, "psnr"))] == "24.292"
-    assert rows["FNeVR (here)"][same.columns.index(_column(same, "lpips"))] == ""
+    psnr_here = summary.cells["FNeVR"]["psnr"].mean
+    assert rows["FNeVR (here)"][place["psnr"]] == f"{psnr_here:.2f}"
+    assert rows["FNeVR"][place["psnr"]] == "24.292"
+    assert rows["FNeVR (here)"][place["lpips"]] == ""
     assert "DaGAN (here)" not in rows
     for table in (cross, cross2):
-        here = dict(table.rows)["FOMM (here)"]
-        assert float(here[0]) > 0
-        assert here[1] == ""
+        fid, csim = dict(table.rows)["FOMM (here)"]
+        assert float(fid) > 0
+        assert csim == ""
         assert table.measured.startswith("here: 2 pairs of 2 people; features of 2 real pictures")
     assert dict(cost.rows)["Bilayer (here)"] == ["4.250", "1.500", "5.000"]
     assert "FOMM (here)" in paper_text(tables)
     assert state_of(found).startswith("All that can be measured")
 
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = (out / "report.html").read_text()
     assert "<td>24.292</td>" in page
     assert "http" not in page  # nothing to load
-    for link in re.findall(r'href="([^"]+)"', page):
-        assert (tmp_path / "out" / link).is_file()
-    written = json.loads((tmp_path / "out" / "tables.json").read_text())
+    links = re.findall(r'href="([^"]+)"', page)
+    assert len(links) == 3
+    for link in links:
+        assert (out / link).is_file()
+    written = json.loads((out / "tables.json").read_text())
     assert written["is_complete"]
     first = {row["name"]: row["values"] for row in written["tables"][0]["rows"]}
-    assert first["FNeVR"][2] == 24.292
-    assert first["FNeVR (here)"][1] is None
-
-
-def _column(table, name):
-    return next(column for column in table.columns if column.name == name)
+    assert first["FNeVR"][place["psnr"]] == 24.292
+    assert first["FNeVR (here)"][place["lpips"]] is None
 
 
 def test_what_is_not_measured_is_told_with_its_remedy(checkpoints, tmp_path):
@@ -116,12 +134,9 @@ def test_what_is_not_measured_is_told_with_its_remedy(checkpoints, tmp_path):
     assert any(line.startswith("not measured: csim") for line in told)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "encoder.pth and depth.pth" in page
-    write_paper_report(found, tmp_path / "out", lambda text: text.replace("`arcface=", "--arcface"))
-    assert "--arcface" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_what_was_interrupted_goes_on(voxceleb, checkpoints, tmp_path, monkeypatch):
-    _, whole = reproduced(voxceleb, checkpoints, tmp_path / "whole")
+def test_what_was_interrupted_goes_on(whole, voxceleb, made_checkpoints, tmp_path, monkeypatch):
     out, score, scored = tmp_path / "out", ClipScorer.score, []
 
     def interrupted(self, predict):
@@ -132,42 +147,41 @@ def test_what_was_interrupted_goes_on(voxceleb, checkpoints, tmp_path, monkeypat
 
     monkeypatch.setattr(ClipScorer, "score", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        reproduced(voxceleb, checkpoints, out)
+        reproduced(voxceleb, made_checkpoints, out)
     page = (out / "report.html").read_text()
     assert "Under way; if it was interrupted, the same command goes on" in page
     assert "here: 2 clips of 2 people" in page
     assert not json.loads((out / "tables.json").read_text())["is_complete"]
     told = []
-    _, tables = reproduced(voxceleb, checkpoints, out, told)
+    _, tables = reproduced(voxceleb, made_checkpoints, out, told)
     assert len(scored) == 8 + (3 * 6 - 7)  # what was left, no more
     assert not [line for line in told if "converting" in line and "notes" not in line]
-    assert [table.rows for table in tables] == [table.rows for table in whole]
+    assert [table.rows for table in tables] == [table.rows for table in whole[2]]
 
 
-def test_shards_make_the_whole_together(voxceleb, checkpoints, tmp_path):
-    _, whole = reproduced(voxceleb, checkpoints, tmp_path / "whole")
+def test_shards_make_the_whole_together(whole, voxceleb, made_checkpoints, tmp_path):
     out = tmp_path / "out"
-    found, tables = reproduced(voxceleb, checkpoints, out, shard=Shard(2, 2))
+    found, tables = reproduced(voxceleb, made_checkpoints, out, shard=Shard(2, 2))
     assert found.num_waiting == 3
     assert found.costs == {}
     assert state_of(found).startswith("Not complete: 3 pairs left to other shards (this was 2/2)")
     assert tables[0].measured == "here: not complete, 1 of 2 clips scored"
     assert "FNeVR (here)" not in dict(tables[0].rows)
-    found, tables = reproduced(voxceleb, checkpoints, out, shard=Shard(1, 2))
+    found, tables = reproduced(voxceleb, made_checkpoints, out, shard=Shard(1, 2))
     assert found.num_waiting == 0
     assert set(found.costs) == set(NAMES)
-    assert [table.rows for table in tables] == [table.rows for table in whole]
+    assert [table.rows for table in tables] == [table.rows for table in whole[2]]
 
 
-def test_a_checkpoint_that_comes_later_is_added(voxceleb, checkpoints, tmp_path):
-    later = tmp_path / "later.pt"
-    shutil.move(checkpoints / "sub" / "two.pt", later)
-    out = tmp_path / "out"
-    _, before = reproduced(voxceleb, checkpoints, out)
-    shutil.move(later, checkpoints / "two.pt")
-    _, after = reproduced(voxceleb, checkpoints, out)
-    added = [row for row in after[0].rows if row not in before[0].rows]
-    assert [name for name, _ in added] == ["FOMM (here)"]
+@pytest.mark.usefixtures("nothing_scored")
+def test_scores_of_a_system_do_not_depend_on_others(whole, voxceleb, checkpoints, tmp_path):
+    """So a checkpoint that comes later, or is taken away, costs no other's scores."""
+    out = shutil.copytree(whole[0], tmp_path / "out")
+    (checkpoints / "sub" / "two.pt").unlink()
+    found, tables = reproduced(voxceleb, checkpoints, out)
+    assert [system.name for system in found.systems.found] == ["FNeVR"]
+    gone = [row for row in whole[2][0].rows if row not in tables[0].rows]
+    assert [name for name, _ in gone] == ["FOMM (here)"]
 
 
 def test_costs_are_measured_once_each(tmp_path, monkeypatch):
@@ -182,15 +196,17 @@ def test_costs_are_measured_once_each(tmp_path, monkeypatch):
     assert len(costs.read_costs(tmp_path, "cpu")) == 6
 
 
-def test_the_command_prints_the_tables(voxceleb, checkpoints, tmp_path):
+@pytest.mark.usefixtures("nothing_scored")
+def test_the_command_prints_the_tables(whole, voxceleb, made_checkpoints, tmp_path):
+    out = shutil.copytree(whole[0], tmp_path / "out")
     command = ["reproduce", "paper", "--voxceleb", str(voxceleb), "--workers", "1"]
-    command += ["--checkpoints", str(checkpoints), "--report", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, [*command, "--utterances", "2"])
+    command += ["--checkpoints", str(made_checkpoints), "--report", str(out)]
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert "VoxCeleb2, cross-identity reenactment" in result.stdout
     assert "FNeVR (here)" in result.stdout
     assert "name the file by --arcface FILE" in result.stderr
-    assert "--arcface FILE" in (tmp_path / "out" / "report.html").read_text()
+    assert "--arcface FILE" in (out / "report.html").read_text()
     assert result.stderr.splitlines()[-1].endswith("report.html")
 
 
@@ -206,7 +222,7 @@ def test_bad_input_is_refused_before_any_work(voxceleb, checkpoints, tmp_path):
         ("--checkpoints", tmp_path / "empty", "holds no checkpoint"),
         ("--report", tmp_path / "file", "cannot make the folder"),
         ("--arcface", tmp_path / "none.onnx", "no such file"),
-        ("--shard", "3/2", "1/2 to 2/2"),
+        ("--shard", "3/2", "1/4 to 4/4"),
         ("--utterances", "0", "at least 1"),
         ("--workers", "0", "at least 1"),
     ):
