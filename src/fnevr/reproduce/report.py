@@ -20,7 +20,7 @@ from fnevr.evaluate.published import (
 from fnevr.evaluate.report import PAGE, PROTOCOLS, aligned_text, measured_texts
 from fnevr.media.files import atomic_path, make_folder
 from fnevr.reproduce.costs import COST_COLUMNS, cost_texts, timed_on
-from fnevr.reproduce.paper import EVALUATIONS, Measured, Reproduction, one_line, title_of
+from fnevr.reproduce.paper import EVALUATIONS, NOT_YET, Measured, Reproduction, one_line, title_of
 from fnevr.reproduce.systems import NAMES
 from fnevr.versions import versions
 
@@ -139,7 +139,8 @@ def make_table(table: PublishedTable, reproduction: Reproduction) -> Table:
     key = next(key for key in EVALUATIONS if key == (table.data_set, table.protocol))
     one = reproduction.measured.get(key)
     if one is None:
-        why = f"not measured here: {one_line(reproduction.not_measured[key])}"
+        reason = one_line(reproduction.not_measured[key])
+        why = reason if reason == NOT_YET else f"not measured here: {reason}"
         return Table(table.title, columns, rows_beside(table, {}), table.note, why)
     if one.summary is None:
         return Table(table.title, columns, rows_beside(table, {}), table.note, _what_on(one))
@@ -192,7 +193,7 @@ def _footage(reproduction: Reproduction) -> list[tuple[str, str]]:
             problems.append(
                 (
                     f"{data_set}: {counted(test_set.num_without_video, 'utterance')} without video",
-                    "the text files name videos that are not there; others were drawn",
+                    "text files name videos that are not there; the draw passes them over",
                 )
             )
         if not test_set.are_people_known:
