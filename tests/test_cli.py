@@ -11,8 +11,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from support.commands import all_commands
 from support.media_clips import make_video
-from typer.main import get_command
 from typer.testing import CliRunner
 
 import fnevr
@@ -70,8 +70,14 @@ OPTIONS = {
     "models": ["--json", "--no-clobber"],
     "evaluate": [
         *("--data", "--model", "--report", "--split", "--protocol", "--pairs", "--seed"),
-        *("--every", "--workers", "--alexnet", "--inception", "--arcface", "--openface"),
+        *("--every", "--workers", "--shard"),
+        *("--alexnet", "--inception", "--arcface", "--openface"),
         *("--device", "--engine", "--precision"),
+    ],
+    "reproduce paper": [
+        *("--voxceleb", "--checkpoints", "--report", "--utterances", "--seed", "--every"),
+        *("--workers", "--shard", "--alexnet", "--inception", "--arcface", "--openface"),
+        "--device",
     ],
     "complexity": ["--model", "--repeats", "--device", "--json", "--no-clobber"],
     "web": [
@@ -105,14 +111,13 @@ WHOLE = ("animate", "--source", "me.png", "--driving", "talk.mp4", "--model", "t
 
 
 def test_the_commands_and_options_are_an_inventory():
-    commands = vars(get_command(app))["commands"]
     found = {
         name: [
             parameter.opts[0] if parameter.opts[0].startswith("--") else parameter.name
             for parameter in command.params
             if parameter.name not in ("help", "verbose")
         ]
-        for name, command in commands.items()
+        for name, command in all_commands().items()
     }
     assert found == OPTIONS
 
@@ -240,7 +245,7 @@ def test_the_version():
 
 
 def test_every_command_can_say_more():
-    for command in vars(get_command(app))["commands"].values():
+    for command in all_commands().values():
         assert command.params[-1].opts in (["--verbose", "-v"], ["--help"])
         assert "verbose" in [parameter.name for parameter in command.params]
 
@@ -274,14 +279,14 @@ def test_which_engine_runs_is_told_in_one_line(here, command):
 
 def test_short_options_are_the_same_everywhere():
     short = {"--source": "-s", "--driving": "-d", "--output": "-o", "--verbose": "-v"}
-    for command in vars(get_command(app))["commands"].values():
+    for command in all_commands().values():
         for parameter in command.params:
             long = parameter.opts[0]
             assert parameter.opts == [long, *([short[long]] if long in short else [])]
 
 
 def test_what_stands_by_position_is_needed_and_named_in_capitals():
-    for command in vars(get_command(app))["commands"].values():
+    for command in all_commands().values():
         for parameter in command.params:
             if parameter.param_type_name == "argument":
                 assert parameter.required

@@ -18,7 +18,10 @@ sys.modules["torch"] = None  # importing it raises ModuleNotFoundError
 """
 
 # What comes with `fnevr[torch]`: networks as PyTorch runs, trains and measures them.
-TORCH_PACKAGES = ("compat", "cost", "evaluate", "losses", "models", "train", "runtime.folding")
+TORCH_PACKAGES = (
+    *("compat", "cost", "evaluate", "losses", "models", "reproduce", "train"),
+    "runtime.folding",
+)
 TORCH_MODULES = {
     *("data.augment", "data.loader", "data.pairs", "data.shards"),
     *("face3d.deca", "face3d.mesh_feature"),

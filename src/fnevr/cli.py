@@ -28,6 +28,7 @@ from fnevr.commands.models import (
     train,
     train_editor,
 )
+from fnevr.commands.reproduce import paper
 from fnevr.commands.verbose import with_verbose
 from fnevr.commands.web import web
 
@@ -60,6 +61,12 @@ for command in (
     web,
 ):
     app.command()(with_verbose(command))
+
+reproduce = typer.Typer(
+    help="Repeat published results.", no_args_is_help=True, rich_markup_mode=None
+)
+reproduce.command()(with_verbose(paper))
+app.add_typer(reproduce, name="reproduce")
 
 
 def main() -> None:

@@ -8,10 +8,9 @@ import sys
 
 import pytest
 import typer
+from support.commands import all_commands
 from support.texts import library_nodes, library_texts
-from typer.main import get_command
 
-from fnevr.cli import app
 from fnevr.commands.options import (
     ARGUMENT,
     BAD_INPUT,
@@ -24,7 +23,7 @@ from fnevr.commands.options import (
 from fnevr.commands.paths import Reads
 from fnevr.errors import FnevrError, MediaError
 
-COMMANDS = vars(get_command(app))["commands"]
+COMMANDS = all_commands()
 OPTIONS = [
     (command, parameter)
     for command, parameters in COMMANDS.items()

@@ -20,11 +20,14 @@ from typer.testing import CliRunner
 
 from fnevr.cli import app
 from fnevr.commands.options import BAD_INPUT
+from fnevr.config.shard import Shard
+from fnevr.data import prepare as prepare_module
 from fnevr.data.clips import load_clips
 from fnevr.data.manifest import read_manifest
 from fnevr.data.pairs import PairSampler
-from fnevr.data.prepare import prepare
+from fnevr.data.prepare import Plan, carry_out, prepare
 from fnevr.data.settings import PrepareReport, PrepareSettings, make_settings
+from fnevr.data.sources import plan_videos
 from fnevr.errors import FnevrError, MediaError, WriteError
 from fnevr.faces.crop import SIDE_PER_FACE
 from fnevr.geometry.patches import FacePatches
@@ -87,6 +90,24 @@ def test_interrupted_run_goes_on_to_the_same_folder(raw, prepared, tmp_path):
     (out / "clips" / f"{read_manifest(prepared)[-1].name}.tar").write_text("not in the records")
     report = prepare(raw, out, QUICK)
     assert report.done_before == 1
+    assert contents(out) == contents(prepared)
+
+
+def test_shards_fill_one_folder_and_do_nothing_twice(raw, prepared, tmp_path, monkeypatch):
+    out, done = tmp_path / "out", []
+    cut = prepare_module.prepare_video
+
+    def counting(job, *rest):
+        done.append(job.source)
+        if len(done) == 2:  # another process is quicker with what is not of this one's share
+            carry_out(Plan([one for one in plan.jobs if one.source == "bob.mp4"]), out, QUICK)
+        return cut(job, *rest)
+
+    plan = Plan(plan_videos(raw, None))
+    monkeypatch.setattr(prepare_module, "prepare_video", counting)
+    report = carry_out(plan, out, QUICK, shard=Shard(2, 3))
+    assert done == ["ann/two.mp4", "ann/one.mp4", "bob.mp4"]  # its own first
+    assert sum(report.clips.values()) == 3
     assert contents(out) == contents(prepared)
 
 

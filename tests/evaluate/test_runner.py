@@ -16,7 +16,8 @@ import torch
 from typer.testing import CliRunner
 
 from fnevr.cli import app
-from fnevr.errors import CheckpointError, FnevrError, MediaError
+from fnevr.config.shard import Shard
+from fnevr.errors import CheckpointError, FaceError, FnevrError, MediaError
 from fnevr.evaluate import runner
 from fnevr.evaluate.clips import find_clips
 from fnevr.evaluate.columns import BY_NAME
@@ -107,6 +108,63 @@ def test_a_crash_at_a_clip_resumes_and_the_numbers_are_the_same(
     ]
     assert len({path.read_text() for path, _ in texts}) == 1
     assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_shards_make_the_whole_together(data, tiny_model_folder, tmp_path):
+    models, out = [f"tiny={tiny_model_folder}"], tmp_path / "out"
+    first = run_evaluation(data, models, out, workers=1, shard=Shard(1, 2))
+    assert ([pair.name for pair in first.pairs], first.waiting) == (["right"], ["left"])
+    second = run_evaluation(data, models, out, workers=1, shard=Shard(2, 2))
+    assert second.waiting == []
+    whole = run_evaluation(data, models, tmp_path / "whole", workers=1)
+    assert repr(summarize_evaluation(second)) == repr(summarize_evaluation(whole))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_pair_that_fails_is_left_out_of_all_models_and_told(
+    data, tiny_model_folder, tmp_path, monkeypatch
+):
+    score = ClipScorer.score
+
+    def failing(self, predict):
+        if self.is_target and self.start.landmarks[:, 0].mean() > 128:
+            raise FaceError("no face in the picture")
+        return score(self, predict)
+
+    monkeypatch.setattr(ClipScorer, "score", failing)
+    found = evaluated(data, tiny_model_folder, tmp_path)
+    (name,) = found.failed
+    assert found.failed == {name: "still: no face in the picture"}
+    assert [pair.name for pair in found.pairs] == [{"right": "left", "left": "right"}[name]]
+    assert found.waiting == []
+    write_report(found, tmp_path)
+    assert json.loads((tmp_path / "scores.json").read_text())["left_out"] == found.failed
+    page = (tmp_path / "report.html").read_text()
+    assert f"clip {name}, left out of all numbers" in page
+    monkeypatch.undo()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_report_of_the_same_scores_stays(data, tiny_model_folder, tmp_path):
+    found = evaluated(data, tiny_model_folder, tmp_path)
+    summary = write_report(found, tmp_path)
+    (tmp_path / "report.html").write_text("as it was")
+    assert repr(write_report(found, tmp_path)) == repr(summary)
+    assert (tmp_path / "report.html").read_text() == "as it was"
+    (tmp_path / "scores.json").write_text("{}")
+    write_report(found, tmp_path)
+    assert "<html" in (tmp_path / "report.html").read_text()
+
+
+def test_a_folder_with_an_equals_sign_is_no_name(tiny_model_folder, tmp_path):
+    folder = tmp_path / "seed=0" / "tiny"
+    shutil.copytree(tiny_model_folder, folder)
+    named = choose_models([str(folder), f"other={folder}"])
+    assert [(model.name, model.folder) for model in named[1:]] == [
+        ("tiny", folder),
+        ("other", folder),
+    ]
 
 
 @pytest.mark.usefixtures("quick")
@@ -245,7 +303,7 @@ def test_inputs_that_cannot_be_used_say_so(data, tiny_model_folder, tmp_path):
 def test_a_clip_of_one_frame_says_so(walk, tiny_model_folder, tmp_path):
     with VideoWriter(tmp_path / "one.mp4", 256, 256, Fraction(25), None) as writer:
         writer.write(walk[0])
-    with pytest.raises(MediaError, match="has one frame"):
+    with pytest.raises(FnevrError, match=r"no pair could be scored.*has one frame"):
         run_evaluation(tmp_path, [str(tiny_model_folder)], tmp_path / "out", workers=1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -23,7 +25,7 @@ from fnevr.models.lite.layers import drawn_parts, eyes_and_mouth
 from fnevr.train.start import new_model
 
 NUM_FACE = 25
-SMALL = {
+SMALL: dict[str, Any] = {
     "image_size": 64,
     "num_keypoints": 29,
     "num_free_keypoints": 4,

@@ -10,11 +10,18 @@ import typer
 
 from fnevr.commands.options import (
     TAKEN_UP,
+    AlexNet,
+    ArcFace,
     DeviceOption,
     Engine,
+    Every,
+    Inception,
     Json,
     NoClobber,
+    OpenFace,
     PrecisionOption,
+    ShardOption,
+    Workers,
     answering_for_errors,
     in_options,
     one_of,
@@ -30,7 +37,9 @@ from fnevr.config.engines import (
     EngineName,
     Precision,
 )
+from fnevr.errors import counted
 
+WHOLE = "when they are done, the same command without --shard writes the report"
 DEFAULT_ENGINES: tuple[EngineName, ...] = ("torch", "onnx", "openvino")
 DEFAULT_PRECISIONS: tuple[Precision, ...] = GRAPH_PRECISIONS
 
@@ -73,23 +82,13 @@ def evaluate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of drawn pairs and of intervals.")] = 0,
-    every: Annotated[
-        int,
-        typer.Option("--every", help="AKD, AED, CSIM, LPIPS and FID look at every n-th frame."),
-    ] = 5,
-    workers: Annotated[int, typer.Option("--workers", help="Processes.")] = 2,
-    alexnet: Annotated[
-        Path | None, typer.Option("--alexnet", help="For LPIPS: torchvision's AlexNet weights.")
-    ] = None,
-    inception: Annotated[
-        Path | None, typer.Option("--inception", help="For FID: inception-2015-12-05.pt.")
-    ] = None,
-    arcface: Annotated[
-        Path | None, typer.Option("--arcface", help="For CSIM: ArcFace's w600k_r50.onnx.")
-    ] = None,
-    openface: Annotated[
-        Path | None, typer.Option("--openface", help="For AED: OpenFacePytorch's openface.pth.")
-    ] = None,
+    every: Every = 5,
+    workers: Workers = 2,
+    shard: ShardOption = "1/1",
+    alexnet: AlexNet = None,
+    inception: Inception = None,
+    arcface: ArcFace = None,
+    openface: OpenFace = None,
     device: DeviceOption = None,
     engine: Engine = "auto",
     precision: PrecisionOption = "auto",
@@ -108,6 +107,7 @@ def evaluate(
         "--openface": Reads(openface),
     }
     with answering_for_errors(files, TAKEN_UP, "eval"):
+        from fnevr.config.shard import parse_shard
         from fnevr.evaluate.networks.available import NetworkFiles
         from fnevr.evaluate.report import PAGE, table_text, write_report
         from fnevr.evaluate.runner import EvaluationSettings, run_evaluation
@@ -132,7 +132,14 @@ def evaluate(
                 settings=settings,
                 workers=workers,
                 progress=progress,
+                shard=parse_shard(shard),
             )
+        for name, reason in evaluation.failed.items():
+            say(f"Warning: left out '{name}': {in_options(reason)}", err=True)
+        if evaluation.waiting:
+            count = len(evaluation.waiting)
+            say(f"{counted(count, 'clip')} to be scored by other shards: {WHOLE}", err=True)
+            return
         say(table_text(write_report(evaluation, report)))
         for name, reason in evaluation.missing.items():
             why = "; ".join(line.strip() for line in reason.splitlines())

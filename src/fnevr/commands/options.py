@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
@@ -89,6 +90,32 @@ NoClobber = Annotated[
 ]
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help='Write a report; "-" is stdout.')
+]
+
+
+Workers = Annotated[int, typer.Option("--workers", help="Processes.")]
+Every = Annotated[
+    int, typer.Option("--every", help="AKD, AED, CSIM, LPIPS and FID look at every n-th frame.")
+]
+AlexNet = Annotated[
+    Path | None, typer.Option("--alexnet", help="For LPIPS: torchvision's AlexNet weights.")
+]
+Inception = Annotated[
+    Path | None, typer.Option("--inception", help="For FID: inception-2015-12-05.pt.")
+]
+ArcFace = Annotated[
+    Path | None, typer.Option("--arcface", help="For CSIM: ArcFace's w600k_r50.onnx.")
+]
+OpenFace = Annotated[
+    Path | None, typer.Option("--openface", help="For AED: OpenFacePytorch's openface.pth.")
+]
+ShardOption = Annotated[
+    str,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        help="Do the K-th of N shares; several machines or GPUs do the others.",
+    ),
 ]
 
 

@@ -23,7 +23,7 @@ from fnevr.models.checkpoint_file import read_checkpoint, write_checkpoint
 from fnevr.models.weights import tensor_problems, with_counters
 
 # DaGAN's depth network: part, file, and what in the file is no part of the network.
-_DEPTH_FILES = (("depth_encoder", "encoder.pth"), ("depth_decoder", "depth.pth"))
+DEPTH_FILES = (("depth_encoder", "encoder.pth"), ("depth_decoder", "depth.pth"))
 ENHANCEMENTS = 4  # of Bilayer's texture, where the checkpoint has an enhancer
 _DEPTH_EXTRAS = ("height", "width", "use_stereo", "encoder.fc.")
 
@@ -143,31 +143,35 @@ def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def read_part_files(folder: Path) -> dict[str, dict[str, Tensor]]:
-    """Return the state dicts of a folder with a file EPOCH_PART.pth for each part.
-
-    Raises:
-        CheckpointError: if there is none, two are of one part, or one is unsafe or damaged.
-    """
+def find_part_files(folder: Path) -> list[tuple[str, Path]]:
+    """Return part and path of a folder's files EPOCH_PART.pth, where a project keeps them so."""
     known = [
         part
         for layout in LAYOUTS
         if layout.has_file_per_part
         for part in (*layout.parts, *layout.optional_parts)
     ]
+    named = [(path.stem.partition("_")[2], path) for path in sorted(folder.glob("*_*.pth"))]
+    return [(part, path) for part, path in named if part in known]
+
+
+def read_part_files(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Return the state dicts of a folder with a file EPOCH_PART.pth for each part.
+
+    Raises:
+        CheckpointError: if there is none, two are of one part, or one is unsafe or damaged.
+    """
     found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*_*.pth")):
-        part = path.stem.partition("_")[2]
+    for part, path in find_part_files(folder):
         if part in found:
             raise CheckpointError(
                 f"{folder}: has '{found[part].name}' and '{path.name}': leave the one that is meant"
             )
-        if part in known:
-            found[part] = path
+        found[part] = path
     if not found:
         raise CheckpointError(
             f"{folder}: no such checkpoint file. A folder is a checkpoint where it has a file for "
-            f"each part, as Bilayer's do: EPOCH_{known[0]}.pth and so on"
+            "each part, as Bilayer's do: EPOCH_identity_embedder.pth and so on"
         )
     return {
         part: {
@@ -190,7 +194,7 @@ def read_depth(folder: Path) -> dict[str, dict[str, Tensor]]:
             for name, tensor in read_checkpoint(folder / file).items()
             if not str(name).startswith(_DEPTH_EXTRAS)
         }
-        for part, file in _DEPTH_FILES
+        for part, file in DEPTH_FILES
     }
 
 
@@ -222,11 +226,12 @@ def _detect(parts: dict[str, dict[str, Tensor]], path: Path) -> Layout:
         absent_parts = [part for part in layout.parts if part not in parts]
         if not absent_parts:
             return layout
-        if set(absent_parts) == {part for part, _ in _DEPTH_FILES}:
-            files = " and ".join(file for _, file in _DEPTH_FILES)
+        if set(absent_parts) == {part for part, _ in DEPTH_FILES}:
+            files = " and ".join(file for _, file in DEPTH_FILES)
             raise CheckpointError(
                 f"{path}: DaGAN keeps its depth network in files of their own: name the folder "
-                f"with {files} by `depth=FOLDER`"
+                f"with {files} by `depth=FOLDER`",
+                argument="depth",
             )
     names = ", ".join(layout.name for layout in LAYOUTS)
     raise CheckpointError(

@@ -83,6 +83,7 @@ PRESETS = (
         name="fomm",
         summary="First Order Motion Model (baseline); brings no weights",
         config=fomm_config,
+        published_as="FOMM",
     ),
     Preset(
         name="face-vid2vid",
@@ -126,6 +127,19 @@ DEFAULT = PRESETS[0].name
 def find_preset(name: str) -> Preset | None:
     """Return the row of the table, or None if no model goes by this name."""
     return next((preset for preset in PRESETS if preset.name == name), None)
+
+
+def preset_of(config: AnyConfig) -> Preset | None:
+    """Return the preset whose network a configuration is, whatever its widths.
+
+    Where two share an architecture, their decoders tell them apart.
+    """
+
+    def kind(one: AnyConfig) -> tuple[str, object]:
+        decoder = getattr(one, "decoder", None)
+        return one.architecture, decoder if isinstance(decoder, str) else None
+
+    return next((preset for preset in PRESETS if kind(preset.config()) == kind(config)), None)
 
 
 def resolve_model(name_or_folder: str | Path) -> Path:

@@ -15,10 +15,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from fnevr.config.shard import Shard
 from fnevr.config.stages import FrozenConfig
 from fnevr.data.cropped import plan_cropped, store_cropped
 from fnevr.data.cutting import plan_cuts, write_cuts
@@ -59,6 +61,21 @@ class VideoRecord(FrozenConfig):
     """What went wrong where the video ends early."""
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        jobs: one per video.
+        missing: videos that lists name and the folder does not have.
+        unreadable: lists that cannot be read, and why.
+    """
+
+    jobs: list[Job]
+    missing: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
 def prepare(
     videos: Path,
     out: Path,
@@ -89,21 +106,51 @@ def prepare(
         WriteError: if the folder cannot be written, as when the disk is full.
     """
     settings = settings or PrepareSettings()
+    plan = _plan(videos, settings, voxceleb, cropped)
+    return carry_out(plan, out, settings, workers=workers, progress=progress)
+
+
+def carry_out(
+    plan: Plan,
+    out: Path,
+    settings: PrepareSettings,
+    *,
+    workers: int = 1,
+    progress: Progress = lambda *_: None,
+    shard: Shard | None = None,
+) -> PrepareReport:
+    """Do what is planned, as `prepare` does.
+
+    Args:
+        plan: the videos.
+        out: as of `prepare`.
+        settings: as of `prepare`.
+        workers: as of `prepare`.
+        progress: as of `prepare`.
+        shard: where to begin, when several processes fill one folder: each does its own share, and
+            then what no other one has finished.
+
+    Raises:
+        FnevrError: if two videos have one name, or the folder was prepared with other settings.
+        WriteError: if the folder cannot be written.
+    """
     if workers < 1:
         raise FnevrError(f"workers must be 1 or more, got {workers}", argument="workers")
-    jobs, missing, unreadable = _plan(videos, settings, voxceleb, cropped)
+    jobs, shard = plan.jobs, shard or Shard()
+    check_names(jobs)
     open_folder(out, settings)
-    records = {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
+    records = _all_finished(out, jobs)
     report = PrepareReport(
         output=out,
         videos=len(jobs),
         done_before=len(records),
-        missing=missing,
-        unreadable=unreadable,
+        missing=plan.missing,
+        unreadable=dict(plan.unreadable),
     )
     progress("videos", len(records), len(jobs))
     try:
-        todo = [job for job in jobs if job.name not in records]
+        own_first = sorted(range(len(jobs)), key=lambda index: not shard.takes(index))
+        todo = [jobs[index] for index in own_first if jobs[index].name not in records]
         results = _run(todo, out, settings, workers)
         for number, (job, result) in enumerate(results, start=len(records) + 1):
             if isinstance(result, VideoRecord):
@@ -112,30 +159,23 @@ def prepare(
                 report.unreadable[job.source] = result
             progress("videos", number, len(jobs))
     finally:
+        records = _all_finished(out, jobs)  # others may have finished some, too
         rows = [row for job in jobs if job.name in records for row in records[job.name].rows]
         rows = assign_splits(rows, settings.val_share)
         write_manifest(out, rows)
     return _count(report, rows, records.values())
 
 
-def _plan(
-    videos: Path, settings: PrepareSettings, voxceleb: Path | None, cropped: bool
-) -> tuple[list[Job], list[str], dict[str, str]]:
-    """List the jobs, the videos that lists name in vain, and the lists that cannot be read."""
+def _plan(videos: Path, settings: PrepareSettings, voxceleb: Path | None, cropped: bool) -> Plan:
     if cropped and voxceleb is not None:
         raise FnevrError(
             "`cropped=True` and `voxceleb=LISTS` exclude each other: leave one of them out"
         )
-    missing: list[str] = []
-    malformed: dict[str, str] = {}
     if voxceleb is not None:
-        jobs, missing, malformed = plan_voxceleb(videos, voxceleb)
-    elif cropped:
-        jobs = plan_cropped(videos, settings.licence)
-    else:
-        jobs = plan_videos(videos, settings.identity)
-    check_names(jobs)
-    return jobs, missing, malformed
+        return Plan(*plan_voxceleb(videos, voxceleb))
+    if cropped:
+        return Plan(plan_cropped(videos, settings.licence))
+    return Plan(plan_videos(videos, settings.identity))
 
 
 def prepare_video(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord:
@@ -230,7 +270,8 @@ def _try(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord | str:
     """
     logging.getLogger("fnevr").addHandler(logging.NullHandler())
     try:
-        return prepare_video(job, out, settings)
+        # Another process that fills this folder may have done it since.
+        return _finished(out, job) or prepare_video(job, out, settings)
     except WriteError:
         raise  # the next one could not be written either, and this one is not at fault
     except FnevrError as error:
@@ -277,6 +318,10 @@ def open_folder(out: Path, settings: FrozenConfig, records: str = VIDEOS) -> Non
         return
     with atomic_path(path) as temporary:
         temporary.write_text(settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _all_finished(out: Path, jobs: Sequence[Job]) -> dict[str, VideoRecord]:
+    return {job.name: record for job in jobs if (record := _finished(out, job)) is not None}
 
 
 def _finished(out: Path, job: Job) -> VideoRecord | None:

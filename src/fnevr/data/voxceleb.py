@@ -10,6 +10,7 @@ the picture.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,12 +83,15 @@ def read_utterance(path: Path) -> Utterance:
     )
 
 
-def plan_voxceleb(videos: Path, lists: Path) -> tuple[list[Job], list[str], dict[str, str]]:
+def plan_voxceleb(
+    videos: Path, lists: Path, chosen: Sequence[Path] | None = None
+) -> tuple[list[Job], list[str], dict[str, str]]:
     """Make one job of every video that the lists name and the folder has.
 
     Args:
         videos: a folder with ``REFERENCE.mp4`` (or another ending) at any depth.
         lists: a folder with VoxCeleb's text files at any depth.
+        chosen: which of the text files; None takes all.
 
     Returns:
         The jobs, the names of missing videos, and what is wrong with the lists that cannot be read.
@@ -95,7 +99,9 @@ def plan_voxceleb(videos: Path, lists: Path) -> tuple[list[Job], list[str], dict
     Raises:
         MediaError: if there are no videos, or no lists that can be read.
     """
-    paths = sorted(lists.rglob("*.txt")) if lists.is_dir() else []
+    paths = chosen
+    if paths is None:
+        paths = sorted(lists.rglob("*.txt")) if lists.is_dir() else []
     if not paths:
         raise MediaError(
             f"no text files in '{lists}'\nVoxCeleb's lists are IDENTITY/VIDEO/00001.txt"

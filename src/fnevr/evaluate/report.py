@@ -15,15 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
-from fnevr.config.presets import asset
-from fnevr.errors import FnevrError, printable
+from fnevr.errors import printable
 from fnevr.evaluate.clips import find_clips
 from fnevr.evaluate.columns import BY_NAME, Better, Column
+from fnevr.evaluate.page import render
 from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
-from fnevr.evaluate.published import PUBLISHED, PublishedTable, published_tables
+from fnevr.evaluate.published import (
+    PublishedTable,
+    published_source,
+    published_tables,
+    rows_beside,
+)
 from fnevr.evaluate.runner import STILL, Evaluation
 from fnevr.evaluate.summary import Cell, Summary, summarize_evaluation
-from fnevr.extras import how_to_install
 from fnevr.media.files import atomic_path, make_folder
 from fnevr.versions import versions
 
@@ -56,22 +60,29 @@ PROTOCOLS = {
 
 
 def write_report(evaluation: Evaluation, out: Path) -> Summary:
-    """Write `report.html`, `scores.json` and `scores.csv`.
+    """Write `report.html`, `scores.json` and `scores.csv`; those of the same scores stay.
 
     Raises:
         FnevrError: if an extra is missing, or a file cannot be written.
     """
     summary = summarize_evaluation(evaluation)
     make_folder(out)
-    texts = {
-        SCORES: _json(evaluation, summary),
-        TABLE: _csv(evaluation, summary),
-        PAGE: _page(evaluation, summary),
-    }
+    scores = printable(_json(evaluation, summary))
+    if _says(out / SCORES, scores) and (out / PAGE).is_file() and (out / TABLE).is_file():
+        return summary  # drawing all models anew takes minutes
+    # The scores come last: they stand for all three.
+    texts = {TABLE: _csv(evaluation, summary), PAGE: _page(evaluation, summary), SCORES: scores}
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
             temporary.write_text(printable(text), encoding="utf-8")
     return summary
+
+
+def _says(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def table_text(summary: Summary) -> str:
@@ -80,12 +91,17 @@ def table_text(summary: Summary) -> str:
     for name, cells in summary.cells.items():
         numbers = (_number(cells[column.name].mean, column) for column in summary.columns)
         rows.append([name, *numbers])
+    return aligned_text(rows)
+
+
+def aligned_text(rows: list[list[str]]) -> str:
+    """Return a table for a terminal: the first column stands at the left, others at the right."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if index == 0 else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
+        ).rstrip()
         for row in rows
     )
 
@@ -99,6 +115,7 @@ def _json(evaluation: Evaluation, summary: Summary) -> str:
         "settings": {key: value for key, value in settings.items() if key != "files"},
         "networks": {key: str(value) for key, value in settings["files"].items() if value},
         "missing": evaluation.missing,
+        "left_out": evaluation.failed,
         "versions": versions(),
         "columns": [asdict(column) for column in summary.columns],
         "compared_with": summary.first,
@@ -138,18 +155,13 @@ def _csv(evaluation: Evaluation, summary: Summary) -> str:
 
 
 def _page(evaluation: Evaluation, summary: Summary) -> str:
-    try:
-        from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise FnevrError(f"the report needs jinja2: {how_to_install('eval')}") from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template = environment.from_string(asset("report.html.j2").read_text(encoding="utf-8"))
     is_same = evaluation.settings.protocol != "cross-identity"
     ranking = BY_NAME["psnr" if evaluation.settings.protocol == "same-identity" else "pose_error"]
     names = [model.name for model in evaluation.models if model.name != STILL]
     by_clip = [column for column in summary.columns if not column.is_distance_of_sets]
     packages = versions()
-    return template.render(
+    return render(
+        "report.html.j2",
         title=f"Evaluation: {', '.join(names)}",
         facts=[
             f"data {evaluation.data}",
@@ -167,7 +179,7 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
         published=[
             _beside(table, summary) for table in published_tables(evaluation.settings.protocol)
         ],
-        published_source=json.loads(asset(PUBLISHED).read_text(encoding="utf-8"))["source"],
+        published_source=published_source(),
         ranking=f"{ranking.label} of {summary.first}",
         sheet_legend=LEGENDS[evaluation.settings.protocol == "pose-editing"],
         clips=_shown(evaluation, summary, ranking),
@@ -186,24 +198,27 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
         ],
         every=evaluation.settings.every,
         missing=evaluation.missing,
+        failed=evaluation.failed,
         versions=", ".join(f"{name} {version}" for name, version in packages.items()),
     )
 
 
 def _beside(table: PublishedTable, summary: Summary) -> dict[str, object]:
-    """Set the same columns of the models that were evaluated below the published rows."""
+    rows = rows_beside(table, measured_texts(table, summary))
     columns = [BY_NAME[name] for name in table.columns]
-    rows = [
-        (name, ["" if value is None else str(value) for value in row])
-        for name, row in table.rows.items()
-    ]
-    for name, cells in summary.cells.items():
-        numbers = [
+    return {"title": table.title, "columns": columns, "rows": rows, "note": table.note}
+
+
+def measured_texts(table: PublishedTable, summary: Summary) -> dict[str, list[str]]:
+    """Return by model what was measured in the columns of a published table; "" is not measured."""
+    columns = [BY_NAME[name] for name in table.columns]
+    return {
+        name: [
             _number(cells[column.name].mean, column) if column.name in cells else ""
             for column in columns
         ]
-        rows.append((f"{name} (here)", numbers))
-    return {"title": table.title, "columns": columns, "rows": rows, "note": table.note}
+        for name, cells in summary.cells.items()
+    }
 
 
 def _row(summary: Summary, name: str) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -16,10 +17,11 @@ import torch
 from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.config.folder import WEIGHTS_NAME, read_config
 from fnevr.config.presets import resolve_model
+from fnevr.config.shard import Shard
 from fnevr.config.stages import check_seed
 from fnevr.data.manifest import Split
 from fnevr.data.prepare import end_with_parent
-from fnevr.errors import FnevrError, MediaError
+from fnevr.errors import CheckpointError, FnevrError, MediaError, WriteError
 from fnevr.evaluate.clips import EvaluationClip, find_clips
 from fnevr.evaluate.networks.available import NetworkFiles, Networks, load_networks
 from fnevr.evaluate.pose_editing import Turner, TurnScorer, model_turner
@@ -104,11 +106,14 @@ class Evaluation:
         split: which of its clips; None is all.
         settings: what the scores depend on.
         models: in the order of the tables, repeating the source first.
-        pairs: what was generated from what.
+        pairs: what was generated from what, and scored for all models.
         scores: by model, then by pair.
         real: the features of the real frames, by pair.
         missing: metrics that could not be had, with the reason.
         side: of all pictures, in pixels.
+        failed: pairs that could not be scored for one of the models, and why; they are left out of
+            all numbers.
+        waiting: pairs that are left to other shards, and not scored yet.
     """
 
     data: Path
@@ -120,6 +125,8 @@ class Evaluation:
     real: dict[str, ClipScores]
     missing: dict[str, str]
     side: int
+    failed: dict[str, str] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -142,8 +149,11 @@ def run_evaluation(
     settings: EvaluationSettings | None = None,
     workers: int = 2,
     progress: Progress | None = None,
+    shard: Shard | None = None,
 ) -> Evaluation:
     """Score models and the repeated source on clips; what is in `out` already is not done again.
+
+    A pair that cannot be scored, since no face is found in it, say, is left out and told of.
 
     Args:
         data: see `fnevr.evaluate.clips`.
@@ -153,11 +163,12 @@ def run_evaluation(
         settings: what is measured, and how; None takes the defaults.
         workers: processes, with one thread each; 1 works in this process.
         progress: is told after every clip.
+        shard: which pairs to score; None scores all. What others have scored in `out` counts.
 
     Raises:
-        FnevrError: if a model, a clip or a network cannot be used.
+        FnevrError: if a model or a network cannot be used, or no pair can be scored.
     """
-    settings = settings or EvaluationSettings()
+    settings, shard = settings or EvaluationSettings(), shard or Shard()
     if workers < 1:
         raise FnevrError(f"workers must be at least 1, got {workers}", argument="workers")
     entries = choose_models(models, settings)
@@ -176,23 +187,33 @@ def run_evaluation(
             settings,
             store.folder,
         )
-        for pair in pairs
+        for index, pair in enumerate(pairs)
+        if shard.takes(index)
     ]
+    num_own = len(jobs)
     jobs = [job for job in jobs if job.models or not store.has(REAL, job.pair.name)]
-    _run(jobs, workers, len(pairs), progress)
+    failed = _run(jobs, workers, num_own, progress)
+    if failed and len(failed) == num_own:
+        name, reason = next(iter(failed.items()))
+        raise FnevrError(f"no pair could be scored; '{name}': {reason}")
+    keys = [REAL, *(model.key for model in entries)]
+    done = [pair for pair in pairs if all(store.has(key, pair.name) for key in keys)]
+    told_of = {*failed, *(pair.name for pair in done)}
     return Evaluation(
         data=data,
         split=split,
         settings=settings,
         models=entries,
-        pairs=pairs,
+        pairs=done,
         scores={
-            model.name: {pair.name: store.read(model.key, pair.name) for pair in pairs}
+            model.name: {pair.name: store.read(model.key, pair.name) for pair in done}
             for model in entries
         },
-        real={pair.name: store.read(REAL, pair.name) for pair in pairs},
+        real={pair.name: store.read(REAL, pair.name) for pair in done},
         missing=networks.missing,
         side=side,
+        failed=failed,
+        waiting=[pair.name for pair in pairs if pair.name not in told_of],
     )
 
 
@@ -210,8 +231,7 @@ def choose_models(
     device = check_device(settings.device)
     entries = [EvaluatedModel(STILL, None, STILL)]
     for text in models:
-        name, _, folder = text.rpartition("=")
-        name = name or Path(folder).name
+        name, folder = _named(text)
         if name in {model.name for model in entries}:
             raise FnevrError(f"two models are called '{name}': tell them apart by NAME={folder}")
         path = resolve_model(folder)
@@ -219,6 +239,14 @@ def choose_models(
         key = f"{file_sha256(path / WEIGHTS_NAME)[:12]}-{engine}-{precision}"
         entries.append(EvaluatedModel(name, path, key, engine, precision))
     return entries
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Divide NAME=FOLDER; paths may hold the sign, too, so a name is what has no separator."""
+    name, sign, folder = text.partition("=")
+    if not sign or set(name) & {"/", os.sep}:
+        return Path(text).name, text
+    return name, folder
 
 
 def predictor_of(
@@ -252,45 +280,60 @@ def _engine(model: EvaluatedModel, device: str | None) -> Engine:
     return load_engine(model.folder, device, model.engine, model.precision, model.name)
 
 
-def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) -> None:
+def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) -> dict[str, str]:
+    """Score all pairs; return those that could not be scored, and why."""
+    failed: dict[str, str] = {}
     num_done = total - len(jobs)
     if progress is not None:
         progress(STAGE, num_done, total)
-    for job in jobs if workers == 1 else ():
-        _score(job)
+    for job, reason in _results(jobs, workers):
+        if reason is not None:
+            failed[job.pair.name] = reason
         num_done += 1
         if progress is not None:
             progress(STAGE, num_done, total)
-    if not jobs or workers == 1:
+    return failed
+
+
+def _results(jobs: list[_Job], workers: int) -> Iterator[tuple[_Job, str | None]]:
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield job, _score(job)
         return
     # Spawned, because a forked process hangs in torch once the parent has used its threads.
     count, context = min(workers, len(jobs)), get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=end_with_parent) as pool:
-        futures = [pool.submit(_score, job) for job in jobs]
+        futures = {pool.submit(_score, job): job for job in jobs}
         try:
             for future in as_completed(futures):
-                future.result()
-                num_done += 1
-                if progress is not None:
-                    progress(STAGE, num_done, total)
+                yield futures[future], future.result()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _score(job: _Job) -> None:
-    """Score one pair by every model that has no stored scores, on one thread."""
+def _score(job: _Job) -> str | None:
+    """Score one pair by every model that has no stored scores, on one thread.
+
+    Returns:
+        Why it cannot be scored; None if it is.
+    """
     num_threads, variable = torch.get_num_threads(), os.environ.get(THREADS_VARIABLE)
     torch.set_num_threads(1)  # the numbers must not depend on the machine's cores
     os.environ[THREADS_VARIABLE] = "1"
     try:
         _score_on_this_thread(job)
+    except (CheckpointError, WriteError):
+        raise  # no other pair would fare better
+    except FnevrError as error:
+        return str(error)
     finally:
         torch.set_num_threads(num_threads)
         if variable is None:
             del os.environ[THREADS_VARIABLE]
         else:
             os.environ[THREADS_VARIABLE] = variable
+    return None
 
 
 def _score_on_this_thread(job: _Job) -> None:
@@ -314,9 +357,15 @@ def _score_on_this_thread(job: _Job) -> None:
     if not store.has(REAL, job.pair.name):
         real = driver[1:] if is_same else source
         store.write(REAL, job.pair.name, ClipScores({}, scorer.meter.features(real)))
+    protocol, device = job.settings.protocol, job.settings.device
     for model in job.models:
-        predict = predictor_of(model, source[0], driver, job.settings.protocol, job.settings.device)
-        store.write(model.key, job.pair.name, scorer.score(predict))
+        try:
+            scores = scorer.score(predictor_of(model, source[0], driver, protocol, device))
+        except CheckpointError:
+            raise
+        except FnevrError as error:
+            raise FnevrError(f"{model.name}: {error}") from error
+        store.write(model.key, job.pair.name, scores)
 
 
 def _score_turns(job: _Job, networks: Networks, store: ScoreStore) -> None:

@@ -46,11 +46,19 @@ def frechet_distance(features: Float[np.ndarray, "N F"], target: Float[np.ndarra
     x, y = (torch.from_numpy(np.asarray(side, dtype=np.float64)) for side in (features, target))
     mean_square = (x.mean(dim=0) - y.mean(dim=0)).square().sum()
     traces = x.var(dim=0).sum() + y.var(dim=0).sum()
-    # The nonzero eigenvalues of C C' are those of A^T A with A = X' Y^T: as many as pictures.
-    x, y = (side - side.mean(dim=0) for side in (x, y))
-    x, y = x / np.sqrt(len(x) - 1), y / np.sqrt(len(y) - 1)
+    # The nonzero eigenvalues of C C' are those of A^T A with A = X Y^T of the centred features.
+    x, y = _root(x), _root(y)
     root = torch.linalg.svdvals(x @ y.T).sum()
     return max(float(mean_square + traces - 2 * root), 0.0)
+
+
+def _root(x: Float[Tensor, "N F"]) -> Float[Tensor, "M F"]:
+    """Return R with R^T R the covariance, and no more rows than features: N pictures may be many.
+
+    Singular values of X Y^T are those of R_x R_y^T, since X = Q R with orthonormal columns in Q.
+    """
+    centred = (x - x.mean(dim=0)) / np.sqrt(len(x) - 1)
+    return centred if len(x) <= x.shape[1] else torch.linalg.qr(centred, mode="r").R
 
 
 def efficientnet_features(network: EfficientNetLite0) -> PoolFeatures:

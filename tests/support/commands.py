@@ -1,0 +1,18 @@
+"""All commands of the command line, those of groups by both of their words."""
+
+from __future__ import annotations
+
+from typer.main import get_command
+
+from fnevr.cli import app
+
+
+def all_commands():
+    """Return the commands by their names."""
+    commands = {}
+    for name, command in vars(get_command(app))["commands"].items():
+        inner = vars(command).get("commands")
+        commands |= (
+            {f"{name} {word}": one for word, one in inner.items()} if inner else {name: command}
+        )
+    return commands
