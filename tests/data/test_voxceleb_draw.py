@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.media_clips import make_video
 from support.raw_videos import talking_frames
@@ -108,7 +110,7 @@ def test_all_forms_are_prepared_as_clips(tmp_path):
     for number, frame in enumerate(talking_frames(2)):
         write_image(pictures / f"{number:07d}.png", frame)
     settings = PrepareSettings(min_seconds=0.2, min_frames=5, val_share=1.0)
-    rows = {}
+    rows: dict[str, Any] = {}
     for data_set, test_set in draw_test_sets(raw, 10, 0).items():
         report = carry_out(test_set.plan, out / data_set, settings)
         assert report.unreadable == {}

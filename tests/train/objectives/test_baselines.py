@@ -16,6 +16,7 @@ from fnevr.face3d.face_fit import TO_PICTURE, FaceBasis
 from fnevr.geometry.rotations import head_rotations
 from fnevr.models.discriminator import MultiScaleDiscriminator
 from fnevr.models.perceptual import VGG19
+from fnevr.train.log import Record
 from fnevr.train.loop import Trainer
 from fnevr.train.objectives import critics
 from fnevr.train.objectives.discriminator import DiscriminatorObjective
@@ -52,8 +53,8 @@ def face_clip(side):
         landmarks.append(face[:, :2] + centre)
         spot = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / 0.3)
         frames.append(np.stack([spot, spot * (1 + x) / 2, spot * (1 + y) / 2], axis=-1))
-    frames, landmarks = (255 * np.stack(frames)).astype(np.uint8), np.stack(landmarks)
-    return Clip("head", "somebody", 0.1, frames, landmarks.astype("f4"))
+    pictures = (255 * np.stack(frames)).astype(np.uint8)
+    return Clip("head", "somebody", 0.1, pictures, np.stack(landmarks).astype("f4"))
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_a_run_ends_in_a_model_that_is_scored(make, layout, tmp_path):
     recipe = recipe.model_copy(update={"validations": 1, "validation_stride": 2})
     trainer = Trainer(model, sampler, recipe, tmp_path, held_out=sampler.clips)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    records = []
+    records: list[Record] = []
     assert trainer.run(records.append)
     assert {"psnr", "still_psnr"} <= records[0].keys()
     assert (tmp_path / "best" / "model.safetensors").is_file()
