@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from typing import Any
 
 import pytest
 from support.voxceleb import write_cut_clip
@@ -185,7 +186,7 @@ def test_scores_of_a_system_do_not_depend_on_others(whole, voxceleb, checkpoints
 
 
 def test_costs_are_measured_once_each(tmp_path, monkeypatch):
-    told: list[str] = []
+    told: list[Any] = []
     first = costs.measure_costs(tmp_path, "cpu", lambda *now: told.append(now), repeats=0)
     assert set(first) == set(NAMES)
     assert (told[0], told[-1]) == (("costs", 0, 7), ("costs", 7, 7))
