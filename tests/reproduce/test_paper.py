@@ -64,8 +64,8 @@ def counted_at_once(name, *, repeats, device):
 def reproduced(voxceleb, checkpoints, out, told=None, **settings):
     """Run to the end, writing the report on the way, and return what came of it."""
     tell = (lambda _: None) if told is None else told.append
-    settings = PaperSettings(workers=1, **settings)
-    for found in reproduce_paper(voxceleb, checkpoints, out, settings, tell=tell):
+    chosen = PaperSettings(workers=1, **settings)
+    for found in reproduce_paper(voxceleb, checkpoints, out, chosen, tell=tell):
         tables = write_paper_report(found, out)
     return found, tables
 
@@ -118,7 +118,7 @@ def test_what_is_not_measured_is_told_with_its_remedy(checkpoints, tmp_path):
     voxceleb = tmp_path / "voxceleb"
     write_cut_clip(voxceleb / "test", "id10280")
     write_cut_clip(voxceleb / "test", "id10281").write_text("this is no video")
-    told = []
+    told: list[str] = []
     found, tables = reproduced(voxceleb, checkpoints, tmp_path / "out", told)
     problems = dict(list_problems(found))
     assert {"DaGAN", "Bilayer", "PIRender", "Face vid2vid", "Face vid2vid-S"} <= set(problems)
@@ -152,7 +152,7 @@ def test_what_was_interrupted_goes_on(whole, voxceleb, made_checkpoints, tmp_pat
     assert "Under way; if it was interrupted, the same command goes on" in page
     assert "here: 2 clips of 2 people" in page
     assert not json.loads((out / "tables.json").read_text())["is_complete"]
-    told = []
+    told: list[str] = []
     _, tables = reproduced(voxceleb, made_checkpoints, out, told)
     assert len(scored) == 8 + (3 * 6 - 7)  # what was left, no more
     assert not [line for line in told if "converting" in line and "notes" not in line]

@@ -22,7 +22,8 @@ def test_the_papers_systems_are_all_presets():
 
 
 def test_checkpoints_are_told_by_what_is_in_them_and_converted_once(checkpoints, tmp_path):
-    out, told = tmp_path / "out", []
+    out = tmp_path / "out"
+    told: list[str] = []
     systems = converted(checkpoints, out, told)
     assert [(one.name, one.origin.name) for one in systems.found] == [
         ("FNeVR", "one.pth.tar"),
