@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from typer.main import get_command
 
 from fnevr.cli import app
@@ -9,7 +11,7 @@ from fnevr.cli import app
 
 def all_commands():
     """Return the commands by their names."""
-    commands = {}
+    commands: dict[str, Any] = {}
     for name, command in vars(get_command(app))["commands"].items():
         inner = vars(command).get("commands")
         commands |= (
