@@ -40,7 +40,7 @@ below are probably somewhat larger than on clips by which nothing was chosen.
 
 - still: frame 0 repeated. Clips below 21 dB count as moving.
 - What each column is, `fnevr evaluate` prints in its report (`src/fnevr/evaluate/columns.py`).
-- first, second, third: the weights of `lite` in the order in which they shipped.
+- third, fourth: the weights of `lite` in the order in which they shipped.
 - openings: Pearson's correlation of the mouth's (gap over width) and the eyes' (aspect ratio) with
   the driver's; pooled over all clips with each clip's own mean taken out, and as the mean of the
   clips' own correlations. Slope: by how much of the driver's change the output changes, pooled.

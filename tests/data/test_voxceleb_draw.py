@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from support.media_clips import make_video
 from support.raw_videos import talking_frames
 from support.voxceleb import OPTIONS, write_cut_clip, write_face_video, write_list
 
-from fnevr.data.manifest import read_manifest
+from fnevr.data.manifest import ClipRow, read_manifest
 from fnevr.data.prepare import carry_out
 from fnevr.data.settings import PrepareSettings
 from fnevr.data.voxceleb_draw import VOXCELEB1_TEST, draw_test_sets
@@ -110,7 +108,7 @@ def test_all_forms_are_prepared_as_clips(tmp_path):
     for number, frame in enumerate(talking_frames(2)):
         write_image(pictures / f"{number:07d}.png", frame)
     settings = PrepareSettings(min_seconds=0.2, min_frames=5, val_share=1.0)
-    rows: dict[str, Any] = {}
+    rows: dict[str, ClipRow] = {}
     for data_set, test_set in draw_test_sets(raw, 10, 0).items():
         report = carry_out(test_set.plan, out / data_set, settings)
         assert report.unreadable == {}
