@@ -199,10 +199,13 @@ def tiny_models(tiny_configs, tiny_lite_config):
 @pytest.fixture(scope="module")
 def exportable_models(tiny_fnevr_config, tiny_lite_config):
     """Models whose graphs are small, since exporting takes long; not to be changed."""
+    hourglass = HourglassConfig(width=4, max_width=8, num_levels=1)
     shallow = {
         **tiny_fnevr_config.model_dump(),
+        "detector": DetectorConfig(hourglass=hourglass, downscale=2),
         "encoder": EncoderConfig(width=4, max_width=8, num_downs=1),
-        "decoder": SpadeConfig(widths=(8, 4), modulation_width=8, spade_width=8),
+        "motion": MotionConfig(hourglass=hourglass, downscale=4),
+        "decoder": SpadeConfig(widths=(8,), modulation_width=8, spade_width=8),
     }
     sharpened = tiny_lite_config.model_copy(update={"detail_gain": 3.0, "detail_shift": 3.6})
     return _models({"fnevr": FNeVRConfig.model_validate(shallow), "lite": sharpened})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 from fnevr.cli import app
 from fnevr.cost.complexity import (
     NAMES,
+    Complexity,
     complexity_table,
     config_of,
     measure_complexity,
@@ -23,31 +25,37 @@ REFERENCE_GMACS = {
 }
 
 
+@functools.cache
+def counted(name: str) -> Complexity:
+    """Count a model once for all tests that look at it: Face vid2vid-S takes ten seconds."""
+    return measure_complexity(name, repeats=0)
+
+
 @pytest.mark.parametrize("name", list(REFERENCE_GMACS))
 def test_multiply_adds_are_those_of_the_reference(name):
     """Theirs run the detector (the head estimator) once; both pictures need it."""
     once, again = REFERENCE_GMACS[name]
-    found = measure_complexity(name, repeats=0)
+    found = counted(name)
     assert found.plain_gmacs == pytest.approx(once + again, rel=3e-3)
 
 
 @pytest.mark.parametrize("name", ["base", "face-vid2vid", "face-vid2vid-s"])
 def test_the_papers_figures_are_met_within_one_percent(name):
-    found = measure_complexity(name, repeats=0)
+    found = counted(name)
     assert found.published is not None
     assert found.plain_gmacs == pytest.approx(found.published["gmacs"], rel=0.01)
     assert found.parameters_m == pytest.approx(found.published["parameters_m"], rel=0.01)
 
 
 def test_dagan_differs_by_one_pass_of_its_depth_network():
-    found = measure_complexity("dagan", repeats=0)
+    found = counted("dagan")
     assert found.published is not None
     depth = 4.26
     assert found.plain_gmacs - depth == pytest.approx(found.published["gmacs"], rel=0.01)
 
 
 def test_what_differs_by_more_than_a_percent_is_explained():
-    rows = [measure_complexity(name, repeats=0) for name in ("fomm", "dagan")]
+    rows = [counted(name) for name in ("fomm", "dagan")]
     table = complexity_table(rows).splitlines()
     assert len(table) == 6
     assert table[5].startswith("DaGAN: the paper counts its depth network once")
@@ -55,7 +63,7 @@ def test_what_differs_by_more_than_a_percent_is_explained():
 
 
 def test_folding_saves_a_third_of_base():
-    found = measure_complexity("base", repeats=0)
+    found = counted("base")
     assert found.source_gmacs + found.frame_gmacs == pytest.approx(83.6, abs=0.1)
 
 
@@ -69,7 +77,7 @@ def test_lite_is_timed():
 
 
 def test_table_and_json(tmp_path):
-    rows = [measure_complexity(name, repeats=0) for name in ("lite", "base")]
+    rows = [counted(name) for name in ("lite", "base")]
     table = complexity_table(rows).splitlines()
     assert len(table) == 4
     assert "61.378" in table[3]

@@ -56,6 +56,17 @@ def test_damaged_scores_are_made_again(tmp_path, content):
     assert store.has("key", "clip")
 
 
+def test_compressed_scores_are_not_unpacked(tmp_path):
+    """What takes 80 MB is said to be damaged before it is made, from a file of 80 kB."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{"value psnr": np.zeros(10**7)})
+    assert len(buffer.getvalue()) < 10**5
+    (tmp_path / "key").mkdir()
+    (tmp_path / "key" / "clip.npz").write_bytes(buffer.getvalue())
+    with pytest.raises(MediaError, match="it is compressed"):
+        ScoreStore(tmp_path).read("key", "clip")
+
+
 def test_a_folder_where_scores_should_be(tmp_path):
     (tmp_path / "key" / "clip.npz").mkdir(parents=True)
     store = ScoreStore(tmp_path)

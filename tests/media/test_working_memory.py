@@ -195,6 +195,52 @@ def test_faces_in_very_large_pictures_are_where_they_are():
     np.testing.assert_allclose(enlarged.keypoints / 9, face.keypoints, atol=8)
 
 
+def progressive(side, num_scans):
+    """A gray JPEG of nothing, whose scans each say in runs that all blocks stay as they are."""
+
+    def segment(kind, content):
+        return bytes([0xFF, kind]) + struct.pack(">H", len(content) + 2) + content
+
+    runs, rest = divmod((side // 8) ** 2, 2**15 - 1)
+    # Of the two symbols, one starts a run (with 14 bits of its length); one is a run of one block.
+    bits = f"{'0' + '1' * 14}" * runs + "10" * rest
+    bits += "1" * (-len(bits) % 8)
+    scan = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    parts = [
+        b"\xff\xd8" + segment(0xDB, b"\0" + b"\x10" * 64),
+        segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + b"\x01\x11\0"),
+        segment(0xC4, b"\x10" + bytes([1, 1] + [0] * 14) + b"\xe0\0"),
+        segment(0xDA, b"\x01\x01\0\x01\x3f\x01") + scan,
+        (segment(0xDA, b"\x01\x01\0\x01\x3f\x10") + scan) * (num_scans - 1),
+        b"\xff\xd9",
+    ]
+    return b"".join(parts)
+
+
+def test_jpegs_that_ask_for_much_work_are_refused(tmp_path):
+    """At 120 megapixels, a scan took 0.07 s and 130 bytes: 1 MB would have taken ten minutes."""
+    few, many = (progressive(1456, image.MAX_SCANS + more) for more in (0, 1))
+    (tmp_path / "few.jpg").write_bytes(few)
+    (tmp_path / "many.jpg").write_bytes(many)
+    assert len(many) / image.MAX_SCANS < 120
+    assert read_image(tmp_path / "few.jpg").shape == (1456, 1456, 3)
+    with pytest.raises(MediaError, match="over its pixels more than 100 times"):
+        read_image(tmp_path / "many.jpg")
+    # What phones append (videos, for example) is not looked at.
+    (tmp_path / "few.jpg").write_bytes(few + b"\xff\xda\0\x02" * 10**5)
+    assert image.num_scans((tmp_path / "few.jpg").read_bytes()) == image.MAX_SCANS
+    assert read_image(tmp_path / "few.jpg").shape == (1456, 1456, 3)
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, 1), ({"progressive": True}, 10)])
+def test_scans_of_usual_jpegs(tmp_path, options, expected):
+    """Thumbnails among the metadata are jumped over."""
+    exif = Image.Exif()
+    exif[0x010E] = "\u00ff\u00da" * 9
+    Image.open(asset("portrait.jpg")).save(tmp_path / "a.jpg", exif=exif, **options)
+    assert image.num_scans((tmp_path / "a.jpg").read_bytes()) == expected
+
+
 def gif(side, num_frames):
     """A GIF with a large canvas and frames of one pixel."""
     data = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(3) + b"\xff" * 3

@@ -32,7 +32,9 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) < 2:
         return 1 + 0.1 * noise
     gain = {"kp.weight": 1.0, "jacobian.weight": 0.1}.get(".".join(name.split(".")[-2:]), 1.2)
-    return gain * noise / np.sqrt(prod(shape[1:]))
+    noise *= gain
+    noise /= np.sqrt(prod(shape[1:]))
+    return noise
 
 
 def adapted(system: str, name: str, shape: tuple[int, ...]) -> np.ndarray:

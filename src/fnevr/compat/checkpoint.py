@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fnevr.compat.names import LAYOUTS, Layout
@@ -20,7 +19,7 @@ from fnevr.geometry.driving import NUM_POINTS
 from fnevr.media.files import make_folder
 from fnevr.models import ARCHITECTURES, PortraitModel
 from fnevr.models.checkpoint_file import read_checkpoint, write_checkpoint
-from fnevr.models.weights import tensor_problems, with_counters
+from fnevr.models.weights import put_weights, tensor_problems, with_counters
 
 # DaGAN's depth network: part, file, and what in the file is no part of the network.
 DEPTH_FILES = (("depth_encoder", "encoder.pth"), ("depth_decoder", "depth.pth"))
@@ -76,9 +75,8 @@ def load_checkpoint(
             f"{path}: is a checkpoint of {layout.architecture!r}, but the config given is for "
             f"{config.architecture!r}"
         )
-    model_class = ARCHITECTURES[layout.architecture]
-    with torch.device("meta"):
-        ours = model_class(config).state_dict()
+    model = ARCHITECTURES[layout.architecture].without_weights(config)
+    ours = model.state_dict()
 
     # Compared under the checkpoint's own names, which are the ones its holder knows.
     theirs = _their_names(layout, ours)
@@ -92,8 +90,8 @@ def load_checkpoint(
     problems = tensor_problems(layout_tensors, file_tensors)
     if problems:
         raise CheckpointError(describe_problems(str(path), problems))
-    weights = {name: file_tensors[".".join(theirs[name])] for name in ours}
-    return model_class.from_weights(config, weights, str(path))
+    put_weights(model, {name: file_tensors[".".join(theirs[name])] for name in ours})
+    return model.eval()
 
 
 def export_checkpoint(model: PortraitModel, path: str | Path) -> None:

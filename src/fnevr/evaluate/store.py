@@ -13,7 +13,7 @@ import numpy as np
 
 from fnevr.errors import MediaError
 from fnevr.evaluate.scorer import ClipScores
-from fnevr.media.files import atomic_path, make_folder
+from fnevr.media.files import atomic_path, make_folder, unpacked_bytes
 
 # What damaged files make NumPy raise.
 DAMAGE = (
@@ -45,8 +45,11 @@ class ScoreStore:
         """
         path = self._path(key, clip)
         try:
+            content = path.read_bytes()
+            if unpacked_bytes(io.BytesIO(content)) > len(content):
+                raise ValueError("it is compressed, as scores never are")
             # NumPy leaves a damaged file open.
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 stored = {name: arrays[name] for name in arrays.files}
         except DAMAGE as error:
             raise MediaError(f"cannot read the scores in '{path}': {error}") from error

@@ -6,8 +6,10 @@ import errno
 import hashlib
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -247,6 +249,16 @@ def home() -> Path:
         return Path.home()
     except RuntimeError:
         return Path(os.devnull)
+
+
+def unpacked_bytes(file: Path | BytesIO) -> int:
+    """Return how long the entries of a zip file are together; more than the file: compressed.
+
+    Raises:
+        BadZipFile: if it is none, or damaged.
+    """
+    with zipfile.ZipFile(file) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
 
 
 def file_sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,11 @@ MAX_PIXELS_OF = {"WEBP": 64_000_000, "AVIF": 64_000_000, "JPEG2000": 40_000_000}
 # Larger pictures are reduced when they are read: no video can have larger frames (H.264, level 6.2:
 # 139,264 blocks of 16 x 16), and copies of such pictures fit into the memory of small machines.
 KEPT_PIXELS = 139_264 * 16 * 16
+# Each scan of a progressive JPEG goes over all of its pixels, in a few bytes. Encoders write about
+# ten; libtiff has this limit too.
+MAX_SCANS = 100
+MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # no stuffed byte, no restart
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}  # to be written
 
 # Formats that only hold pixels: no EPS, which runs a program. JPEG includes phones' MPO.
@@ -94,7 +100,7 @@ def open_image(path: PathLike) -> Image.Image:
     """Open a picture without decoding it, so that its size is known.
 
     Raises:
-        MediaError: if the file is missing, too large, or not a picture.
+        MediaError: if the file is missing, too large, asks for too much work, or is not a picture.
     """
     path = readable_file(path, "an image")
     try:
@@ -110,7 +116,26 @@ def open_image(path: PathLike) -> Image.Image:
     if image.width * image.height > most:
         image.close()
         raise _too_large(path, most)
+    if image.format in {"JPEG", "MPO"} and num_scans(path.read_bytes()) > MAX_SCANS:
+        image.close()
+        raise MediaError(
+            f"'{path}' asks for more work than any photo: it goes over its pixels more than "
+            f"{MAX_SCANS} times; save it again with another program"
+        )
     return image
+
+
+def num_scans(jpeg: bytes) -> int:
+    """Return how often the first picture in a JPEG file goes over its pixels, without decoding."""
+    count = position = 0
+    while (found := MARKER.search(jpeg, position)) is not None:
+        kind, start = found[1][0], found.end()
+        if kind == END_OF_IMAGE:
+            break
+        count += kind == START_OF_SCAN
+        # All but the start of the file is followed by its length.
+        position = start if position == 0 else start + int.from_bytes(jpeg[start : start + 2])
+    return count
 
 
 def is_image(path: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from fnevr.errors import CheckpointError
-from fnevr.media.files import atomic_path, write_error
+from fnevr.media.files import atomic_path, unpacked_bytes, write_error
 from fnevr.models.pickled import check_pickle
 
 ZIP_START = b"PK\x03\x04"
@@ -130,9 +130,7 @@ def _check(path: Path) -> None:
             for _ in range(NUM_PICKLES):
                 check_pickle(file)
             return
-    with zipfile.ZipFile(path) as archive:
-        num_bytes = sum(entry.file_size for entry in archive.infolist())
-    if num_bytes > path.stat().st_size:
+    if unpacked_bytes(path) > path.stat().st_size:
         raise ValueError("its parts are compressed, or lie over each other, as torch never has it")
     check_pickle(BytesIO(torch._C.PyTorchFileReader(str(path)).get_record("data.pkl")))
 

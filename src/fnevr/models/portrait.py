@@ -202,10 +202,15 @@ class PortraitModel(nn.Module):
         Raises:
             CheckpointError: listing every tensor that is missing, unexpected or mis-shaped.
         """
-        with torch.device("meta"):
-            model = cls(config)
+        model = cls.without_weights(config)
         load_strict(model, weights, origin)
         return model.eval()
+
+    @classmethod
+    def without_weights(cls: type[Model], config: AnyConfig) -> Model:
+        """Build a model whose tensors have shapes and no values yet: on the meta device."""
+        with torch.device("meta"):
+            return cls(config)
 
 
 class KeypointModel(PortraitModel):

@@ -52,10 +52,15 @@ def load_strict(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
     Raises:
         CheckpointError: listing every tensor that is missing, unexpected or mis-shaped.
     """
-    expected = model.state_dict()
-    problems = tensor_problems(expected, weights)
+    problems = tensor_problems(model.state_dict(), weights)
     if problems:
         raise CheckpointError(describe_problems(origin, problems))
+    put_weights(model, weights)
+
+
+def put_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put weights into a model that `tensor_problems` has nothing to say of; see `load_strict`."""
+    expected = model.state_dict()
     converted = {name: weights[name].to(tensor.dtype) for name, tensor in expected.items()}
     model.load_state_dict(converted, strict=True, assign=True)
 
