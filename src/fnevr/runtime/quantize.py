@@ -34,7 +34,7 @@ NUM_PAIRS = 48
 SEED = 0
 LEAST_PSNR_DB = 38.0
 """Between the pictures of float32 and of eight bits; below that the difference is seen."""
-QUANTIZED_PARTS = ("decoder", "renderer")
+QUANTIZED_PARTS = ("decoder", "renderer", "inner_face")
 """Parts of a model whose convolutions are quantized. Not the motion: its flow moves pixels."""
 
 
