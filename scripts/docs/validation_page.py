@@ -38,6 +38,8 @@ The 20 clips show people who are in no training clip. But the checkpoint and the
 composite's mask that shipped were chosen on these same clips (`docs/decisions.md`), so the gains
 below are probably somewhat larger than on clips by which nothing was chosen.
 
+- Frames are drawn as engines draw them (before 2026-11-27, with the mask that training sees, which
+  is softer and gains 0.3 dB more), from prepared clips.
 - still: frame 0 repeated. Clips below 21 dB count as moving.
 - What each column is, `fnevr evaluate` prints in its report (`src/fnevr/evaluate/columns.py`).
 - third, fourth: the weights of `lite` in the order in which they shipped.
