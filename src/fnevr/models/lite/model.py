@@ -217,17 +217,19 @@ class FNeVRLite(KeypointModel):
         cells = view_grid(driving, num_face, HEIGHT // CELL, WIDTH // CELL)
         looks = grid + sample(motion.flow, grid).permute(0, 2, 3, 1)
         warped = sample(source.image_01, looks, "bicubic")
-        seen = sample(torch.cat([drawn.picture, drawn.mask], dim=1), grid)
+        picture, mask = sample(drawn.picture, grid), sample(drawn.mask, grid)
         expressions = [
             as_the_head_sees(keypoints, num_face, cells[0])[0]
             for keypoints in (driving, source.keypoints)
         ]
-        pixels, hidden = torch.cat([warped, seen], dim=1), sample(drawn.features, cells)
+        pixels, hidden = torch.cat([warped, picture, mask], dim=1), sample(drawn.features, cells)
         correction = self.inner_face(pixels, hidden, torch.cat(expressions, dim=1))
-        picture = (seen[:, :3] + correction[:, :3]).clamp(0, 1)
         gain, shift = self.config.detail_gain, self.config.detail_shift
-        mask = sharpened(seen[:, 3:], gain, shift, correction[:, 3:])
-        return InnerFaceView(picture, mask, warped)
+        return InnerFaceView(
+            picture=(picture + correction[:, :3]).clamp(0, 1),
+            mask=sharpened(mask, gain, shift, correction[:, 3:]),
+            warped=warped,
+        )
 
     def blend_layers(self, detail: Detail, *layers: Tensor) -> Float[Tensor, "B 3 H1 W1"]:
         """Composite at the resolution of the source's detail; see `layers.blend_person`.

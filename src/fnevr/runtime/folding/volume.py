@@ -59,8 +59,10 @@ class FoldedField(nn.Module):
             emitted = F.relu(layer(emitted))
 
         weights = ray_weights(density.movedim(1, -1), transmittance=transmittance).movedim(-1, 1)
-        samples = emitted.reshape(batch, depth, *emitted.shape[1:])
-        blended = (weights[:, :, None] * samples).sum(dim=1)
+        # Plane by plane: OpenVINO would copy all samples to split planes from the batch.
+        blended = weights[:, :1] * emitted[::depth]
+        for plane in range(1, depth):
+            blended = blended + weights[:, plane : plane + 1] * emitted[plane::depth]
         total = weights.sum(dim=1, keepdim=True)
         bias = self.last.bias
         assert bias is not None
