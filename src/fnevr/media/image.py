@@ -25,7 +25,7 @@ Picture = UInt8[np.ndarray, "H W 3"]
 
 # What decoders can do in about a gigabyte, whatever is in the file; measured.
 MAX_PIXELS = 120_000_000
-MAX_PIXELS_OF = {"WEBP": 64_000_000, "AVIF": 64_000_000, "JPEG2000": 40_000_000}
+MAX_PIXELS_OF = {"WEBP": 56_000_000, "AVIF": 64_000_000, "JPEG2000": 40_000_000}
 # Larger pictures are reduced when they are read: no video can have larger frames (H.264, level 6.2:
 # 139,264 blocks of 16 x 16), and copies of such pictures fit into the memory of small machines.
 KEPT_PIXELS = 139_264 * 16 * 16
