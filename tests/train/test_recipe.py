@@ -8,25 +8,30 @@ from fnevr.train.recipe_table import RECIPE, RECIPES, idle_knobs, knobs, recipe_
 
 STAGES = pytest.mark.parametrize("stage", list(RECIPES))
 OF_EVERY_RUN = {
-    *("minutes", "steps", "batch_size", "motion_rate", "seed", "checkpoint_every", "accumulate"),
+    *("minutes", "steps", "batch_size", "seed", "checkpoint_every", "accumulate"),
     *("workers", "precision", "average_decay", "max_gradient_norm", "validations"),
     *("validation_stride", "stills_share"),
 }
+OF_JUDGES = {
+    *("generator_rate", "discriminator_rate", "features"),
+    *("weights.perceptual", "weights.generator", "weights.feature_matching"),
+}
 OF_LITE = {
+    "motion_rate",
     *("prior_rate", "target_keypoints", "motion_dropout", "equivariance_every"),
     *("weights.warped", "weights.position", "weights.jacobian", "weights.equivariance"),
     "weights.smoothness",
 }
-OF_PICTURES = {
-    *("generator_rate", "discriminator_rate", "region_gain", "features", "face_network"),
+OF_PICTURES = OF_JUDGES | {
+    *("motion_rate", "region_gain", "face_network"),
     *("weights.image", "weights.log_squared", "weights.regions"),
-    *("weights.perceptual", "weights.identity", "weights.face_features"),
-    *("weights.generator", "weights.feature_matching"),
+    *("weights.identity", "weights.face_features"),
 }
 OF_RENDERED = {"weights.auxiliary", "weights.sigma"}
 EQUIVARIANCE = {"weights.equivariance_position", "weights.equivariance_jacobian"}
 EXPECTED = {
     "motion": OF_EVERY_RUN | OF_LITE,
+    "inner-face": OF_EVERY_RUN | OF_JUDGES | {"weights.image", "weights.drawn"},
     "full": OF_EVERY_RUN
     | OF_LITE
     | OF_PICTURES

@@ -1,4 +1,4 @@
-"""`--shard 2/4`: the share of the work that one process takes, of several that do it together."""
+"""The share of the work that one process takes, of several that do it together: 2/4."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def state_of(reproduction: Reproduction) -> str:
     if count:
         return (
             f"Not complete: {counted(count, 'pair')} left to other shards (this was "
-            f"{shard.number}/{shard.count}). When they are done, the same command without --shard "
+            f"{shard.number}/{shard.count}). When they are done, the same command without a shard "
             "writes the tables."
         )
     return "All that can be measured with what is here has been measured."
