@@ -331,7 +331,7 @@ def _reference(model: PortraitModel, device: str, batch: int) -> np.ndarray:
     source_01, driving_01 = (
         torch.from_numpy(images).to(device) for images in _pictures(model.config.image_size, batch)
     )
-    source = model.read_detailed(source_01, face=example_face(model, source_01))
+    source = read_example(model, source_01)
     driving = drive_example(model, driving_01, source)
     frames = [model.draw(source, driving[index : index + 1]) for index in range(batch)]
     return torch.cat(frames).float().cpu().numpy()

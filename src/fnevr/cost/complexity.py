@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fnevr.config.folder import CONFIG_NAME, parse_config
 from fnevr.config.models import AnyConfig
 from fnevr.config.presets import PRESETS, find_preset
-from fnevr.cost.example import drive_example, example_face, read_example
+from fnevr.cost.example import drive_example, read_example
 from fnevr.errors import FnevrError
 from fnevr.evaluate.published import published_tables
 from fnevr.geometry.keypoints import Keypoints
@@ -154,7 +154,7 @@ def complexity_table(rows: list[Complexity]) -> str:
 def _gmacs(model: PortraitModel, image: torch.Tensor) -> tuple[float, float]:
     """Count what a source and what a driving frame need, drawn as engines draw."""
     with FlopCounterMode(display=False) as for_source:
-        encoded = model.read_detailed(image, face=example_face(model, image))
+        encoded = read_example(model, image)
     with FlopCounterMode(display=False) as for_frame:
         model.draw(encoded, drive_example(model, image, encoded))
     source, frame = (counter.get_total_flops() / 2 / GIGA for counter in (for_source, for_frame))
@@ -184,7 +184,7 @@ def _frames_per_second(config: AnyConfig, repeats: int, device: torch.device | s
     plain: PortraitModel = ARCHITECTURES[config.architecture](config).eval().to(device)
     model = fold(plain)
     image = torch.rand(1, 3, config.image_size, config.image_size, device=device)
-    encoded = model.read_detailed(image, face=example_face(model, image))
+    encoded = read_example(model, image)
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()

@@ -27,8 +27,8 @@ def example_face(model: PortraitModel, image_01: Float[Tensor, "S 3 H W"]) -> So
 
 
 def read_example(model: PortraitModel, image_01: Float[Tensor, "S 3 H W"]) -> EncodedSource:
-    """Read a source."""
-    return model.read_source(image_01, example_face(model, image_01))
+    """Read a source, with the detail that engines draw with."""
+    return model.read_detailed(image_01, face=example_face(model, image_01))
 
 
 def drive_example(

@@ -32,19 +32,15 @@ def images_of(clip: Clip, indices: Int[np.ndarray, " T"], like: Tensor) -> Tenso
     return torch.from_numpy(images_01).to(like.device)
 
 
-def read_frames(
-    model: PortraitModel, clip: Clip, indices: Int[np.ndarray, " T"], *, detailed: bool = False
-) -> EncodedSource:
-    """Read frames of a clip as sources; with the detail that engines draw with, if asked for."""
+def read_frames(model: PortraitModel, clip: Clip, indices: Int[np.ndarray, " T"]) -> EncodedSource:
+    """Read frames of a clip as sources, with the detail that engines draw with."""
     source_01 = images_of(clip, indices, next(model.parameters()))
     face = None
     if model.config.driven_by == "landmarks":
         masks = np.stack([person_of(clip.frames[int(index)]) for index in indices])
         person_01 = torch.from_numpy(masks)[:, None].to(source_01)
         face = SourceFace(_points(clip, indices, source_01), person_01)
-    if detailed:
-        return model.read_detailed(source_01, face=face)
-    return model.read_source(source_01, face)
+    return model.read_detailed(source_01, face=face)
 
 
 def drive(

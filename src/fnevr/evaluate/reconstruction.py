@@ -58,7 +58,7 @@ def score_clip(
     """
     if len(clip.frames) <= stride:
         raise ValueError(f"{clip.name} has {len(clip.frames)} frames: too few for stride {stride}")
-    source = read_frames(model, clip, np.zeros(1, int), detailed=True)
+    source = read_frames(model, clip, np.zeros(1, int))
     source_01, scores = source.image_01, []
     indices = np.arange(stride, len(clip.frames), stride)
     for start in range(0, len(indices), batch_size):

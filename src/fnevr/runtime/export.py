@@ -274,9 +274,10 @@ def export_graph(
     module, arguments, dynamic = _arguments(folded, name, editor)
     module.eval()
     outputs = OUTPUTS[name]
-    if name == "draw":
-        count = len(module(*arguments))
-        outputs = outputs[:count] if folded.config.uses_detail else OUTPUTS["blend"]
+    if name == "draw" and folded.config.uses_detail:
+        outputs = outputs[: len(module(*arguments))]
+    elif name == "draw":
+        outputs = OUTPUTS["blend"]
     try:
         import onnx  # noqa: F401, PLC0415 (optional)
         import onnxscript  # noqa: F401, PLC0415 (optional)

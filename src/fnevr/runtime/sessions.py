@@ -242,9 +242,10 @@ def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = Fal
     # Threads that wait would keep the cores from what runs beside: decoding, encoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+    names = INPUTS[name][: len(session.get_inputs())]
 
     def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-        return session.run(None, dict(zip(INPUTS[name], arrays, strict=False)))
+        return session.run(None, dict(zip(names, arrays, strict=True)))
 
     return run
 

@@ -120,25 +120,34 @@ class InnerFaceWeights(JudgedWeights):
     feature_matching: NonNegativeFloat = 10.0
 
 
-class ReferenceWeights(RenderedWeights):
-    """The weights of the released configuration.
+class PublishedWeights(PictureWeights):
+    """The terms of `lite` are off, those that FOMM introduced are on.
 
-    The terms of `lite` are here too, at 0, so that models can be compared by one loss.
+    Those of `lite` are there, so that models can be compared by one loss.
     """
 
     image: float = 0.0
     log_squared: float = 0.0
     regions: float = 0.0
-    auxiliary: float = 5.0
     perceptual: NonNegativeFloat = 10.0
     generator: NonNegativeFloat = 1.0
     feature_matching: NonNegativeFloat = 10.0
+
+
+class EquivarianceWeights(LossWeights):
+    """Of keypoints without targets, as FOMM's."""
 
     equivariance_position: NonNegativeFloat = 10.0
     """Equivariance of the positions of all keypoints under thin-plate warps."""
 
     equivariance_jacobian: NonNegativeFloat = 10.0
     """The same of the Jacobians."""
+
+
+class ReferenceWeights(PublishedWeights, EquivarianceWeights, RenderedWeights):
+    """The weights of the released configuration."""
+
+    auxiliary: float = 5.0
 
 
 class Recipe(FrozenConfig):

@@ -11,18 +11,7 @@ from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from fnevr.train.recipe import GanName, PictureWeights, PublishedRecipe
-
-
-class PublishedWeights(PictureWeights):
-    """The terms of `lite` are off, those that FOMM introduced are on."""
-
-    image: float = 0.0
-    log_squared: float = 0.0
-    regions: float = 0.0
-    perceptual: NonNegativeFloat = 10.0
-    generator: NonNegativeFloat = 1.0
-    feature_matching: NonNegativeFloat = 10.0
+from fnevr.train.recipe import EquivarianceWeights, GanName, PublishedRecipe, PublishedWeights
 
 
 class FaceVid2VidWeights(PublishedWeights):
@@ -53,14 +42,8 @@ class FaceVid2VidRecipe(PublishedRecipe):
     weights: FaceVid2VidWeights = FaceVid2VidWeights()
 
 
-class DaGANWeights(PublishedWeights):
+class DaGANWeights(PublishedWeights, EquivarianceWeights):
     """The weights of DaGAN's released configuration."""
-
-    equivariance_position: NonNegativeFloat = 10.0
-    """Equivariance of the positions of all keypoints under thin-plate warps."""
-
-    equivariance_jacobian: NonNegativeFloat = 10.0
-    """The same of the Jacobians."""
 
     keypoint_distance: NonNegativeFloat = 10.0
     """Keypoints that are nearer to each other than 0.2."""

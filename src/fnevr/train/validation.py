@@ -80,7 +80,7 @@ def picture_sheet(model: PortraitModel, clips: Sequence[Clip]) -> UInt8[np.ndarr
     rows = []
     for clip in clips[:SHEET_ROWS]:
         index = _most_different(clip)
-        source = read_frames(model, clip, np.zeros(1, int), detailed=True)
+        source = read_frames(model, clip, np.zeros(1, int))
         images_01 = torch.cat(_drawn(model, source, drive(model, clip, index, source)))
         pictures = to_pictures(images_01.cpu().numpy())
         rows.append(np.concatenate([clip.frames[0], clip.frames[int(index[0])], *pictures], axis=1))

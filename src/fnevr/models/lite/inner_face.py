@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from fnevr.geometry.flow import centre_grid, sample
 from fnevr.geometry.inverse import invert_2x2
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.lite.blocks import ConvBlock, ResidualBlock
+from fnevr.models.lite.blocks import CELL, ConvBlock, ResidualBlock
+from fnevr.models.lite.motion import head_of
 
 HEIGHT, WIDTH = 160, 144
 SCALE = 196  # pixels of the view in a face height
 CENTRE = (0.0, 0.073)  # of the view, in face heights from the middle of the face mesh
-CELL = 4
 CODE_WIDTH = 64
 
 
@@ -87,7 +87,7 @@ class InnerFace(nn.Module):
             pixels: warped source, decoded picture and mask, in the view.
             hidden: the decoder's features, in the view, at a quarter of its size.
             expressions: the keypoints of the driver's face and the source's, as their heads see
-                them (`motion.as_the_head_sees`).
+                them (`motion.face_in_head`).
         """
         x = torch.cat([F.pixel_unshuffle(pixels - 0.5, CELL), hidden], dim=1)
         fine = F.relu(self.entrance(x) + self.places)
@@ -110,7 +110,7 @@ def view_grid(
         height: of the view, in pixels.
         width: of the view, in pixels.
     """
-    centre, jacobian = _head(driving, num_face_keypoints)
+    centre, jacobian = head_of(driving, num_face_keypoints)
     in_head = head_coordinates(height, width, like=centre)
     return centre[:, None, None] + torch.einsum("bij,hwj->bhwi", jacobian, in_head)
 
@@ -130,7 +130,7 @@ def to_view(driving: Keypoints, num_face_keypoints: int) -> Float[Tensor, "B 2 3
         driving: as in `view_grid`.
         num_face_keypoints: as there.
     """
-    centre, jacobian = _head(driving, num_face_keypoints)
+    centre, jacobian = head_of(driving, num_face_keypoints)
     half = centre.new_tensor([WIDTH / 2 / SCALE, HEIGHT / 2 / SCALE])
     linear = invert_2x2(jacobian) / half[:, None]
     moved = torch.einsum("bij,bj->bi", linear, centre) + centre.new_tensor(CENTRE) / half
@@ -151,10 +151,3 @@ def from_view(
     """
     looks = torch.einsum("bij,hwj->bhwi", affine[:, :, :2], grid) + affine[:, None, None, :, 2]
     return sample(view, looks)
-
-
-def _head(
-    driving: Keypoints, num_face_keypoints: int
-) -> tuple[Float[Tensor, "B 2"], Float[Tensor, "B 2 2"]]:
-    last = num_face_keypoints - 1
-    return driving.positions[:, last], driving.jacobians[:, last]

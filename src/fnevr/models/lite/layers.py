@@ -19,6 +19,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.resampling import enlarge
 from fnevr.models.encoded_source import Detail
 from fnevr.models.lite.inner_face import from_view
+from fnevr.models.lite.motion import head_of
 
 COARSE, NEAR = 128, 13  # cells of the source's outline, and by how many it is widened
 SURE = 20  # a cell that is the person's to 1/20 counts as a whole one
@@ -39,10 +40,9 @@ def drawn_parts(
         height: h.
         width: w.
     """
-    centre = driving.positions[:, num_face_keypoints - 1]
-    inverse = invert_2x2(driving.jacobians[:, num_face_keypoints - 1])
+    centre, jacobian = head_of(driving, num_face_keypoints)
     grid = centre_grid(height, width, like=centre)
-    head = torch.einsum("bij,bhwj->bhwi", inverse, grid - centre[:, None, None])
+    head = torch.einsum("bij,bhwj->bhwi", invert_2x2(jacobian), grid - centre[:, None, None])
     return eyes_and_mouth(head)[:, None]
 
 

@@ -17,6 +17,7 @@ from fnevr.config.models import LiteConfig
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models.encoded_source import Detail, EncodedSource
+from fnevr.models.lite.blocks import CELL
 from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder
 from fnevr.models.lite.detector import LiteDetector
 from fnevr.models.lite.inner_face import (
@@ -28,12 +29,10 @@ from fnevr.models.lite.inner_face import (
     view_grid,
 )
 from fnevr.models.lite.layers import blend, blend_person, drawn_parts, sharpened
-from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion, as_the_head_sees
+from fnevr.models.lite.motion import LiteDenseMotion, LiteMotion, face_in_head
 from fnevr.models.lite.renderer import LiteRenderer
 from fnevr.models.portrait import Generated, KeypointModel
 from fnevr.models.volume import Rendering
-
-CELL = 4
 
 
 @dataclass(frozen=True)
@@ -219,8 +218,7 @@ class FNeVRLite(KeypointModel):
         warped = sample(source.image_01, looks, "bicubic")
         picture, mask = sample(drawn.picture, grid), sample(drawn.mask, grid)
         expressions = [
-            as_the_head_sees(keypoints, num_face, cells[0])[0]
-            for keypoints in (driving, source.keypoints)
+            face_in_head(keypoints, num_face) for keypoints in (driving, source.keypoints)
         ]
         pixels, hidden = torch.cat([warped, picture, mask], dim=1), sample(drawn.features, cells)
         correction = self.inner_face(pixels, hidden, torch.cat(expressions, dim=1))

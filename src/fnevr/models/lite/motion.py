@@ -132,11 +132,12 @@ class LiteDenseMotion(nn.Module):
         head's. No gradient reaches the keypoints, which have targets.
         """
         assert self.code is not None
-        (source_parts, _), (driving_parts, coordinates) = (
-            as_the_head_sees(keypoints.detach(), self.num_face_keypoints, grid)
-            for keypoints in (source, driving)
-        )
-        code = self.code(torch.cat([driving_parts, source_parts], dim=1))
+        parts = [
+            face_in_head(keypoints.detach(), self.num_face_keypoints)
+            for keypoints in (driving, source)
+        ]
+        coordinates = grid_in_head(driving.detach(), self.num_face_keypoints, grid)
+        code = self.code(torch.cat(parts, dim=1))
         face = _squared_distances(driving.detach(), grid)[:, : self.num_face_keypoints - 1]
         maps = torch.exp(-0.5 * face / MAP_WIDTH**2)
         return [code[:, :, None, None].expand(-1, -1, *grid.shape[:2]), coordinates.tanh(), maps]
@@ -178,21 +179,34 @@ def expression_code(num_face_keypoints: int, width: int) -> nn.Sequential:
     )
 
 
-def as_the_head_sees(
-    keypoints: Keypoints, num_face: int, grid: Float[Tensor, "h w 2"]
-) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B 2 h w"]]:
-    """Return the face's keypoints and the grid in the frame of the head, the face's last keypoint.
+def head_of(
+    keypoints: Keypoints, num_face: int
+) -> tuple[Float[Tensor, "B 2"], Float[Tensor, "B 2 2"]]:
+    """Return place and Jacobian of the head, in face heights: the last of the face's keypoints."""
+    return keypoints.positions[:, num_face - 1], keypoints.jacobians[:, num_face - 1]
 
-    That is ``J_h^-1 (p_k - p_h)`` and ``J_h^-1 J_k``, and ``J_h^-1 (z - p_h)``.
+
+def face_in_head(keypoints: Keypoints, num_face: int) -> Float[Tensor, "B N"]:
+    """Return the face's keypoints in the frame of the head: ``J_h^-1 (p_k - p_h)``, ``J_h^-1 J_k``.
+
+    The head itself is left out.
     """
-    centre = keypoints.positions[:, num_face - 1]
-    inverse = invert_2x2(keypoints.jacobians[:, num_face - 1])
+    centre, jacobian = head_of(keypoints, num_face)
+    inverse = invert_2x2(jacobian)
     offsets = keypoints.positions[:, : num_face - 1] - centre[:, None]
     positions = torch.einsum("bij,bkj->bki", inverse, offsets)
     jacobians = torch.einsum("bij,bkjl->bkil", inverse, keypoints.jacobians[:, : num_face - 1])
     parts = torch.cat([positions.flatten(1), jacobians.flatten(1)], dim=1)
-    local = torch.einsum("bij,bhwj->bihw", inverse, grid - centre[:, None, None])
-    return parts.clamp(-MAX_LOCAL, MAX_LOCAL), local.clamp(-MAX_LOCAL, MAX_LOCAL)
+    return parts.clamp(-MAX_LOCAL, MAX_LOCAL)
+
+
+def grid_in_head(
+    keypoints: Keypoints, num_face: int, grid: Float[Tensor, "h w 2"]
+) -> Float[Tensor, "B 2 h w"]:
+    """Return places of a picture in the frame of the head: ``J_h^-1 (z - p_h)``."""
+    centre, jacobian = head_of(keypoints, num_face)
+    local = torch.einsum("bij,bhwj->bihw", invert_2x2(jacobian), grid - centre[:, None, None])
+    return local.clamp(-MAX_LOCAL, MAX_LOCAL)
 
 
 def suppress_noise(flow: Float[Tensor, "B 2 h w"], noise_floor: float) -> Float[Tensor, "B 2 h w"]:
