@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from torch import Generator, Tensor
+from torch import Tensor
 
 from fnevr.data.pairs import Pairs
 from fnevr.evaluate.clip_motion import person_of
@@ -26,7 +26,6 @@ from fnevr.models.encoded_source import SourceFace
 from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.pictures import picture_terms
 from fnevr.train.recipe_baselines import BilayerRecipe
-from fnevr.train.share import WHOLE, Share
 
 
 class PersonMasks:
@@ -47,8 +46,6 @@ def bilayer_terms(
     model: Bilayer,
     pairs: Pairs,
     recipe: BilayerRecipe,
-    rng: Generator,
-    share: Share = WHOLE,
     critics: Critics | None = None,
 ) -> dict[str, Tensor]:
     """Return the unweighted terms of the loss, by the names of `BilayerWeights`.
@@ -60,11 +57,8 @@ def bilayer_terms(
         model: what is trained; its batch statistics are updated.
         pairs: one batch, or a share of it, described by `PersonMasks`.
         recipe: says which terms there are.
-        rng: nothing is drawn.
-        share: the pairs are all that matters of it.
         critics: give the terms of the picture that other networks judge.
     """
-    del rng, share
     assert pairs.described is not None
     source_person, driving_person = pairs.described.unbind(dim=1)
     face = SourceFace(_points(pairs.source_landmarks), source_person[:, None])

@@ -90,6 +90,15 @@ def _published(terms: Callable[..., dict[str, Tensor]]) -> Terms:
     return of_turn
 
 
+def _undrawn(terms: Callable[..., dict[str, Tensor]]) -> Terms:
+    """Call what draws nothing, so that it needs neither a generator nor its share."""
+
+    def of_turn(model: Any, pairs: Pairs, recipe: Any, turn: Turn) -> dict[str, Tensor]:
+        return terms(model, pairs, recipe, turn.critics)
+
+    return of_turn
+
+
 OBJECTIVES = {
     "motion": Kind(_motion),
     "inner-face": Kind(_inner_face),
@@ -97,8 +106,8 @@ OBJECTIVES = {
     "reference": Kind(_published(reference_terms)),
     "face-vid2vid": Kind(_published(face_vid2vid_terms), HeadRotation()),
     "dagan": Kind(_published(dagan_terms)),
-    "pirender": Kind(_published(pirender_terms), CoefficientWindow()),
-    "bilayer": Kind(_published(bilayer_terms), PersonMasks()),
+    "pirender": Kind(_undrawn(pirender_terms), CoefficientWindow()),
+    "bilayer": Kind(_undrawn(bilayer_terms), PersonMasks()),
 }
 """What is minimized, by the recipe's stage."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Generator, Tensor
+from torch import Tensor
 
 from fnevr.data.pairs import Pairs
 from fnevr.evaluate.clip_motion import coefficient_window
@@ -21,7 +21,6 @@ from fnevr.models.baselines.pirender import PIRender
 from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.pictures import picture_terms
 from fnevr.train.recipe_baselines import PIRenderRecipe
-from fnevr.train.share import WHOLE, Share
 
 
 class CoefficientWindow:
@@ -41,8 +40,6 @@ def pirender_terms(
     model: PIRender,
     pairs: Pairs,
     recipe: PIRenderRecipe,
-    rng: Generator,
-    share: Share = WHOLE,
     critics: Critics | None = None,
 ) -> dict[str, Tensor]:
     """Return the unweighted terms of the loss, by the names of `PIRenderWeights`.
@@ -51,11 +48,8 @@ def pirender_terms(
         model: what is trained.
         pairs: one batch, or a share of it, described by `CoefficientWindow`.
         recipe: says which terms there are.
-        rng: nothing is drawn.
-        share: the pairs are all that matters of it.
         critics: give the terms of the picture that other networks judge.
     """
-    del rng, share
     assert pairs.described is not None
     edited = model.edit(model.read_source(pairs.source_01), Coefficients(pairs.described))
     terms = picture_terms(edited.image, pairs, recipe)
