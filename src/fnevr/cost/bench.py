@@ -384,12 +384,16 @@ def _finish(
 
 
 def _gmacs(model: PortraitModel) -> tuple[float, float]:
-    """Count a frame of the plain loop, and one of the folded model."""
+    """Count a frame of the plain loop, and what the folded model's networks do for one."""
     source_01, driving_01 = map(torch.from_numpy, _pictures(model.config.image_size, 1))
     source = read_example(model, source_01)
     with FlopCounterMode(display=False) as plain:
         _drawn_anew(model, source, drive_example(model, driving_01, source))
     folded_model = fold(model)
     with FlopCounterMode(display=False) as cheap:
-        folded_model.draw(source, drive_example(folded_model, driving_01, source))
+        driving = drive_example(folded_model, driving_01, source)
+        if isinstance(folded_model, KeypointModel):
+            folded_model.draw_layers(source, folded_model.expect(driving, Keypoints))
+        else:
+            folded_model.draw(source, driving)
     return plain.get_total_flops() / 2 / GIGA, cheap.get_total_flops() / 2 / GIGA
