@@ -12,6 +12,7 @@ import pickletools
 from collections.abc import Iterator
 from io import BufferedIOBase
 from pickle import UnpicklingError
+from typing import no_type_check
 
 WEIGHT_PER_OPCODE = 30
 FREE_WEIGHT = 100_000
@@ -30,6 +31,7 @@ PUT, GET = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
 NOTHING = {"PROTO", "FRAME", "READONLY_BUFFER"}
 
 
+@no_type_check  # at run time: one is made for each opcode
 class Node:
     """What would be made of an opcode: what it holds, and its text if it is one."""
 
@@ -63,6 +65,7 @@ def check_pickle(file: BufferedIOBase) -> None:
         raise UnpicklingError("it refers to itself so often that reading it would not end")
 
 
+@no_type_check
 class _Scan:
     """Follows the stack of an unpickler."""
 
