@@ -10,7 +10,9 @@ from fnevr.animation.animator import Animator
 from fnevr.animation.driver import DriverFile
 from fnevr.animation.keypoint_track import load_track, save_track
 from fnevr.animation.retargeting import (
+    LIPS,
     Regions,
+    Response,
     Retargeting,
     Ride,
     can_retarget,
@@ -63,16 +65,47 @@ def test_what_the_source_does_changes_nothing(retarget, source):
     np.testing.assert_allclose(moved.jacobians, source.keypoints.jacobians, atol=1e-4)
 
 
-def test_lids_and_lips_go_further_than_the_drivers_by_the_gains(retarget):
+def test_lids_and_lips_are_asked_for_what_draws_as_much(retarget):
     own = retarget.own
-    for lips, eyes in ((0.02, 1.0), (0.08, 0.5), (0.05, 0.0)):
+    for lips, asked_lips, eyes, asked_eyes in (
+        (0.03, 0.045, 1.0, 1.0),
+        (0.085, 0.11, 0.62, 0.3),
+        (0.1, 0.1325, 0.0, -0.6),
+        (0.5, 0.28, 3.0, 1.4),
+    ):
         frame = performance(retarget, lips=[[lips]], eyes=[[eyes, eyes]])
         shape = retarget.still + retarget.fit.basis.expression_basis @ retarget.expression(frame)
         moved = lip_gap(shape) - lip_gap(retarget.fit.at_rest)
-        press = 0.012 * np.exp(-lips / 0.008) * (1 - np.exp(-own.lips[0, 0] / 0.008))
-        assert moved == pytest.approx(1.25 * (lips - own.lips[0, 0]) - press, abs=2e-3)
+        touching = np.exp(-own.lips[0, 0] / 0.008)
+        press = 0.025 * (np.exp(-lips / 0.008) - touching) * (1 - touching)
+        at_rest = np.interp(own.lips[0, 0], LIPS.drawn, LIPS.asked)
+        assert moved == pytest.approx(asked_lips - at_rest - press, abs=2e-3)
         shares = (eye_openings(shape) - 0.08) / (retarget.open_eyes - 0.08)
-        np.testing.assert_allclose(shares, own.eyes[0] + 1.6 * (eyes - own.eyes[0]), atol=0.05)
+        np.testing.assert_allclose(shares, own.eyes[0] + asked_eyes - 1.0, atol=0.05)
+
+
+def test_a_response_is_looked_up_the_other_way_round():
+    response = Response(asked=(-1.0, 0.0, 2.0), drawn=(0.0, 0.5, 1.0))
+    wanted, own = np.array([0.0, 0.25, 0.75, 9.0, 0.4]), np.array([0.5, 0.5, 0.5, 0.5, 0.4])
+    np.testing.assert_allclose(response.ask(wanted, own), [-0.5, 0.0, 1.5, 2.5, 0.4])
+
+
+def test_heads_nod_further_than_they_turn(retarget):
+    def place(*rotation):
+        moved = retarget(performance(retarget, rotations=[rotation]))
+        return moved.positions[0, retarget.patches.num_keypoints - 1]
+
+    nod, expected = place(0.2, 0.0, 0.0), 1.15 * 0.2
+    own = retarget.fit.similarity
+    turned = rotation_matrices(np.array([expected, 0.0, 0.0])) @ own.rotation
+    shift = own(NECK) - own.scale * turned @ NECK
+    face = Similarity(own.scale, turned, shift)(retarget.fit.at_rest)
+    plain = retarget.fit.similarity(retarget.fit.at_rest)
+    went = (
+        retarget.patches(face[None, :, :2]).positions
+        - retarget.patches(plain[None, :, :2]).positions
+    )
+    np.testing.assert_allclose(nod - place(0.0, 0.0, 0.0), went[0, -1], atol=2e-3)
 
 
 def test_the_eyes_look_where_the_drivers_do(animator, source, retarget):

@@ -42,12 +42,45 @@ from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Engine
 
 CLOSED_SOURCE = 0.6  # of the usual opening: an eye less open than this may be wider than it shows
-WIDEST_EYE = 1.25  # share of the usual opening
-EYE_GAIN, LIP_GAIN = 1.6, 1.25  # drawn lids and lips move by less than their keypoints
+NODS = np.array([1.15, 1.0, 1.0])  # drawn heads nod by less than their keypoints
 GAZE_GAIN = 2.0  # landmarks see half of how far irises move
-PRESS, TOUCH = 0.012, 0.008  # lips that touch are pressed together; face heights
+PRESS, TOUCH = 0.025, 0.008  # lips that touch are pressed together; face heights
 LARGEST_FACTOR = 2.0
 STEPS = 3  # of Newton's method, for lids and lips
+
+
+@dataclass(frozen=True)
+class Response:
+    """What is drawn of an opening that is asked for, in the middle of portraits.
+
+    Attributes:
+        asked: openings, ascending.
+        drawn: what comes out, ascending; linear in between.
+    """
+
+    asked: tuple[float, ...]
+    drawn: tuple[float, ...]
+
+    def ask(
+        self, wanted: Float[np.ndarray, "*N"], own: Float[np.ndarray, "*N"]
+    ) -> Float[np.ndarray, "*N"]:
+        """Return what to ask a portrait for, so that an opening is drawn.
+
+        Args:
+            wanted: the opening; one beyond those that were measured counts as the last of them.
+            own: the portrait's, which is asked for when it is wanted.
+        """
+        asked, at_rest = (np.interp(openings, self.drawn, self.asked) for openings in (wanted, own))
+        return own + asked - at_rest
+
+
+# Shares of an open eye: drawn lids hardly move at first and then fall shut.
+EYES = Response((-0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.4), (0.0, 0.15, 0.35, 0.62, 0.82, 1.0, 1.09))
+# Face heights: lips that touch stay together at first.
+LIPS = Response(
+    (0.0, 0.02, 0.045, 0.08, 0.11, 0.155, 0.22, 0.28),
+    (0.0, 0.008, 0.03, 0.06, 0.085, 0.115, 0.155, 0.2),
+)
 
 
 def can_retarget(engine: Engine) -> bool:
@@ -244,7 +277,7 @@ class Retargeting:
     def _placed(self, frame: Performance) -> Similarity:
         """Return where the source's head goes: turned about the neck, which shifts with it."""
         own = self.fit.similarity
-        rotation = rotation_matrices(frame.rotations[0]) @ own.rotation
+        rotation = rotation_matrices(NODS * frame.rotations[0]) @ own.rotation
         scale = own.scale * float(np.exp(frame.zooms[0, 0]))
         shift = own(NECK) - scale * rotation @ NECK
         shift[:2] += own.scale * frame.shifts[0]
@@ -253,19 +286,19 @@ class Retargeting:
     def expression(self, frame: Performance) -> Float[np.ndarray, " E"]:
         """Return the source's expression: the driver's, with lids and lips as far apart.
 
-        Lids and lips are asked for more of the way from how the source has them than the driver's
-        go (`EYE_GAIN`, `LIP_GAIN`), because the drawn ones go less far than their keypoints.
-        Of all expressions in which lids and lips are as far apart as wanted, the one nearest to the
-        driver's is taken, in standard deviations: ``c + S^T (S S^T)^-1 (wanted - openings(c))``
-        with the slopes S of the openings.
+        Lids and lips are asked for what draws as much (`EYES`, `LIPS`). Of all expressions in which
+        lids and lips are as far apart as wanted, the one nearest to the driver's is taken, in
+        standard deviations: ``c + S^T (S S^T)^-1 (wanted - openings(c))`` with the slopes S of the
+        openings.
         """
         basis, coefficients = self.fit.basis.expression_basis, frame.expressions[0]
-        own, lips = self.own, frame.lips[0, 0]
-        shares = own.eyes[0] + EYE_GAIN * (frame.eyes[0].clip(0, WIDEST_EYE) - own.eyes[0])
+        own, lips = self.own.lips[0], frame.lips[0]
+        shares = EYES.ask(frame.eyes[0], self.own.eyes[0])
         eyes = SHUT_EYE + shares * (self.open_eyes - SHUT_EYE)
-        opening = LIP_GAIN * (lips - own.lips[0, 0])
-        press = PRESS * np.exp(-lips / TOUCH) * (1 - np.exp(-own.lips[0, 0] / TOUCH))
-        wanted = np.array([*eyes, lip_gap(self.fit.at_rest) + opening - press])
+        touching, at_rest = np.exp(-lips / TOUCH), np.exp(-own / TOUCH)
+        press = PRESS * (touching - at_rest) * (1 - at_rest)
+        gap = lip_gap(self.fit.at_rest) + LIPS.ask(lips, own) - own - press
+        wanted = np.concatenate((eyes, gap))
         for _ in range(STEPS):
             gaps = _openings(self.still + basis @ coefficients)
             coefficients = coefficients + self.to_openings @ (wanted - gaps)

@@ -159,7 +159,6 @@ class FaceSliders:
         wanted = DEVIATIONS * np.linalg.norm(matrix, axis=1) * GAINS * wanted
         opened = self.mouth_open * (WIDEST_LIPS if self.mouth_open > 0 else retarget.own.lips)
         blinks = np.array([[self.blink_left, self.blink_right]])
-        blinks = np.sign(blinks) * np.sqrt(np.abs(blinks))  # drawn lids hardly follow at first
         return {
             "expressions": (np.linalg.pinv(matrix) @ wanted)[None],
             "eyes": -retarget.own.eyes * blinks,
