@@ -9,7 +9,8 @@ from support.gray_model import SIZE, GrayModel, gray
 from typer.testing import CliRunner
 
 from fnevr.animation.animator import Animator
-from fnevr.animation.edit import HeadTurn, Sweep
+from fnevr.animation.edit import Sweep
+from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.source import Framing
 from fnevr.cli import app
 from fnevr.config.presets import asset

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fnevr.animation.animator import Animator
-from fnevr.animation.edit import HeadTurn
+from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.retargeting import LIPS, Retargeting
 from fnevr.animation.sliders import LIMITS, FaceSliders
 from fnevr.animation.source import Framing, prepare

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +17,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.animation.driver import ALL, READ_AHEAD, Driver, DriverFile, Drivers, timed
-from fnevr.animation.edit import HeadTurn
-from fnevr.animation.frames import Adjust, Frames, render, render_performance
+from fnevr.animation.frames import Frames, render, render_performance
+from fnevr.animation.head_turn import HeadTurn, Turning
 from fnevr.animation.output import Output, check_output, still_warnings, write_frames
 from fnevr.animation.reanimate import reanimate
 from fnevr.animation.reference_frame import BestFrame
@@ -164,12 +163,12 @@ class Animation:
             performer = self.drivers.performance_of_arrays(driving, options.smooth, faces)
             performer.check_faces(len(scene.sources))
             return _pictures(
-                lambda: render_performance(engine, scene, performer, None, self._adjust, **on_top)
+                lambda: render_performance(engine, scene, performer, None, self._turning, **on_top)
             )
         driver = self.drivers.motion_of_arrays(driving, options.framing.crop, *faces)
         first: BestFrame = "first" if options.best_frame is None else options.best_frame
         reference = first if transfer == "relative" else None
-        return _pictures(lambda: render(engine, scene, driver, reference, None, self._adjust)[1])
+        return _pictures(lambda: render(engine, scene, driver, reference, None, self._turning)[1])
 
     @contextmanager
     def _rendered(
@@ -195,14 +194,14 @@ class Animation:
                     scene,
                     performer,
                     None,
-                    render_performance(engine, scene, performer, progress, self._adjust, **on_top),
+                    render_performance(engine, scene, performer, progress, self._turning, **on_top),
                 )
             return
         with self.drivers.motion(file, options.framing.crop, faces[0], options.span) as driver:
             scene = prepare(engine, picture, options.framing)
             wanted: BestFrame = "auto" if options.best_frame is None else options.best_frame
             choice = wanted if transfer == "relative" else None
-            yield scene, driver, *render(engine, scene, driver, choice, progress, self._adjust)
+            yield scene, driver, *render(engine, scene, driver, choice, progress, self._turning)
 
     def _write_video(
         self, source: Path, file: DriverFile, output: Path, progress: Progress | None
@@ -244,7 +243,7 @@ class Animation:
         on_top: RetargetingOptions,
     ) -> Frames:
         engine = self.drivers.engine
-        return reanimate(engine, frames, driver, count, progress, self._adjust, **on_top)
+        return reanimate(engine, frames, driver, count, progress, self._turning, **on_top)
 
     def _of_video(self, *, has_pictures: bool = True) -> tuple[tuple[int, ...], RetargetingOptions]:
         """Return which of the driver's faces drive a source video, and how much of them goes over.
@@ -310,12 +309,12 @@ class Animation:
         return faces
 
     @property
-    def _adjust(self) -> Adjust | None:
-        """What turns the driving keypoints further; None where nothing does."""
+    def _turning(self) -> Turning | None:
+        """What turns the heads further; None where nothing does."""
         if self.options.turn.is_none:
             return None
         assert self.turn is not None, "the animator refuses turns without a pose editor"
-        return partial(self.options.turn.apply, self.turn)
+        return Turning(self.options.turn, self.turn)
 
 
 def _shorter(source: VideoInfo, driver: Driver[Performance]) -> int | None:

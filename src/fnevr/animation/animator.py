@@ -18,8 +18,9 @@ from jaxtyping import UInt8
 
 from fnevr.animation.animate import Animation, Options, Sound, Written
 from fnevr.animation.driver import DriverFile, Drivers
-from fnevr.animation.edit import Edit, EditReport, HeadTurn, PoseEditor, Sweep, write_edit
+from fnevr.animation.edit import Edit, EditReport, PoseEditor, Sweep, write_edit
 from fnevr.animation.frames import READING, render, watched
+from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.keypoint_track import (
     KeypointTrack,
     check_track_name,

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from fnevr.faces.crop import CropBox, crop
 from fnevr.faces.parts import PersonParts
@@ -27,6 +27,8 @@ MARGIN = 1 / 4  # of the side: how much of the surroundings the foreground shows
 LEAST_FACE = 0.9  # share of the person in the face's box, below which the parts are not believed
 BORDER = 1 / 96  # of what is drawn: who is nearer to its border crosses it
 TOP_FADE = 0.04  # of what is drawn: a head that crosses the top fades there, a body in more
+STRETCH = 0.3  # of what is drawn: how much of a head that crosses the border is stretched
+NEAR = 1 / 16  # of what is drawn: as much beside that is stretched too
 WIDENING = 1 / 24  # of what is drawn: how far around a person inside it the picture is hidden
 FACE_SHARE = 0.3  # of the square's side: a box in its middle that lies on the face
 
@@ -77,14 +79,12 @@ def inside_border(detail: Detail) -> Float[np.ndarray, "S S"]:
     Returns:
         1 where the picture is hidden, 0 where it need not be.
     """
-    side = detail.plate_01.shape[-1]
-    margin = (detail.foreground.shape[-1] - side) // 2
-    middle = slice(margin, margin + side)
-    person = detail.foreground[0, 3, middle, middle] > 0
+    person = _person(detail)
+    side = len(person)
     crosses = np.zeros((side, side), np.float32)
     for turns, fade in enumerate((TOP_FADE, FEATHER, FEATHER, FEATHER)):
         reach = math.ceil(fade * side)
-        line = np.rot90(person, turns)[: math.ceil(BORDER * side)].any(axis=0)
+        line = _crossing(np.rot90(person, turns))
         near = box_mean(line[None].astype(np.float32), reach) > 0
         strip = box_mean(near.astype(np.float32), reach // 2)
         strip = strip * np.linspace(2, 0, reach, dtype=np.float32)[:, None].clip(max=1)
@@ -92,6 +92,45 @@ def inside_border(detail: Detail) -> Float[np.ndarray, "S S"]:
         np.maximum(turned, strip, out=turned)
     wide = (4 * box_mean(person.astype(np.float32), math.ceil(WIDENING * side))).clip(0, 1)
     return (wide * (1 - crosses)).astype(np.float32)
+
+
+def kept_at_border(detail: Detail, cells: int) -> Float[np.ndarray, "h w"]:
+    """Say how far the person may move: not where it crosses the border of the square.
+
+    What is drawn ends there, and the picture goes on.
+
+    Args:
+        detail: in layers.
+        cells: h and w.
+
+    Returns:
+        1 where it is free, falling to 0 at the border.
+    """
+    person = _person(detail)
+    distance = (np.arange(cells, dtype=np.float32) + 0.5) / (STRETCH * cells)
+    rising = distance.clip(max=1) ** 2 * (3 - 2 * distance.clip(max=1))
+    kept = np.ones((cells, cells), np.float32)
+    for turns in range(4):
+        line = _crossing(np.rot90(person, turns)).astype(np.float32)
+        columns = np.linspace(0, len(line) - 1, cells).round().astype(int)
+        near = box_mean(line[None], math.ceil(NEAR * len(line)))[:, columns] > 0
+        soft = box_mean(near.astype(np.float32), math.ceil(NEAR * cells))[0]
+        turned = np.rot90(kept, turns)  # a view
+        turned *= 1 - soft * (1 - rising[:, None])
+    return kept
+
+
+def _person(detail: Detail) -> Bool[np.ndarray, "S S"]:
+    """Return where the square shows the person."""
+    side = detail.plate_01.shape[-1]
+    margin = (detail.foreground.shape[-1] - side) // 2
+    middle = slice(margin, margin + side)
+    return np.greater(detail.foreground[0, 3, middle, middle], 0)
+
+
+def _crossing(person: Bool[np.ndarray, "S S"]) -> Bool[np.ndarray, " S"]:
+    """Return in which columns the person crosses the top of the square."""
+    return np.logical_or.reduce(person[: math.ceil(BORDER * len(person))])
 
 
 def _inside(

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict
 
+from fnevr.animation.head_turn import AXES, Axis, HeadTurn, Turning
 from fnevr.animation.retargeting import Regions, Retargeting, can_retarget
 from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Framing, Source, draw, prepare
 from fnevr.config.stages import PathText
 from fnevr.errors import FnevrError
 from fnevr.face3d.performance import Performance
-from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.arrays import to_pictures
 from fnevr.media.files import PathLike
 from fnevr.media.image import Picture, write_image
@@ -31,58 +30,8 @@ from fnevr.media.writer import VideoWriter, written_size
 from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine, Turn
 
-Axis = Literal["yaw", "pitch", "roll"]
-AXES: tuple[Axis, ...] = ("yaw", "pitch", "roll")
-REACH_DEG = {"yaw": 30.0, "pitch": 20.0, "roll": 20.0}  # as far as the outputs were measured
-LIMIT_DEG = 80.0
 SWEEP_RATE, SWEEP_SECONDS = Fraction(25), 4
 TURNING = "turning the head"
-
-
-@dataclass(frozen=True)
-class HeadTurn:
-    """Angles to add to a head's pose, in degrees.
-
-    Attributes:
-        yaw: positive: the head turns to the viewer's right.
-        pitch: positive: up.
-        roll: positive: clockwise as seen.
-
-    Raises:
-        FnevrError: if an angle is not a number within 80 degrees.
-    """
-
-    yaw: float = 0.0
-    pitch: float = 0.0
-    roll: float = 0.0
-
-    def __post_init__(self) -> None:
-        for axis in AXES:
-            angle = getattr(self, axis)
-            if not (math.isfinite(angle) and abs(angle) <= LIMIT_DEG):
-                raise FnevrError(
-                    f"the {axis} is {angle:g} degrees: wanted -{LIMIT_DEG:g} to {LIMIT_DEG:g}",
-                    argument=f"{axis}_deg",
-                )
-
-    @property
-    def is_none(self) -> bool:
-        """Whether the head stays as it is."""
-        return self == HeadTurn()
-
-    def warnings(self) -> list[str]:
-        """Say which angles are beyond what was measured."""
-        return [
-            f"{axis} {getattr(self, axis):g}: turned by more than {reach:g} degrees, the face "
-            "falls behind the angle and is distorted"
-            for axis, reach in REACH_DEG.items()
-            if abs(getattr(self, axis)) > reach
-        ]
-
-    def apply(self, turn: Turn, keypoints: Keypoints) -> Keypoints:
-        """Return the keypoints of the heads, turned by these angles."""
-        angles = np.array([[self.yaw, self.pitch, self.roll]], np.float32)
-        return turn(keypoints, angles.repeat(len(keypoints), axis=0))
 
 
 @dataclass(frozen=True)
@@ -188,15 +137,11 @@ class PoseEditor:
         Raises:
             FnevrError: if the model can do neither.
         """
-
-        def adjust(keypoints: Keypoints) -> Keypoints:
-            return keypoints if turn.is_none else turn.apply(self.turn, keypoints)
-
+        turning = None if turn.is_none else Turning(turn, self.turn)
         if sliders is None or sliders.is_none:
-            pictures = draw(self.engine, self.source, adjust(self.source.keypoints))
+            pictures = self._turned(turning)
         else:
-            wanted = sliders.performance(self.retarget)
-            pictures = self._performing(wanted, adjust)
+            pictures = self._performing(sliders.performance(self.retarget), turning)
         return self.scene.finish(pictures)
 
     def performing(
@@ -218,10 +163,17 @@ class PoseEditor:
         wanted = added(regions.of(performance, self.retarget.own), changes)
         return self.scene.finish(self._performing(wanted))
 
+    def _turned(self, turning: Turning | None) -> list[Picture]:
+        if turning is None:
+            return draw(self.engine, self.source, self.source.keypoints)
+        if not can_retarget(self.engine):
+            return draw(self.engine, self.source, turning(self.source.keypoints))
+        return list(to_pictures(self.retarget.turned(self.engine, self.source.encoded, turning)))
+
     def _performing(
-        self, performance: Performance, adjust: Callable[[Keypoints], Keypoints] | None = None
+        self, performance: Performance, turning: Turning | None = None
     ) -> list[Picture]:
-        drawn = self.retarget.draw(self.engine, self.source.encoded, performance, adjust)
+        drawn = self.retarget.draw(self.engine, self.source.encoded, performance, turning)
         return list(to_pictures(drawn))
 
     @cached_property

@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.animation.driver import Driver
-from fnevr.animation.frames import ANIMATING, Adjust, Frames, performing, watched
+from fnevr.animation.frames import ANIMATING, Frames, performing, watched
 from fnevr.animation.gaze import Irises
+from fnevr.animation.head_turn import Turning
 from fnevr.animation.keypoint_log import DrivingBatch
 from fnevr.animation.retargeting import Regions, Retargeting
 from fnevr.animation.sliders import FaceSliders
@@ -92,7 +93,7 @@ def reanimate(
     driver: Driver[Performance],
     num_frames: int | None,
     progress: Progress | None = None,
-    adjust: Adjust | None = None,
+    turning: Turning | None = None,
     *,
     regions: Regions,
     sliders: FaceSliders,
@@ -105,7 +106,7 @@ def reanimate(
         driver: the performance, not read yet.
         num_frames: of the source video, if known.
         progress: is called after every frame.
-        adjust: is applied last to the moved keypoints, as a turn of the head; None changes nothing.
+        turning: turns the heads further; None leaves them.
         regions: how much of the performance goes over.
         sliders: an expression on top.
 
@@ -113,7 +114,7 @@ def reanimate(
         FnevrError: if several of the driver's faces are not as many as the source's.
     """
     pairs = matched(frames, Timeline(driver))
-    draw = partial(_drawn, engine, regions, sliders, adjust)
+    draw = partial(_drawn, engine, regions, sliders, turning)
     for frame, driving in watched(pairs, ANIMATING, num_frames, progress, lambda _pair: 1):
         if frame.faces:
             driver.check_faces(len(frame.faces))
@@ -129,7 +130,7 @@ def _drawn(
     engine: Engine,
     regions: Regions,
     sliders: FaceSliders,
-    adjust: Adjust | None,
+    turning: Turning | None,
     face: FrameFace,
     driving: Performance,
 ) -> UInt8[np.ndarray, "S S 3"]:
@@ -144,7 +145,7 @@ def _drawn(
         face.fit, face.own, face.open_eyes, encoded.keypoints.numpy(), engine.retarget_map, irises
     )
     driving = mixed(face.own, shown(driving, face.own), face.share)
-    return performing(engine, encoded, retarget, regions, sliders, adjust)(driving)[0]
+    return performing(engine, encoded, retarget, regions, sliders, turning)(driving)[0]
 
 
 def shown(driving: Performance, own: Performance) -> Performance:

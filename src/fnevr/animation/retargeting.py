@@ -11,13 +11,14 @@ of expression.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from fnevr.animation.gaze import Irises
+from fnevr.animation.head_turn import Turning
+from fnevr.animation.moving_head import MovingHead
 from fnevr.animation.source import Source
 from fnevr.errors import FnevrError
 from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
@@ -75,7 +76,7 @@ class Response:
 
 
 # Shares of an open eye: drawn lids hardly move at first and then fall shut.
-EYES = Response((-0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.4), (0.0, 0.15, 0.35, 0.62, 0.82, 1.0, 1.09))
+EYES = Response((-0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.4), (0.05, 0.2, 0.38, 0.62, 0.82, 1.0, 1.09))
 # Face heights: lips that touch stay together at first.
 LIPS = Response(
     (0.0, 0.02, 0.045, 0.08, 0.11, 0.155, 0.22, 0.28),
@@ -160,6 +161,7 @@ class Retargeting:
         keypoints: the detector's of the source, batch 1.
         retarget_map: how the model's keypoints go with a head.
         irises: moves them in the picture; None leaves them where they are.
+        head: moves hair, ears and skull; None leaves them to the keypoints.
     """
 
     def __init__(
@@ -170,9 +172,11 @@ class Retargeting:
         keypoints: Keypoints,
         retarget_map: RetargetMap,
         irises: Irises | None = None,
+        head: MovingHead | None = None,
     ) -> None:
         self.fit, self.own, self.open_eyes = fit, own, open_eyes
-        self.retarget_map, self.irises = retarget_map, irises
+        self.keypoints, self.retarget_map = keypoints, retarget_map
+        self.irises, self.head = irises, head
         self.patches = FacePatches.packaged()
         # The neutral face, with what the model cannot explain.
         self.still = fit.at_rest - fit.basis.expression_basis @ own.expressions[0]
@@ -203,7 +207,8 @@ class Retargeting:
         if landmarks is None:
             landmarks = find_face(source.view, None, FaceDetector(1), FaceMesh(1))
         signed = landmarks / (len(source.view) / 2) - np.array([1.0, 1.0, 0.0])
-        irises = None if source.detail is None else Irises(source.detail, signed)
+        detail = source.detail
+        irises = None if detail is None else Irises(detail, signed)
         fit = FaceFit()
         fit.update(signed)
         usual = eye_openings(fit.neutral + fit.residual)
@@ -218,14 +223,15 @@ class Retargeting:
             lips=np.array([[lips_apart(fit.at_rest)]]),
             gazes=np.array([[gaze(fit.at_rest)[0], 0.0]]),
         )
-        return cls(fit, own, open_eyes, source.keypoints, engine.retarget_map, irises)
+        head = MovingHead.of_source(detail, engine.config)
+        return cls(fit, own, open_eyes, source.keypoints, engine.retarget_map, irises, head)
 
     def draw(
         self,
         engine: Engine,
         source: EncodedSource,
         performance: Performance,
-        adjust: Callable[[Keypoints], Keypoints] | None = None,
+        turning: Turning | None = None,
     ) -> Float[np.ndarray, "B 3 H1 W1"]:
         """Draw the source in each frame of the performance, as `Engine.draw` does.
 
@@ -233,26 +239,48 @@ class Retargeting:
             engine: the one that read the source.
             source: the one that this was made of.
             performance: what it does.
-            adjust: is applied last to the moved keypoints; None changes nothing.
+            turning: turns its head further; None leaves it.
         """
-        moved = self(performance)
-        moved = moved if adjust is None else adjust(moved)
-        if self.irises is None:
-            return engine.draw(source, moved)
-        shifts = GAZE_GAIN * (performance.gazes - self.own.gazes)
-        drawn = [
-            engine.draw(source, moved[index], self.irises.detail(shift))
-            for index, shift in enumerate(shifts)
-        ]
+        drawn = []
+        for index in range(len(performance)):
+            frame = performance[index : index + 1]
+            place = self._placed(frame)
+            moved = self._moved(frame, place)
+            shift = GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0])
+            drawn.append(self._drawn(engine, source, moved, place, turning, shift))
         return np.concatenate(drawn)
+
+    def turned(
+        self, engine: Engine, source: EncodedSource, turning: Turning
+    ) -> Float[np.ndarray, "1 3 H1 W1"]:
+        """Draw the source with its head turned and no other change; see `draw`."""
+        place, still = self.fit.similarity, np.zeros(2)
+        return self._drawn(engine, source, self.keypoints, place, turning, still)
+
+    def _drawn(
+        self,
+        engine: Engine,
+        source: EncodedSource,
+        moved: Keypoints,
+        place: Similarity,
+        turning: Turning | None,
+        gaze_shift: Float[np.ndarray, " 2"],
+    ) -> Float[np.ndarray, "1 3 H1 W1"]:
+        if turning is not None:
+            before, moved = moved, turning(moved)
+            delta = (moved.positions - before.positions)[0, self.patches.num_keypoints - 1]
+            place = turning.place(place, delta)
+        detail = None if self.irises is None else self.irises.detail(gaze_shift)
+        if self.head is not None:
+            detail = self.head.moved(self.fit.similarity, place, detail)
+        return engine.draw(source, moved, detail)
 
     def __call__(self, performance: Performance) -> Keypoints:
         """Return the source's keypoints in each frame of the performance."""
         frames = [performance[index : index + 1] for index in range(len(performance))]
-        return Keypoints.concatenate([self._moved(frame) for frame in frames])
+        return Keypoints.concatenate([self._moved(frame, self._placed(frame)) for frame in frames])
 
-    def _moved(self, frame: Performance) -> Keypoints:
-        place = self._placed(frame)
+    def _moved(self, frame: Performance, place: Similarity) -> Keypoints:
         shape = self.still + self.fit.basis.expression_basis @ self.expression(frame)
         face = self._face(place(shape))
         change = self.retarget_map.as_detected(in_head(face, face) - self.start_local)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from fnevr.animation.edit import HeadTurn
+from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.motions import driving_keypoints
 from fnevr.animation.reference_frame import face_positions, num_face_keypoints
 from fnevr.animation.source import Framing, Source, draw, prepare

@@ -1,11 +1,12 @@
 """A source read once, so that it can be drawn many times. Importing this does not import torch.
 
-Shapes: S sources (one, or one for each driving frame), H and W pixels; of a detail, H1 and W1 of
-what is drawn and H2 and W2 of the foreground.
+Shapes: S sources (one, or one for each of B driving frames), H and W pixels; of a detail, H1 and W1
+of what is drawn and H2 and W2 of the foreground; h and w cells of a motion.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,26 @@ from jaxtyping import Float
 from fnevr.geometry.arrays import namespace
 from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
+
+CELL = 4  # pixels of a network's picture in a cell of the motion
+WHOLE = 0.99  # alpha from which a foreground has no background: 1 but for rounding
+# Places of layers among those that `draw_layers` of a model with detail returns.
+PERSON_FLOW, PERSON = 3, 4
+
+
+@dataclass(frozen=True)
+class HeadFlow:
+    """How hair, ears and skull move, which keypoints do not know well.
+
+    Attributes:
+        flow: displacement of each cell, in [-1, 1] units: it looks in the source at z + flow.
+        share: how far a cell moves so, in [0, 1]; elsewhere it moves as the keypoints say.
+        shown: 1 where a cell that moves so may show the person, 0 where it looks beyond.
+    """
+
+    flow: Float[Any, "B 2 h w"]
+    share: Float[Any, "B 1 h w"]
+    shown: Float[Any, "B 1 h w"]
 
 
 @dataclass(frozen=True)
@@ -28,16 +49,32 @@ class Detail:
             scale as what is drawn, and may be larger by the same factor in both directions, so
             that there is something to show when its edges move in.
         plate_01: what stands still behind it, RGB in [0, 1].
+        head: how the head moves in each of B frames; None leaves that to the keypoints.
     """
 
     foreground: Float[Any, "S 4 H2 W2"]
     plate_01: Float[Any, "S 3 H1 W1"]
+    head: HeadFlow | None = None
 
     @classmethod
     def opaque(cls, image_01: Float[Any, "S 3 H1 W1"]) -> Detail:
         """Take an image as one layer, all of which moves."""
         xp = namespace(image_01)
         return cls(xp.concat([image_01, xp.ones_like(image_01[:, :1])], axis=1), image_01)
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether there is but one layer."""
+        return bool(self.foreground[:, 3].min() >= WHOLE)
+
+    def carried(self, layers: Sequence[Any]) -> list[Any]:
+        """Return layers that a model drew, the person of which moves as the head does."""
+        layers = list(layers)
+        if self.head is not None:
+            share = self.head.share
+            for index, known in ((PERSON_FLOW, self.head.flow), (PERSON, self.head.shown)):
+                layers[index] = (1 - share) * layers[index] + share * known
+        return layers
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,8 @@ class KeypointModel(PortraitModel):
         driving = self.expect(driving, Keypoints)
         if source.detail is None:
             return self.render(source, driving, details=False).image
-        return self.blend_layers(source.detail, *self.draw_layers(source, driving))
+        layers = source.detail.carried(self.draw_layers(source, driving))
+        return self.blend_layers(source.detail, *layers)
 
     def draw_layers(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, ...]:
         """Draw what `blend_layers` makes the result of: networks' work, at the networks' size."""

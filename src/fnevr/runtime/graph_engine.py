@@ -104,7 +104,8 @@ class GraphEngine:
         layers = self._run("draw", *draw_inputs(source, driving))
         image_01, detail = layers[0], detail or source.detail
         if detail is not None:
-            (image_01,) = self._run("blend", detail.foreground, detail.plate_01, *layers)
+            moved = detail.carried(layers)
+            (image_01,) = self._run("blend", detail.foreground, detail.plate_01, *moved)
         return finite_images(image_01, self.name, self.precision)
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:

@@ -9,9 +9,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-CELL = 4
-"""Pixels along the side of what is packed into the channels of one place."""
-
 
 class ConvBlock(nn.Module):
     """Convolution, batch normalization, ReLU."""

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from fnevr.geometry.flow import centre_grid, sample
 from fnevr.geometry.inverse import invert_2x2
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.lite.blocks import CELL, ConvBlock, ResidualBlock
+from fnevr.models.encoded_source import CELL
+from fnevr.models.lite.blocks import ConvBlock, ResidualBlock
 from fnevr.models.lite.motion import head_of
 
 HEIGHT, WIDTH = 160, 144

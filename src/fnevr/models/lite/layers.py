@@ -17,13 +17,12 @@ from fnevr.geometry.flow import centre_grid, sample
 from fnevr.geometry.inverse import invert_2x2
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.resampling import enlarge
-from fnevr.models.encoded_source import Detail
+from fnevr.models.encoded_source import WHOLE, Detail
 from fnevr.models.lite.inner_face import from_view
 from fnevr.models.lite.motion import head_of
 
 COARSE, NEAR = 128, 13  # cells of the source's outline, and by how many it is widened
 SURE = 20  # a cell that is the person's to 1/20 counts as a whole one
-LEAST_WHOLE = 0.99  # alpha from which a foreground has no background: 1 but for rounding
 EYE, EYE_RADII = (0.17, -0.19), (0.16, 0.12)  # in face heights from the middle of the face mesh
 MOUTH, MOUTH_RADII = (0.0, 0.25), (0.24, 0.20)
 SOFTNESS = 0.25  # of the ovals' edges, of their radius
@@ -92,7 +91,7 @@ def blend_person(
     height, width = plate.shape[-2:]
     zoom = width / foreground.shape[-1]
     outline = coarse_outline(foreground[:, 3:], zoom)
-    stands_apart = (outline.amin(dim=(1, 2, 3), keepdim=True) < LEAST_WHOLE).to(flow.dtype)
+    stands_apart = (outline.amin(dim=(1, 2, 3), keepdim=True) < WHOLE).to(flow.dtype)
     flow = flow + stands_apart * (person_flow - flow)
     kept = enlarge(stands_apart * (1 - parts), mask.shape[-2], mask.shape[-1], "bilinear")
     mask = enlarge(torch.maximum(mask, kept), height, width, "bilinear")

@@ -16,8 +16,7 @@ from torch import Tensor
 from fnevr.config.models import LiteConfig
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.encoded_source import Detail, EncodedSource
-from fnevr.models.lite.blocks import CELL
+from fnevr.models.encoded_source import CELL, Detail, EncodedSource
 from fnevr.models.lite.decoder import LiteDecoder, LiteEncoder
 from fnevr.models.lite.detector import LiteDetector
 from fnevr.models.lite.inner_face import (

@@ -1,0 +1,57 @@
+"""The head of a source in layers: hair, ears and skull go where the head goes.
+
+Keypoints know the face. What lies beside it moves by the surface of `face3d.head_surface`, and less
+where the person crosses the border of the square, behind which the picture goes on.
+
+Shapes: h and w cells of the motion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from fnevr.animation.detail import kept_at_border
+from fnevr.config.stages import PortraitConfig
+from fnevr.face3d.face_fit import Similarity
+from fnevr.face3d.head_surface import head_flow
+from fnevr.models.encoded_source import CELL, Detail, HeadFlow
+
+
+@dataclass(frozen=True)
+class MovingHead:
+    """A head that moves as a whole.
+
+    Attributes:
+        layers: the source, in arrays.
+        free: how far each cell may move.
+    """
+
+    layers: Detail
+    free: Float[np.ndarray, "h w"]
+
+    @classmethod
+    def of_source(cls, detail: Detail | None, config: PortraitConfig) -> MovingHead | None:
+        """Take a source; None where it is one layer, all of which the keypoints move.
+
+        Args:
+            detail: of the source; None for models that do not use it.
+            config: of the model.
+        """
+        if detail is None or detail.is_opaque:
+            return None
+        return cls(detail, kept_at_border(detail, config.image_size // CELL))
+
+    def moved(self, start: Similarity, end: Similarity, detail: Detail | None) -> Detail:
+        """Return the source with its head on the way.
+
+        Args:
+            start: where the head is in the source.
+            end: where it goes.
+            detail: takes the place of the source's own layers.
+        """
+        went = head_flow(start, end, len(self.free))
+        head = HeadFlow(self.free * went.flow, went.share, went.near)
+        return replace(detail or self.layers, head=head)

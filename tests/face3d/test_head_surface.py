@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from fnevr.face3d.face_fit import FaceBasis, Similarity
+from fnevr.face3d.head_surface import head_flow, on_surface, steepness
+from fnevr.geometry.rotations import rotation_matrices
+
+
+def head(*turn_deg, scale=0.6, shift=(0.0, 0.0, 0.0)):
+    return Similarity(
+        scale,
+        rotation_matrices(np.radians(np.array(turn_deg or (0, 0, 0), float))),
+        np.array(shift),
+    )
+
+
+def surface(x, y):
+    return -0.24 + np.sqrt(0.12**2 + 1.4**2 * (x**2 + (0.65 * y) ** 2))
+
+
+def test_a_head_that_stays_moves_nothing():
+    place = head(10, -20, 5, shift=(0.1, -0.2, 0.3))
+    assert not head_flow(place, place, 16).flow.any()
+
+
+@pytest.mark.parametrize("turn", [(0, 0, 0), (12, 0, 0), (-8, 20, 10), (0, -30, 0)])
+def test_what_is_seen_lies_on_the_surface(turn):
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-0.6, 0.6, (2, 50))
+    points = np.stack((x, y, surface(x, y)), axis=1)
+    place = head(*turn, scale=0.5, shift=(0.1, 0.0, 0.4))
+    np.testing.assert_allclose(on_surface(place(points)[:, :2], place, 1.4), points, atol=1e-9)
+
+
+def test_cells_look_back_at_where_their_point_was():
+    start, end = head(0, 5, 0), head(10, -20, 3, shift=(0.05, 0.02, 0.0))
+    went = head_flow(start, end, 32)
+    row, column = 9, 20
+    cell = np.array([[(2 * column + 1) / 32 - 1, (2 * row + 1) / 32 - 1]])
+    expected = start(on_surface(cell, end, 1.4))[0, :2] - cell[0]
+    np.testing.assert_allclose(went.flow[0, :, row, column], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("turn", [(0, 30, 0), (0, -30, 0), (18, 18, 0), (-15, 0, 20), (0, 55, 0)])
+def test_nothing_is_shown_twice(turn):
+    went = head_flow(head(), head(*turn), 64)
+    centres = (2 * np.arange(64) + 1) / 64 - 1
+    x, y = went.flow[0] + np.stack(np.meshgrid(centres, centres))
+    (x_down, x_right), (y_down, y_right) = np.gradient(x), np.gradient(y)
+    assert (x_right * y_down - x_down * y_right).min() > 0
+
+
+def test_a_head_that_looks_aside_has_a_flatter_surface():
+    assert steepness(head()) == steepness(head(0, -25, 0)) == 1.4
+    assert steepness(head(0, 45, 0)) == pytest.approx(0.85)
+    assert 0 < steepness(head(0, 100, 0)) < 1e-5
+
+
+def test_the_face_and_the_neck_move_as_keypoints_say():
+    place = head()
+    went = head_flow(place, head(0, 15, 0), 64)
+
+    def at(array, x, y):
+        column, row = (int((0.6 * value + 1) * 32) for value in (x, y))
+        return array[0, 0, row, column]
+
+    assert at(went.share, 0.0, 0.0) == at(went.share, 0.0, 0.9) == at(went.share, 1.2, 0.0) == 0
+    assert at(went.share, -0.55, -0.3) == at(went.share, 0.0, -0.8) == 1
+    assert at(went.near, 0.0, -0.8) == 1
+    assert at(went.near, -1.5, -0.5) == 0
+
+
+def test_the_surface_is_near_the_contour_of_the_mean_face():
+    template = FaceBasis.packaged().template
+    contour = template[[234, 454, 127, 356, 58, 288]]  # before the ears, and the jaw
+    found = on_surface(contour[:, :2], head(scale=1.0), 1.4)
+    assert np.abs(found[:, 2] - contour[:, 2]).max() < 0.1
