@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fnevr.animation.detail import inside_border, layered
+from fnevr.animation.detail import in_its_colours, inside_border, kept_at_border, layered
 from fnevr.config.presets import asset
 from fnevr.faces.crop import CropBox, crop, crop_box
 from fnevr.faces.find import find_face
@@ -113,3 +113,43 @@ def test_a_head_that_crosses_the_top_fades_in_a_narrow_strip():
     hidden = inside_border(person((slice(-10, 60), slice(30, 60))))
     assert (hidden[0, 28:62] == 0).all()
     assert (hidden[4:60, 30:60] == 1).all()
+
+
+def person_in(rows, columns):
+    alpha = np.zeros((1, 1, 192, 192), np.float32)
+    alpha[:, :, rows, columns] = 1
+    foreground = np.concatenate((np.zeros((1, 3, 192, 192), np.float32), alpha), axis=1)
+    return Detail(foreground, np.zeros((1, 3, 128, 128), np.float32))
+
+
+def test_who_stays_inside_the_square_may_move():
+    assert (kept_at_border(person_in(slice(60, 130), slice(60, 130)), 32) == 1).all()
+
+
+def test_what_crosses_a_border_is_kept_there_alone():
+    kept = kept_at_border(person_in(slice(0, 130), slice(90, 100)), 32)
+    assert kept[0, 15] < 0.05
+    assert (np.diff(kept[:, 15]) >= 0).all()
+    assert (kept[10:] == 1).all()
+    assert (kept[:, [0, 31]] == 1).all()
+    below = kept_at_border(person_in(slice(60, 192), slice(90, 100)), 32)
+    np.testing.assert_allclose(below, kept[::-1])
+
+
+def test_a_gray_portrait_is_drawn_in_gray(portrait):
+    gray = np.repeat(portrait.mean(axis=-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+    tinted = gray // np.array([1, 1, 2], np.uint8)
+    found = [
+        in_its_colours(Detail.opaque(to_images_01([picture]))).is_gray
+        for picture in (gray, tinted, portrait)
+    ]
+    assert found == [True, False, False]
+    rng = np.random.default_rng(0)
+    layers = [rng.random((1, channels, 4, 4), np.float32) for channels in (3, 1, 2, 2, 1, 1, 4)]
+    detail = in_its_colours(Detail.opaque(to_images_01([gray])))
+    decoded, *others, inner_face = detail.carried(layers)
+    for drawn, layer in ((decoded, layers[0]), (inner_face, layers[6])):
+        np.testing.assert_allclose(drawn[:, 0], layer[:, :3].mean(axis=1), rtol=1e-6)
+        assert np.ptp(drawn[:, :3], axis=1).max() == 0
+    np.testing.assert_array_equal(inner_face[:, 3], layers[6][:, 3])
+    assert all(a is b for a, b in zip(others, layers[1:6], strict=True))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -27,8 +28,10 @@ MARGIN = 1 / 4  # of the side: how much of the surroundings the foreground shows
 LEAST_FACE = 0.9  # share of the person in the face's box, below which the parts are not believed
 BORDER = 1 / 96  # of what is drawn: who is nearer to its border crosses it
 TOP_FADE = 0.04  # of what is drawn: a head that crosses the top fades there, a body in more
+GRAY = 1.5 / 255  # largest mean difference of the colours of a pixel in a gray picture
+SPARSE = 4  # of as many pixels one is looked at
 STRETCH = 0.3  # of what is drawn: how much of a head that crosses the border is stretched
-NEAR = 1 / 16  # of what is drawn: as much beside that is stretched too
+NEAR = 1 / 6  # of what is drawn: as much beside that is stretched too
 WIDENING = 1 / 24  # of what is drawn: how far around a person inside it the picture is hidden
 FACE_SHARE = 0.3  # of the square's side: a box in its middle that lies on the face
 
@@ -68,6 +71,13 @@ def layered(
     colours = view_01 - (1 - alpha) * plate_01
     foreground = np.concatenate([colours, alpha[None, None]], axis=1, dtype=np.float32)
     return Detail(foreground, np.ascontiguousarray(plate_01[:, :, middle, middle]))
+
+
+def in_its_colours(detail: Detail) -> Detail:
+    """Return a detail that says whether the portrait is gray."""
+    sparse = (slice(None), slice(3), slice(None, None, SPARSE), slice(None, None, SPARSE))
+    spread = np.ptp(detail.foreground[sparse], axis=1), np.ptp(detail.plate_01[sparse], axis=1)
+    return replace(detail, is_gray=max(float(part.mean()) for part in spread) < GRAY)
 
 
 def inside_border(detail: Detail) -> Float[np.ndarray, "S S"]:

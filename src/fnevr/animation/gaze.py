@@ -10,7 +10,7 @@ Shapes: N = 478 landmarks, H2 and W2 pixels of a foreground, h and w of the box 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -90,7 +90,7 @@ class Irises:
         for eye in self.eyes:
             box = (0, slice(None), eye.rows, eye.columns)
             self.foreground[box] = _moved(self.source.foreground, eye, shift)
-        return Detail(self.foreground, self.source.plate_01)
+        return replace(self.source, foreground=self.foreground)
 
 
 def _eye(points: Float[np.ndarray, "N 2"], index: int, side: int) -> _Eye | None:

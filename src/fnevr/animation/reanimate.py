@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import UInt8
 
+from fnevr.animation.detail import in_its_colours
 from fnevr.animation.driver import Driver
 from fnevr.animation.frames import ANIMATING, Frames, performing, watched
 from fnevr.animation.gaze import Irises
@@ -138,7 +139,7 @@ def _drawn(
     assert engine.retarget_map is not None, "only models that retarget come here"
     detail, irises = None, None
     if engine.config.uses_detail:
-        detail = Detail.opaque(to_images_01([face.square]))
+        detail = in_its_colours(Detail.opaque(to_images_01([face.square])))
         irises = Irises(detail, face.in_square) if regions.gaze else None
     encoded = engine.read_source(to_images_01([face.view]), detail)
     retarget = Retargeting(

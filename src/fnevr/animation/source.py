@@ -12,7 +12,7 @@ from functools import cached_property, partial
 import numpy as np
 from jaxtyping import UInt8
 
-from fnevr.animation.detail import Share, inside_border, layered
+from fnevr.animation.detail import Share, in_its_colours, inside_border, layered
 from fnevr.animation.motions import motion_of
 from fnevr.config.stages import PortraitConfig
 from fnevr.errors import FnevrError
@@ -157,7 +157,7 @@ def _whole(engine: Engine, picture: Picture, framing: Framing) -> Scene:
     side = detail_side(engine.config, float(max(height, width)), framing.detail)
     detail = None
     if engine.config.uses_detail:
-        detail = Detail.opaque(to_images_01([resize(picture, side, side)]))
+        detail = in_its_colours(Detail.opaque(to_images_01([resize(picture, side, side)])))
     source = _read(engine, picture, resize(picture, size, size), detail, None)
     if not framing.paste_back:
         return Scene((source,), _alone, side, side)
@@ -197,11 +197,11 @@ def _detail(
     share: Share | None,
 ) -> Detail | None:
     """Return a square at the picture's resolution, in layers where parts are found."""
-    if parts is not None:
-        return layered(picture, box, side, parts, share)
     if not engine.config.uses_detail:
         return None
-    return Detail.opaque(to_images_01([crop(picture, box, side)]))
+    if parts is not None:
+        return in_its_colours(layered(picture, box, side, parts, share))
+    return in_its_colours(Detail.opaque(to_images_01([crop(picture, box, side)])))
 
 
 def _paste_back(

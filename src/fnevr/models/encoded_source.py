@@ -19,7 +19,7 @@ from fnevr.geometry.keypoints import Keypoints
 CELL = 4  # pixels of a network's picture in a cell of the motion
 WHOLE = 0.99  # alpha from which a foreground has no background: 1 but for rounding
 # Places of layers among those that `draw_layers` of a model with detail returns.
-PERSON_FLOW, PERSON = 3, 4
+DECODED, PERSON_FLOW, PERSON, INNER_FACE = 0, 3, 4, 6
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,13 @@ class Detail:
             that there is something to show when its edges move in.
         plate_01: what stands still behind it, RGB in [0, 1].
         head: how the head moves in each of B frames; None leaves that to the keypoints.
+        is_gray: whether the portrait has no colours, so that what is drawn has none either.
     """
 
     foreground: Float[Any, "S 4 H2 W2"]
     plate_01: Float[Any, "S 3 H1 W1"]
     head: HeadFlow | None = None
+    is_gray: bool = False
 
     @classmethod
     def opaque(cls, image_01: Float[Any, "S 3 H1 W1"]) -> Detail:
@@ -68,13 +70,23 @@ class Detail:
         return bool(self.foreground[:, 3].min() >= WHOLE)
 
     def carried(self, layers: Sequence[Any]) -> list[Any]:
-        """Return layers that a model drew, the person of which moves as the head does."""
+        """Return layers that a model drew: the person moves as the head does, in its colours."""
         layers = list(layers)
+        if self.is_gray:
+            for index in {DECODED, INNER_FACE} & set(range(len(layers))):
+                layers[index] = _gray(layers[index])
         if self.head is not None:
             share = self.head.share
             for index, known in ((PERSON_FLOW, self.head.flow), (PERSON, self.head.shown)):
                 layers[index] = (1 - share) * layers[index] + share * known
         return layers
+
+
+def _gray(layer: Float[Any, "B C H W"]) -> Float[Any, "B C H W"]:
+    """Return a layer whose first three channels are their mean."""
+    xp, colours = namespace(layer), layer[:, :3]
+    mean = xp.mean(colours, axis=1, keepdims=True)
+    return xp.concat([mean + 0 * colours, layer[:, 3:]], axis=1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,121 @@
+"""Hair, ears and skull go where the head goes; face and neck as the keypoints say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fnevr.animation.animator import Animator
+from fnevr.animation.head_turn import HeadTurn, Turning
+from fnevr.animation.moving_head import MovingHead
+from fnevr.animation.retargeting import Retargeting
+from fnevr.animation.source import Framing, prepare
+from fnevr.config.presets import asset
+from fnevr.face3d.face_fit import Similarity
+from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.rotations import rotation_matrices
+from fnevr.media.image import read_image
+from fnevr.models.encoded_source import PERSON, PERSON_FLOW, Detail, HeadFlow
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Animator.from_pretrained("lite", engine="onnx", precision="float32").engine
+
+
+@pytest.fixture(scope="module")
+def source(engine):
+    framing = Framing(paste_back=False)
+    return prepare(engine, read_image(asset("portrait.jpg")), framing).sources[0]
+
+
+@pytest.fixture(scope="module")
+def retarget(engine, source):
+    return Retargeting.of_source(engine, source)
+
+
+def test_layers_move_as_the_head_where_it_has_a_share():
+    rng = np.random.default_rng(0)
+    plain = [rng.random((1, channels, 4, 4), np.float32) for channels in (3, 1, 2, 2, 1, 1)]
+    flow, near = np.full((1, 2, 4, 4), 0.5, np.float32), np.zeros((1, 1, 4, 4), np.float32)
+    share = np.zeros((1, 1, 4, 4), np.float32)
+    share[..., 0], share[..., 1] = 1, 0.25
+    blank = np.zeros((1, 4, 8, 8), np.float32)
+    detail = Detail(blank, blank[:, :3], HeadFlow(flow, share, near))
+    moved = detail.carried(plain)
+    for index, known in ((PERSON_FLOW, 0.5), (PERSON, 0.0)):
+        np.testing.assert_allclose(moved[index][..., 0], known)
+        mixed = 0.75 * plain[index][..., 1] + 0.25 * known
+        np.testing.assert_allclose(moved[index][..., 1], mixed, rtol=1e-6)
+        np.testing.assert_array_equal(moved[index][..., 2:], plain[index][..., 2:])
+    others = set(range(6)) - {PERSON_FLOW, PERSON}
+    assert all(moved[index] is plain[index] for index in others)
+    assert all(
+        a is b for a, b in zip(replace(detail, head=None).carried(plain), plain, strict=True)
+    )
+
+
+def test_one_layer_moves_by_the_keypoints_alone(engine, source):
+    whole = Detail.opaque(source.encoded.image_01)
+    assert MovingHead.of_source(whole, engine.config) is None
+    assert MovingHead.of_source(None, engine.config) is None
+    head = MovingHead.of_source(source.detail, engine.config)
+    assert head is not None
+    assert head.free.shape == (64, 64)
+
+
+def test_a_turn_is_about_the_middle_which_goes_with_the_keypoints():
+    head = Similarity(0.5, rotation_matrices(np.array([0.0, 0.1, 0.0])), np.array([0.1, 0.2, 0.3]))
+    turning = Turning(HeadTurn(yaw=30.0), lambda keypoints, _angles: keypoints)
+    place = turning.place(head, np.array([0.05, -0.02]))
+    np.testing.assert_allclose(place.shift, [0.15, 0.18, 0.3])
+    # A nose, which is nearest to the camera, goes to the viewer's right.
+    assert place(np.array([0.0, 0.0, -0.2]))[0] > head(np.array([0.0, 0.0, -0.2]))[0] + 0.05
+    up = Turning(HeadTurn(pitch=20.0), turning.editor).place(head, np.zeros(2))
+    assert up(np.array([0.0, 0.0, -0.2]))[1] < head(np.array([0.0, 0.0, -0.2]))[1]
+    rolled = Turning(HeadTurn(roll=20.0), turning.editor).place(head, np.zeros(2))
+    assert rolled(np.array([0.0, -0.5, 0.0]))[0] > head(np.array([0.0, -0.5, 0.0]))[0]
+
+
+def test_hair_goes_with_a_turned_head(engine, source, retarget):
+    """By the keypoints alone, the face turns and the picture of the hair is another one."""
+    turning = Turning(HeadTurn(yaw=20.0), engine.turn)
+    turned = retarget.turned(engine, source.encoded, turning)
+    plain = engine.draw(source.encoded, turning(source.keypoints))
+    side = turned.shape[-1]
+    eyes = (
+        slice(None),
+        slice(None),
+        slice(side // 2, 5 * side // 8),
+        slice(3 * side // 8, side // 2),
+    )
+    hair = (slice(None), slice(None), slice(side // 16, side // 4), slice(side // 4, 3 * side // 4))
+    differences = np.abs(turned - plain)
+    assert differences[hair].mean() > 5 * differences[eyes].mean()
+    assert differences[hair].mean() > 0.01
+
+
+def test_a_head_at_rest_is_the_portrait(engine, source, retarget):
+    still = Turning(HeadTurn(), lambda keypoints, _angles: keypoints)
+    at_rest = retarget.turned(engine, source.encoded, still)
+    expected = engine.draw(source.encoded, source.keypoints)
+    np.testing.assert_allclose(at_rest, expected, atol=1e-5)
+
+
+def test_engines_move_a_head_alike(source):
+    """The flow is the same arrays; what each makes of it is compared at one turn."""
+    pictures = []
+    for name in ("onnx", "torch"):
+        engine = Animator.from_pretrained("lite", engine=name, precision="float32").engine
+        own = prepare(engine, read_image(asset("portrait.jpg")), Framing(paste_back=False))
+        retarget = Retargeting.of_source(engine, own.sources[0])
+        moved = Keypoints(source.keypoints.positions, source.keypoints.jacobians)
+        start = retarget.fit.similarity
+        turn = rotation_matrices(np.array([0.1, -0.3, 0.05])) @ start.rotation
+        assert retarget.head is not None
+        end = Similarity(start.scale, turn, start.shift)
+        detail = retarget.head.moved(start, end, None)
+        pictures.append(engine.draw(own.sources[0].encoded, moved, detail))
+    assert np.square(pictures[0] - pictures[1]).mean() < 1e-6
