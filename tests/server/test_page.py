@@ -28,7 +28,7 @@ from fnevr.faces.tracker import FaceTracker
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
-    pytest.skip("there is no chromium", allow_module_level=True)
+    pytest.skip("there is no chromium: apt-get install chromium", allow_module_level=True)
 
 CAMERA_FRAMES = 24  # of the bundled motion: the mouth opens, and shuts where they start again
 MOST_WAIT_MS = 40_000
