@@ -126,7 +126,8 @@ def test_without_a_face_nothing_is_drawn(somebody):
         assert '"number":7' in next_word(socket, "unseen")
 
 
-def test_a_second_session_is_refused(app, somebody):
+def test_a_second_session_is_refused(app, somebody, monkeypatch):
+    monkeypatch.setattr("fnevr.server.rooms.ENDING_S", 0.1)
     with somebody.websocket_connect(SOCKET) as first:
         first.send_json({"type": "set"})
         next_word(first, "ready")

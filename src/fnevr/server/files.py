@@ -278,7 +278,7 @@ def _about_track(path: Path) -> dict[str, object]:
 
 
 def _about_video(path: Path, limits: Limits) -> dict[str, object]:
-    _check_before_decoding(path, limits)
+    media_type = _check_before_decoding(path, limits)
     with open_video(path) as reader:
         info = reader.info
     rate = float(info.frame_rate)
@@ -288,6 +288,7 @@ def _about_video(path: Path, limits: Limits) -> dict[str, object]:
     about: dict[str, object] = {"kind": "video", "frame_rate": rate, "has_audio": info.has_audio}
     return {
         **about,
+        "media_type": media_type,
         "width": info.width,
         "height": info.height,
         "frames": frames,
@@ -295,11 +296,17 @@ def _about_video(path: Path, limits: Limits) -> dict[str, object]:
     }
 
 
-def _check_before_decoding(path: Path, limits: Limits) -> None:
-    """Raise Refusal unless a video's format is taken (422), and its frames are not too large."""
+def _check_before_decoding(path: Path, limits: Limits) -> str:
+    """Return the media type, by which a browser shows a video.
+
+    Raises:
+        Refusal: 422, if its format is not taken; 413, if its frames are too large.
+    """
+    media_type = "video/mp4"  # browsers look at the file for which one it is
     if is_picture(path):
         with open_image(path) as image:
             names, size = {str(image.format).lower()}, image.size
+        media_type = f"image/{min(names)}"
     else:
         with open_container(path) as container:
             names, stream = set(container.format.name.split(",")), video_stream(container)
@@ -311,6 +318,7 @@ def _check_before_decoding(path: Path, limits: Limits) -> None:
             f"'{path}' is of the format {', '.join(sorted(names))}; a driver is a keypoint track "
             f"(.safetensors) or one of {', '.join(limits.containers)}: convert it to MP4",
         )
+    return media_type
 
 
 def _check_pixels(width: int, height: int, limits: Limits) -> None:

@@ -65,11 +65,13 @@ async function begin() {
   store.choosePicture(store.picture, store.face);
   store.chooseDriver(store.driver);
   let open = go(rooms);
-  addEventListener("hashchange", () => { open = go(rooms); });
+  addEventListener("hashchange", () => {
+    if (location.hash !== "#main") open = go(rooms); // that one skips to the content
+  });
   addEventListener("keydown", (event) => {
     const isTyped = event.target.closest(
       "input:not([type=range], [type=checkbox]), select, dialog");
-    if (!isTyped && !event.ctrlKey && !event.metaKey && !event.altKey) rooms[open].key?.(event);
+    if (!isTyped && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey) rooms[open].key?.(event);
   });
   // A file that misses a card must not replace the page.
   for (const kind of ["dragover", "drop"]) {
