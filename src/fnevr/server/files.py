@@ -153,7 +153,7 @@ class Sessions:
             length: as announced, in bytes; 0 where nothing was.
 
         Raises:
-            Refusal: 413, if it is too large; 429, if there are too many.
+            Refusal: 413, if it is too large; 429, if there are too many; 507, if the disk is full.
         """
         limit = int(self.limits.max_upload_mb * 1e6)
         if length > limit:
@@ -165,18 +165,22 @@ class Sessions:
         name = name.strip().replace("\n", " ")[-LONGEST_NAME:] or kind
         identity = secrets.token_hex(8)
         suffix = ".safetensors" if kind == "driver" and is_track(name) else f".{kind}"
-        session.folder.mkdir(parents=True, exist_ok=True)
         path = session.folder / f"{identity}{suffix}"
         size = 0
         try:
+            session.folder.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > limit:
                         raise _too_large(size, limit)
                     file.write(chunk)
-        except BaseException:
+        except BaseException as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise Refusal(
+                    507, f"the file cannot be kept: {error.strerror}; make room on the disk"
+                ) from error
             raise
         return Upload(identity, kind, name, path, {})
 

@@ -91,9 +91,9 @@ export class AnimateRoom {
     if (matchMedia("(max-width: 54rem)").matches) this.stage.scrollIntoView();
   }
 
-  /** Find the jobs that were begun before the page was opened. */
-  async resume() {
-    this.jobs = await api.get("/api/jobs");
+  /** Take up the jobs that were begun before the page was opened. */
+  resume(jobs) {
+    this.jobs = jobs;
     this.shown = (this.jobs.find((job) => OPEN.includes(job.state)) ?? this.jobs[0])?.id ?? null;
     this.render();
     this.follow();
