@@ -1,7 +1,6 @@
 """The head in 3D."""
 
 import numpy as np
-import pytest
 from support.web import files_of, visitor
 
 from fnevr.config.presets import asset

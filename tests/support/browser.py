@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-CAMERA_FRAMES, CAMERA_RATE = 24, 12  # the mouth opens and shuts once
+CAMERA_FRAMES, CAMERA_RATE = 12, 6  # the mouth opens and shuts in two seconds
 MOST_WAIT_MS = 40_000
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
