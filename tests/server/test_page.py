@@ -381,7 +381,7 @@ def test_everybody_can_use_it(page):
 
 
 def test_it_fits_a_phone(page):
-    page.set_viewport_size({"width": 360, "height": 740})
+    page.set_viewport_size({"width": 320, "height": 640})
     for room in ("animate", "live", "edit"):
         page.click(f'nav a[href="#{room}"]')
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360, room
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, room
