@@ -71,7 +71,7 @@ def _take_all(address: str, camera: Path, folder: Path) -> None:
         page.click("#consent button")
         _take(page, folder / "web_empty.jpg")
         page.click("#animate .over .primary")
-        page.wait_for_function("document.querySelector('#animate progress')?.value > 0.4")
+        page.wait_for_function("document.querySelector('#animate .meter progress')?.value > 0.4")
         _take(page, folder / "web_working.jpg")
         _play(page)
         _take(page, folder / "web_animate.jpg")

@@ -17,11 +17,11 @@ from PIL import Image
 from support.browser import (
     CHROMIUM_OPTIONS,
     MOST_WAIT_MS,
-    camera_frames,
+    camera_file,
+    camera_pictures,
     serious_faults,
     served,
     until,
-    write_camera,
 )
 from support.web import jpeg, two_faces
 
@@ -49,15 +49,15 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def frames(address):
+def pictures(address):
     """What the camera shows."""
-    return camera_frames(address)
+    return camera_pictures(address)
 
 
 @pytest.fixture(scope="module")
-def browser(frames, tmp_path_factory):
-    camera = tmp_path_factory.mktemp("camera") / "camera.y4m"
-    write_camera(camera, frames)
+def browser(pictures, tmp_path_factory):
+    camera = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    camera.write_bytes(camera_file(pictures))
     options = [*CHROMIUM_OPTIONS, f"--use-file-for-fake-video-capture={camera}"]
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
@@ -105,9 +105,9 @@ def page(visit, address):
     return visit(address)
 
 
-def test_bring_choose_a_face_animate_play_save(page, frames, tmp_path):
+def test_bring_choose_a_face_animate_play_save(page, pictures, tmp_path):
     (tmp_path / "two.jpg").write_bytes(jpeg(two_faces()))
-    opening = [Image.fromarray(frames[index]) for index in (0, 2, 4, 6)]
+    opening = [Image.open(io.BytesIO(pictures[index])) for index in (0, 2, 4, 6)]
     opening[0].save(tmp_path / "talk.gif", save_all=True, append_images=opening[1:], duration=40)
     page.set_input_files('#animate input[aria-label="Add a picture"]', tmp_path / "two.jpg")
     page.click('#animate [aria-label="Face 2 of 2"]')
