@@ -45,14 +45,14 @@ web: $(VENV)/.installed-web
 	$(BIN)/fnevr web
 
 # What loads engines and compilers has processes of its own, and a file stays in one of them, since
-# exporting takes long. So it does where servers and browsers are started.
+# exporting takes long. So it does where servers and browsers are started. What is skipped is said.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m 'not slow' $(APART:%=--ignore %)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m 'not slow' $(APART)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist worksteal -q -m 'not slow' $(APART:%=--ignore %)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile -q -m 'not slow' $(APART)
 
 test-slow: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(APART:%=--ignore %)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q $(APART)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist worksteal -q $(APART:%=--ignore %)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile -q $(APART)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -5,11 +5,6 @@ from starlette.websockets import WebSocketDisconnect
 from support.web import SOCKET, make_app, visitor
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    return make_app(tmp_path_factory.mktemp("web"))
-
-
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "["])
 def test_a_foreign_name_is_refused(app, host):
     answer = visitor(app).get("/api/about", headers={"Host": host})

@@ -5,16 +5,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from support.web import make_app, visitor
 
-from fnevr import Animator
 from fnevr.animation.sliders import FaceSliders
 from fnevr.config.presets import asset
-
-
-@pytest.fixture(scope="module")
-def somebody(tmp_path_factory):
-    return visitor(make_app(tmp_path_factory.mktemp("web")))
 
 
 def edited(client, **wish):
@@ -23,11 +16,12 @@ def edited(client, **wish):
     return np.asarray(Image.open(io.BytesIO(answer.content))), answer
 
 
-def test_it_is_what_the_library_draws(somebody):
+def test_it_is_what_the_library_draws(app, somebody):
     options = {"yaw_deg": 10, "sliders": {"smile": 0.5}}
     rgb, _ = edited(somebody, options=options, format="png")
-    animator = Animator.from_pretrained("lite", engine="onnx")
-    wanted = animator.edit_pose(asset("portrait.jpg"), yaw_deg=10.0, sliders=FaceSliders(smile=0.5))
+    with app.state.rooms.studio.drawing() as animator:
+        picture, sliders = asset("portrait.jpg"), FaceSliders(smile=0.5)
+        wanted = animator.edit_pose(picture, yaw_deg=10.0, sliders=sliders)
     np.testing.assert_array_equal(rgb, wanted)
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.media_clips import make_video
-from support.web import files_of, jpeg, make_app, short_motion, two_faces, until, visitor
+from support.small_disk import no_file_above
+from support.web import KEPT_S, files_of, jpeg, make_app, short_motion, two_faces, until, visitor
 
 from fnevr.config.presets import asset
 
@@ -57,6 +58,7 @@ def test_the_bundled_ones_are_there(somebody):
 def test_a_video_comes_with_its_length(somebody, tmp_path):
     driver = bring(somebody, "drivers", video(tmp_path, 30), "talk.mp4").json()
     assert (driver["kind"], driver["frames"], driver["has_audio"]) == ("video", 30, False)
+    assert driver["media_type"] == "video/mp4"
     assert driver["seconds"] == pytest.approx(1.2, abs=0.05)
     assert somebody.get(f"/api/drivers/{driver['id']}/video").status_code == 200
 
@@ -141,6 +143,15 @@ def test_visitors_do_not_see_each_others_files(app):
     assert one.get(address).status_code == 404
 
 
+def test_a_full_disk_is_said_and_nothing_is_left(app, somebody):
+    before = files_of(app)
+    with no_file_above(1000):
+        answer = bring(somebody, "pictures", asset("portrait.jpg").read_bytes())
+    assert answer.status_code == 507
+    assert "make room" in answer.json()["error"]["message"]
+    assert files_of(app) == before
+
+
 def test_there_is_room_for_so_many_files(tmp_path):
     app = make_app(tmp_path, max_files=1)
     somebody = visitor(app)
@@ -151,10 +162,14 @@ def test_there_is_room_for_so_many_files(tmp_path):
 
 
 def test_files_are_deleted_after_a_while_and_at_the_end(tmp_path):
-    app = make_app(tmp_path, cleaning_s=0.05, keep_minutes=3 / 60)
+    app = make_app(tmp_path, cleaning_s=0.05)
     with visitor(app) as somebody:
         bring(somebody, "pictures", asset("portrait.jpg").read_bytes())
-        assert len(files_of(app)) == 1
+        (session,) = app.state.rooms.sessions.all()
+        (upload,) = session.uploads.values()
+        assert files_of(app) == [upload.path]
+        upload.used -= KEPT_S
+        session.used -= KEPT_S
         until(lambda: files_of(app) == [] and app.state.rooms.sessions.all() == [])
         bring(somebody, "pictures", asset("portrait.jpg").read_bytes())
         assert len(files_of(app)) == 1

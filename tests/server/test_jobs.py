@@ -1,20 +1,9 @@
 """Jobs: done one after the other, followed, cancelled, ended in time, deleted."""
 
 import pytest
-from support.web import ended, files_of, make_app, short_motion, until, visitor
+from support.web import KEPT_S, ended, files_of, make_app, short_motion, until, visitor
 
 from fnevr.media.video import open_video
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    return make_app(tmp_path_factory.mktemp("web"))
-
-
-@pytest.fixture(scope="module")
-def somebody(app):
-    with visitor(app) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +57,12 @@ def test_options_reach_the_library(somebody, motion):
     ],
 )
 def test_what_is_wrong_is_said_before_a_job_begins(somebody, wish, status, argument):
+    before = somebody.get("/api/jobs").json()
     answer = somebody.post("/api/jobs", json=wish)
     assert answer.status_code == status
     if argument is not None:
         assert answer.json()["error"]["argument"] == argument
-    assert all(job["state"] == "done" for job in somebody.get("/api/jobs").json())
+    assert somebody.get("/api/jobs").json() == before
 
 
 def test_what_goes_wrong_later_is_said_in_the_librarys_words(app, somebody, motion):
@@ -129,13 +119,15 @@ def test_jobs_of_others_are_not_there(app, somebody):
 
 
 def test_a_job_has_so_much_time_and_is_deleted_after_a_while(tmp_path):
-    app = make_app(tmp_path, cleaning_s=0.05, job_minutes=0.5 / 60, keep_minutes=3 / 60, max_jobs=1)
+    app = make_app(tmp_path, cleaning_s=0.05, job_minutes=0.2 / 60, max_jobs=1)
     with visitor(app) as client:
         job = client.post("/api/jobs", json={"kind": "animate"}).json()
         assert client.post("/api/jobs", json={"kind": "animate"}).status_code == 429
         view = ended(client, job)
         assert view["state"] == "failed"
         assert "took more than" in view["error"]["message"]
+        (job,) = app.state.rooms.jobs.of(*app.state.rooms.sessions.all())
+        job.ended -= KEPT_S
         until(lambda: client.get("/api/jobs").json() == [])
         assert files_of(app) == []
 

@@ -20,20 +20,8 @@ from fnevr.server.sinks import BOUNDARY, DrawnFrame, Recording, Stream, VirtualC
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    return make_app(tmp_path_factory.mktemp("web"), live_idle_seconds=20)
-
-
-@pytest.fixture(scope="module")
 def camera():
     return jpeg(read_image(asset("portrait.jpg")))
-
-
-@pytest.fixture(scope="module")
-def somebody(app):
-    with visitor(app) as client:
-        client.get("/api/about")  # for the cookie
-        yield client
 
 
 def picture(number, content):
@@ -126,13 +114,15 @@ def test_without_a_face_nothing_is_drawn(somebody):
         assert '"number":7' in next_word(socket, "unseen")
 
 
-def test_a_second_session_is_refused(app, somebody):
+def test_a_second_session_is_refused(app, somebody, monkeypatch):
     with somebody.websocket_connect(SOCKET) as first:
+        monkeypatch.setattr("fnevr.server.rooms.ENDING_S", 0.1)
         first.send_json({"type": "set"})
         next_word(first, "ready")
         with somebody.websocket_connect(SOCKET) as second:
             assert "one at a time" in next_word(second, "error")
             assert second.receive()["code"] == 4409
+        monkeypatch.undo()
     with somebody.websocket_connect(SOCKET) as third:
         third.send_json({"type": "set"})
         next_word(third, "ready")
@@ -174,7 +164,7 @@ def test_a_recording_is_a_job_that_is_done(somebody, camera, tmp_path):
             next_picture(socket)
         socket.send_json({"type": "record", "on": False})
         next_word(socket, "recorded")
-    (job,) = somebody.get("/api/jobs").json()
+    job = somebody.get("/api/jobs").json()[0]
     assert ended(somebody, job)["kind"] == "recording"
     (tmp_path / "r.mp4").write_bytes(somebody.get(job["video"]).content)
     with open_video(tmp_path / "r.mp4") as video:

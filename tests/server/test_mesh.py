@@ -1,17 +1,11 @@
 """The head in 3D."""
 
 import numpy as np
-import pytest
-from support.web import files_of, make_app, visitor
+from support.web import files_of, visitor
 
 from fnevr.config.presets import asset
 from fnevr.face3d.reconstruction import reconstruct
 from fnevr.media.image import read_image
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    return make_app(tmp_path_factory.mktemp("web"))
 
 
 def test_it_is_the_mesh_of_the_library(app):
@@ -23,9 +17,10 @@ def test_it_is_the_mesh_of_the_library(app):
 
 
 def test_the_file_is_gltf_and_nothing_is_left(app):
+    before = files_of(app)
     answer = visitor(app).get("/api/pictures/portrait/mesh.glb")
     assert answer.content.startswith(b"glTF")
-    assert files_of(app) == []
+    assert files_of(app) == before
 
 
 def test_a_face_that_is_not_there_is_said(app):

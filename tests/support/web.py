@@ -19,6 +19,7 @@ from fnevr.server.settings import Limits, ServerSettings
 
 ADDRESS = "http://127.0.0.1:8000"
 SOCKET = "ws://127.0.0.1:8000/api/live"
+KEPT_S = 60 * Limits().keep_minutes + 1  # what was last used so long ago is deleted
 
 
 def make_app(root, cleaning_s=10.0, token=None, **limits):

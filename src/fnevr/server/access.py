@@ -88,7 +88,8 @@ class Access:
                     added.append("Set-Cookie", _set_cookie(cookie, session))
             await send(message)
 
-        if self.token is not None and is_new and b"token=" in scope.get("query_string", b""):
+        is_page = scope["type"] == "http" and scope["method"] == "GET"
+        if is_page and is_new and self.token and b"token=" in scope.get("query_string", b""):
             # Out of the address bar, and of the history.
             await RedirectResponse(scope["path"], 303)(scope, receive, answer)
             return

@@ -206,7 +206,7 @@ def driver_video(request: Request, name: str) -> FileResponse:
     upload = visitor(request).find("driver", name)
     if upload.about["kind"] != "video":
         raise Refusal(404, "a keypoint track has no pictures")
-    return FileResponse(upload.path, media_type="video/mp4")
+    return FileResponse(upload.path, media_type=str(upload.about["media_type"]))
 
 
 @router.delete("/pictures/{name}", status_code=204)

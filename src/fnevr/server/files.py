@@ -153,7 +153,7 @@ class Sessions:
             length: as announced, in bytes; 0 where nothing was.
 
         Raises:
-            Refusal: 413, if it is too large; 429, if there are too many.
+            Refusal: 413, if it is too large; 429, if there are too many; 507, if the disk is full.
         """
         limit = int(self.limits.max_upload_mb * 1e6)
         if length > limit:
@@ -165,18 +165,22 @@ class Sessions:
         name = name.strip().replace("\n", " ")[-LONGEST_NAME:] or kind
         identity = secrets.token_hex(8)
         suffix = ".safetensors" if kind == "driver" and is_track(name) else f".{kind}"
-        session.folder.mkdir(parents=True, exist_ok=True)
         path = session.folder / f"{identity}{suffix}"
         size = 0
         try:
+            session.folder.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > limit:
                         raise _too_large(size, limit)
                     file.write(chunk)
-        except BaseException:
+        except BaseException as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise Refusal(
+                    507, f"the file cannot be kept: {error.strerror}; make room on the disk"
+                ) from error
             raise
         return Upload(identity, kind, name, path, {})
 
@@ -278,7 +282,7 @@ def _about_track(path: Path) -> dict[str, object]:
 
 
 def _about_video(path: Path, limits: Limits) -> dict[str, object]:
-    _check_before_decoding(path, limits)
+    media_type = _check_before_decoding(path, limits)
     with open_video(path) as reader:
         info = reader.info
     rate = float(info.frame_rate)
@@ -288,6 +292,7 @@ def _about_video(path: Path, limits: Limits) -> dict[str, object]:
     about: dict[str, object] = {"kind": "video", "frame_rate": rate, "has_audio": info.has_audio}
     return {
         **about,
+        "media_type": media_type,
         "width": info.width,
         "height": info.height,
         "frames": frames,
@@ -295,11 +300,17 @@ def _about_video(path: Path, limits: Limits) -> dict[str, object]:
     }
 
 
-def _check_before_decoding(path: Path, limits: Limits) -> None:
-    """Raise Refusal unless a video's format is taken (422), and its frames are not too large."""
+def _check_before_decoding(path: Path, limits: Limits) -> str:
+    """Return the media type, by which a browser shows a video.
+
+    Raises:
+        Refusal: 422, if its format is not taken; 413, if its frames are too large.
+    """
+    media_type = "video/mp4"  # browsers look at the file for which one it is
     if is_picture(path):
         with open_image(path) as image:
             names, size = {str(image.format).lower()}, image.size
+        media_type = f"image/{min(names)}"
     else:
         with open_container(path) as container:
             names, stream = set(container.format.name.split(",")), video_stream(container)
@@ -311,6 +322,7 @@ def _check_before_decoding(path: Path, limits: Limits) -> None:
             f"'{path}' is of the format {', '.join(sorted(names))}; a driver is a keypoint track "
             f"(.safetensors) or one of {', '.join(limits.containers)}: convert it to MP4",
         )
+    return media_type
 
 
 def _check_pixels(width: int, height: int, limits: Limits) -> None:

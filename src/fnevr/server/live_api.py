@@ -8,7 +8,8 @@ number (little endian), then a JPEG. It gets portraits in the same form, and
 - ``{"type": "dropped", "number": 7}`` for a picture that came too early,
 - ``{"type": "unseen", "number": 7}`` for one before any face was seen,
 - ``{"type": "face", "seen": false}`` when the face is lost or found,
-- ``{"type": "neutral", "taken": true}``, ``{"type": "recorded", "job": "..."}``,
+- ``{"type": "neutral", "taken": true}``,
+- ``{"type": "recording"}``, ``{"type": "recorded", "job": "..."}`` (null: nothing was recorded),
 - ``{"type": "error", "error": {"message", "argument"}}``; one that ends the session closes it.
 """
 
@@ -68,19 +69,14 @@ async def stream(request: Request, key: str) -> StreamingResponse:
 async def live(websocket: WebSocket) -> None:
     """Run one live session; a second one is refused while it runs."""
     await websocket.accept()
-    slot, owner = rooms_of(websocket).live, websocket.state.session
-    if slot.owner is not None:
-        message = (
-            "a live session is running already, and this machine draws one at a time: end it first"
-        )
-        await websocket.send_json({"type": "error", **error_json(message)})
-        await websocket.close(BUSY)
-        return
-    slot.owner = owner
+    owner = websocket.state.session
     try:
-        await _Conversation(websocket, owner).run()
-    finally:
-        slot.leave()
+        async with rooms_of(websocket).live.held_by(owner):
+            await _Conversation(websocket, owner).run()
+    except Refusal as refusal:
+        with suppress(RuntimeError, WebSocketDisconnect):  # nobody waits for it any more
+            await websocket.send_json({"type": "error", **error_json(str(refusal))})
+            await websocket.close(BUSY)
 
 
 class _Conversation:
@@ -226,6 +222,7 @@ class _Conversation:
         except FnevrError as error:
             job.end("failed", str(error))
             self._say(type="error", **error_json(str(error)))
+            self._say(type="recorded", job=None)
             return
         job.num_done = job.total = recording.num_frames
         job.end("done")
@@ -243,7 +240,8 @@ class _Conversation:
         self.outgoing.put_nowait(message)
 
     def _fail(self, error: Exception) -> None:
-        """Say what ends the session, and end it."""
+        """Say what ends the session, and end it; what was recorded is kept."""
+        self._stop_recording()
         text = str(error)
         if not isinstance(error, FnevrError):
             text = f"internal error, which is our fault: {type(error).__name__}: {error}"

@@ -88,6 +88,7 @@ def _listen(host: str, port: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
+            listener.listen()  # whoever is told the address may come at once
         except BaseException:
             listener.close()
             raise

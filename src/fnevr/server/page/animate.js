@@ -7,12 +7,15 @@ import { driverPicker, portraitPicker } from "./pickers.js";
 import { imageOf, store } from "./store.js";
 
 const POLL_MS = 400;
+const AWAY_POLL_MS = 2000; // while the server does not answer
+const STARTED_AGAIN = "fnevr was started again, and what was here is gone: reload the page";
 const OPEN = ["waiting", "working"];
 
 export class AnimateRoom {
   constructor(room) {
     this.stage = place("result", room);
     this.error = place("animate-error", room);
+    this.status = place("animate-status", room); // for those who do not see the stage
     this.button = room.querySelector('[data-act="animate"]');
     this.button.addEventListener("click", () => this.start());
     portraitPicker(place("portraits", room));
@@ -66,6 +69,7 @@ export class AnimateRoom {
   }
 
   async start() {
+    if (this.button.disabled) return; // a second click is not a second job
     showError(this.error, null);
     this.button.disabled = true;
     try {
@@ -87,9 +91,9 @@ export class AnimateRoom {
     if (matchMedia("(max-width: 54rem)").matches) this.stage.scrollIntoView();
   }
 
-  /** Find the jobs that were begun before the page was opened. */
-  async resume() {
-    this.jobs = await api.get("/api/jobs");
+  /** Take up the jobs that were begun before the page was opened. */
+  resume(jobs) {
+    this.jobs = jobs;
     this.shown = (this.jobs.find((job) => OPEN.includes(job.state)) ?? this.jobs[0])?.id ?? null;
     this.render();
     this.follow();
@@ -98,14 +102,17 @@ export class AnimateRoom {
   async follow() {
     if (this.following) return;
     this.following = true;
+    let isAway = false;
     while (this.jobs.some((job) => OPEN.includes(job.state))) {
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await new Promise((resolve) => setTimeout(resolve, isAway ? AWAY_POLL_MS : POLL_MS));
       try {
         this.jobs = await api.get("/api/jobs");
         this.render();
+        if (isAway) showError(this.error, this.jobs.length ? null : new Error(STARTED_AGAIN));
+        isAway = false;
       } catch (problem) {
+        isAway = true;
         showError(this.error, problem);
-        await new Promise((resolve) => setTimeout(resolve, 2000));
       }
     }
     this.following = false;
@@ -117,6 +124,7 @@ export class AnimateRoom {
     if (key !== this.drawn) {
       this.drawn = key;
       this.bar = null;
+      this.status.textContent = job ? `${asTitle(job.title)}: ${job.state}` : "";
       this.stage.replaceChildren(...this.scene(job));
     }
     if (this.bar) this.advance(job);

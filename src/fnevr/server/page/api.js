@@ -34,7 +34,14 @@ export const api = {
   get: async (path) => (await request(path)).json(),
   post: async (path, body) => (await request(path, asJson(body))).json(),
   picture: async (body) => (await request("/api/edits", asJson(body))).blob(),
-  remove: (path) => request(path, { method: "DELETE" }),
+  /** Delete something; what is gone already is as good. */
+  async remove(path) {
+    try {
+      await request(path, { method: "DELETE" });
+    } catch (error) {
+      if (error.status !== 404) throw error;
+    }
+  },
 
   /** Send a file; `tell` gets the share that is sent. */
   bring(kind, blob, name, tell = () => {}) {

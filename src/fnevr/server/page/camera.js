@@ -14,7 +14,7 @@ export async function openCamera(audio = false) {
   try {
     return await navigator.mediaDevices.getUserMedia({ video: WANTED, audio });
   } catch (error) {
-    if (audio && error.name === "NotFoundError") return openCamera(false);
+    if (audio) return openCamera(); // where the microphone is what is missing, or not allowed
     const reasons = {
       NotAllowedError: "the camera is not allowed: allow it for this page in the browser, and try "
         + "again",
@@ -54,6 +54,7 @@ async function inDialog(title, audio, fill) {
     video.srcObject = stream;
     if (dialog.open) buttons.prepend(...fill(video, stream, () => dialog.close(), error));
   } catch (problem) {
+    video.hidden = true;
     showError(error, problem);
   }
   await closed;
@@ -64,12 +65,15 @@ async function inDialog(title, audio, fill) {
 /** Take a photograph; null if it was cancelled. */
 export async function photograph() {
   let taken = null;
-  await inDialog("Take a portrait", false, (video, _stream, close) => [
-    h("button", { type: "button", class: "primary", onclick: async () => {
-      taken = await toJpeg(video, 2048, 0.95);
-      close();
-    } }, "Take it"),
-  ]);
+  await inDialog("Take a portrait", false, (video, _stream, close) => {
+    const button = h("button", { type: "button", class: "primary", disabled: true,
+      onclick: async () => {
+        taken = await toJpeg(video, 2048, 0.95);
+        close();
+      } }, "Take it");
+    video.addEventListener("loadeddata", () => { button.disabled = false; });
+    return [button];
+  });
   return taken;
 }
 

@@ -37,7 +37,7 @@ export function icon(name) {
 /** Find a place of the page, by the name that index.html gives it. */
 export const place = (name, root = document) => root.querySelector(`[data-place="${name}"]`);
 
-// What the library calls its arguments, and what this page calls them.
+// What the library calls its arguments, and what Animate calls them under Adjust.
 const CONTROLS = {
   crop: "Find the face", paste_back: "Keep the whole picture", transfer: "Transfer",
   best_frame: "Reference frame", still_background: "Hold the background still",
@@ -48,8 +48,8 @@ export function inPageWords(message) {
   return message.replace(/`(\w+)=['"]?([^`'"]*)['"]?`/g, (whole, name, value) => {
     const label = CONTROLS[name];
     if (!label) return whole;
-    if (value === "False") return `“${label}” switched off`;
-    return value === "True" ? `“${label}” switched on` : `“${label}: ${value}”`;
+    const state = { True: "switched on", False: "switched off" }[value] ?? `at “${value}”`;
+    return `“${label}” ${state} (Animate, Adjust)`;
   });
 }
 

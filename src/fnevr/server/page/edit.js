@@ -22,7 +22,7 @@ export class EditRoom {
       this.before.src = imageOf(store.picture);
       if (!this.isOpen) return;
       this.draw();
-      if (!this.mesh.element.hidden) this.mesh.show();
+      if (!this.deep.hidden) this.mesh.show();
     });
   }
 
@@ -37,7 +37,9 @@ export class EditRoom {
 
   addSliders(card) {
     const draw = () => {
-      if (this.screen.hidden) this.showMesh(false); // so that it is seen what the slider does
+      // So that it is seen what the slider does.
+      if (this.flat.hidden) this.showMesh(false);
+      if (this.image.hidden) this.compare.click();
       this.draw();
     };
     this.angles = sliders("Head, degrees", angleRanges(store.about), draw,
@@ -61,6 +63,7 @@ export class EditRoom {
     const error = errorBox();
     const make = h("button", { type: "button", class: "primary", onclick: async () => {
       showError(error, null);
+      make.disabled = true; // a second click is not a second job
       const options = this.wanted();
       delete options[`${axis.get()}_deg`];
       options.sweep = `${axis.get()}=${-reach.get()}:${reach.get()}`;
@@ -70,6 +73,7 @@ export class EditRoom {
       } catch (problem) {
         showError(error, problem);
       }
+      make.disabled = false;
     } }, "Make the video");
     card.append(h("fieldset", {}, axis.element, reach.element), make, error);
   }
@@ -79,7 +83,6 @@ export class EditRoom {
     this.before = h("img", { class: "fit", alt: "The portrait as it was", hidden: true });
     this.badge = h("span", { class: "badge", hidden: true }, "Before");
     this.error = errorBox();
-    this.warning = h("p", { class: "hint" });
     this.compare = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
       const isBefore = this.before.hidden;
       this.before.hidden = this.badge.hidden = !isBefore;
@@ -88,7 +91,7 @@ export class EditRoom {
     } }, "Before ", h("kbd", {}, "B"));
     this.mesh = new MeshView();
     this.inDepth = h("button", { type: "button", "aria-pressed": "false",
-      onclick: () => this.showMesh(this.mesh.element.hidden) }, "3D mesh ", h("kbd", {}, "M"));
+      onclick: () => this.showMesh(this.deep.hidden) }, "3D mesh ", h("kbd", {}, "M"));
     const picture = h("div", { class: "row" }, this.compare,
       h("button", { type: "button", class: "primary", onclick: () => this.savePicture() },
         icon("save"), "Save the picture"));
@@ -105,18 +108,18 @@ export class EditRoom {
       h("span", { class: "hint" }, "Drag it, or use the arrow keys."));
     this.showMesh = (isShown) => {
       this.inDepth.setAttribute("aria-pressed", String(isShown));
-      this.screen.hidden = picture.hidden = isShown;
-      this.mesh.element.hidden = mesh.hidden = !isShown;
+      this.flat.hidden = picture.hidden = isShown;
+      this.deep.hidden = mesh.hidden = !isShown;
       if (isShown) this.mesh.show();
     };
-    this.screen = h("div", { class: "screen" }, this.image, this.before, this.badge);
-    this.mesh.element.classList.add("screen");
-    stage.append(this.screen, this.mesh.element, this.error, this.mesh.error, this.warning,
-      h("div", { class: "row" }, this.inDepth, picture, mesh));
+    this.flat = h("div", {}, h("div", { class: "screen" }, this.image, this.before, this.badge),
+      this.error);
+    this.deep = h("div", { hidden: true }, this.mesh.element, this.mesh.error);
+    stage.append(this.flat, this.deep, h("div", { class: "row" }, this.inDepth, picture, mesh));
   }
 
   key(event) {
-    if (event.key.toLowerCase() === "b" && !this.screen.hidden) this.compare.click();
+    if (event.key.toLowerCase() === "b" && !this.flat.hidden) this.compare.click();
     if (event.key.toLowerCase() === "m") this.inDepth.click();
   }
 

@@ -9,6 +9,8 @@ import { imageOf, store } from "./store.js";
 const MAX_IN_FLIGHT = 2;
 const CAMERA_LONGEST = 480; // pixels of what is sent: enough for a face
 const SHOWN_EVERY_MS = 500;
+const UNPLUGGED = "the camera gives no pictures any more: connect it, and start again";
+const LOST = "the connection was lost: is fnevr still running?";
 const SAID_WHY = [4409, 4500]; // codes with which the server ends a session, after an error
 
 export class LiveRoom {
@@ -106,14 +108,22 @@ export class LiveRoom {
     showError(this.error, null);
     showError(this.problem, null);
     this.start.disabled = true;
+    const attempt = this.attempt = {}; // end() forgets it
+    let stream;
     try {
-      this.stream = await openCamera();
+      stream = await openCamera();
     } catch (problem) {
-      showError(this.error, problem);
-      this.start.disabled = false;
+      if (this.attempt === attempt) this.end(problem);
       return;
     }
-    this.self.srcObject = this.stream;
+    if (this.attempt !== attempt) { // we left meanwhile
+      stopCamera(stream);
+      return;
+    }
+    this.stream = this.self.srcObject = stream;
+    stream.getVideoTracks()[0].addEventListener("ended", () => {
+      if (this.stream === stream) this.end(new Error(UNPLUGGED));
+    });
     this.self.hidden = false;
     this.start.textContent = "Preparing the portrait…";
     const scheme = location.protocol === "https:" ? "wss" : "ws";
@@ -125,10 +135,7 @@ export class LiveRoom {
     socket.onmessage = (event) => this.hear(event.data);
     socket.onclose = (event) => {
       if (this.socket !== socket) return; // we left ourselves
-      this.end();
-      if (!SAID_WHY.includes(event.code)) {
-        showError(this.error, new Error("the connection was lost: is fnevr still running?"));
-      }
+      this.end(SAID_WHY.includes(event.code) ? null : new Error(LOST));
     };
   }
 
@@ -139,7 +146,10 @@ export class LiveRoom {
     }
     const message = JSON.parse(data);
     const answers = {
-      ready: () => this.run(),
+      ready: () => {
+        showError(this.problem, null);
+        this.run();
+      },
       dropped: () => this.sent.delete(message.number),
       unseen: () => { this.sent.delete(message.number); this.lost.hidden = false; },
       face: () => { this.lost.hidden = message.seen; },
@@ -150,13 +160,14 @@ export class LiveRoom {
       recording: () => this.setRecording(true),
       recorded: () => {
         this.setRecording(false);
+        if (!message.job) return;
         this.note.replaceChildren("Recorded: ", h("a", { href:
           `/api/jobs/${message.job}/result.mp4?download=true`, download: "" }, "save the video"));
         this.showJob(message.job, false);
       },
       error: () => {
-        this.setRecording(false);
-        showError(this.isRunning ? this.problem : this.error, message.error);
+        if (this.isRunning) showError(this.problem, message.error);
+        else this.end(message.error);
       },
     };
     answers[message.type]?.();
@@ -226,11 +237,14 @@ export class LiveRoom {
     this.numbers.textContent = `${rate.toFixed(1)} frames/s · ${latency.toFixed(0)} ms`;
   }
 
-  end() {
+  /** Stop, and say why if it was not wanted. */
+  end(problem = null) {
     clearInterval(this.timer);
+    this.attempt = null;
     const socket = this.socket;
     this.socket = null;
-    socket?.close();
+    if (this.isRecording) this.finishRecording(socket);
+    else socket?.close();
     stopCamera(this.stream);
     this.stream = this.self.srcObject = null;
     this.isRunning = false;
@@ -242,5 +256,16 @@ export class LiveRoom {
     this.self.hidden = this.neutral.disabled = this.record.disabled = true;
     this.start.disabled = false;
     this.start.textContent = "Start the camera";
+    showError(this.error, problem);
+  }
+
+  /** Wait for the recording, and close the connection then. */
+  finishRecording(socket) {
+    socket.onmessage = ({ data }) => {
+      if (typeof data !== "string" || JSON.parse(data).type !== "recorded") return;
+      this.hear(data);
+      socket.close();
+    };
+    socket.send(JSON.stringify({ type: "record", on: false }));
   }
 }

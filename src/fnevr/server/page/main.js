@@ -25,9 +25,9 @@ function askForConsent() {
       localStorage.setItem(CONSENT, "yes");
     } catch { /* asked again next time */ }
   };
+  dialog.querySelector("form").addEventListener("submit", remember);
   dialog.addEventListener("close", () => {
     if (dialog.returnValue !== "yes" && !remembered()) dialog.showModal(); // it was not read
-    else remember();
   });
   document.querySelector('[data-act="consent"]').addEventListener("click", () =>
     dialog.showModal());
@@ -52,6 +52,7 @@ function go(rooms) {
 async function begin() {
   askForConsent();
   await store.load();
+  const jobs = await api.get("/api/jobs");
   const animate = new AnimateRoom(document.getElementById("animate"));
   const showJob = async (job, isShown = true) => {
     animate.show(typeof job === "string" ? await api.get(`/api/jobs/${job}`) : job);
@@ -64,12 +65,15 @@ async function begin() {
   };
   store.choosePicture(store.picture, store.face);
   store.chooseDriver(store.driver);
+  animate.resume(jobs);
   let open = go(rooms);
-  addEventListener("hashchange", () => { open = go(rooms); });
+  addEventListener("hashchange", () => {
+    if (location.hash !== "#main") open = go(rooms); // that one skips to the content
+  });
   addEventListener("keydown", (event) => {
     const isTyped = event.target.closest(
       "input:not([type=range], [type=checkbox]), select, dialog");
-    if (!isTyped && !event.ctrlKey && !event.metaKey && !event.altKey) rooms[open].key?.(event);
+    if (!isTyped && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey) rooms[open].key?.(event);
   });
   // A file that misses a card must not replace the page.
   for (const kind of ["dragover", "drop"]) {
@@ -77,7 +81,6 @@ async function begin() {
   }
   const { keep_minutes: minutes } = store.about.limits;
   place("keep").textContent = `Files are deleted ${minutes} minutes after they were last used.`;
-  await animate.resume();
   document.body.dataset.ready = "yes";
 }
 

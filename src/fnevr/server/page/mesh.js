@@ -64,7 +64,7 @@ export class MeshView {
     this.error = errorBox();
     this.plain = 1;
     this.yaw = this.pitch = 0;
-    this.element = h("div", { class: "mesh", hidden: true }, this.canvas);
+    this.element = h("div", { class: "mesh screen" }, this.canvas);
     this.canvas.addEventListener("pointerdown", (event) =>
       this.canvas.setPointerCapture(event.pointerId));
     this.canvas.addEventListener("pointermove", (event) => {

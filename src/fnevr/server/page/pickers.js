@@ -129,11 +129,17 @@ export function driverPicker(card) {
   function render() {
     const driver = store.driver;
     const length = `${driver.seconds.toFixed(1)} s, ${driver.frames} frames`;
-    shown.replaceChildren(driver.kind === "track"
-      ? h("div", { class: "motion" }, icon("motion"), h("div", {},
-        h("p", {}, h("strong", {}, driver.name)), h("p", {}, `${length}; a recorded motion`)))
-      : h("video", { src: `/api/drivers/${driver.id}/video`, muted: true, loop: true,
-        controls: true, playsInline: true, "aria-label": `Driver: ${driver.name}` }));
+    const src = `/api/drivers/${driver.id}/video`;
+    const label = `Driver: ${driver.name}`;
+    if (driver.kind === "track") {
+      shown.replaceChildren(h("div", { class: "motion" }, icon("motion"), h("div", {},
+        h("p", {}, h("strong", {}, driver.name)), h("p", {}, `${length}; a recorded motion`))));
+    } else if (driver.media_type.startsWith("image/")) {
+      shown.replaceChildren(h("img", { src, alt: label }));
+    } else {
+      shown.replaceChildren(h("video", { src, muted: true, loop: true, controls: true,
+        playsInline: true, "aria-label": label }));
+    }
     hint.replaceChildren();
     if (driver.id !== BUNDLED.driver) {
       hint.append(driver.kind === "track" ? "" : `${length}. `,
