@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,22 +17,15 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from fnevr.errors import MediaError
+from fnevr.media.bounds import check_bounds, too_large
 from fnevr.media.files import PathLike, atomic_path, check_target, readable_file
 from fnevr.media.strips import reduced, strips
 
 Picture = UInt8[np.ndarray, "H W 3"]
 
-# What decoders can do in about a gigabyte, whatever is in the file; measured.
-MAX_PIXELS = 120_000_000
-MAX_PIXELS_OF = {"WEBP": 56_000_000, "AVIF": 64_000_000, "JPEG2000": 40_000_000}
 # Larger pictures are reduced when they are read: no video can have larger frames (H.264, level 6.2:
 # 139,264 blocks of 16 x 16), and copies of such pictures fit into the memory of small machines.
 KEPT_PIXELS = 139_264 * 16 * 16
-# Each scan of a progressive JPEG goes over all of its pixels, in a few bytes. Encoders write about
-# ten; libtiff has this limit too.
-MAX_SCANS = 100
-MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # no stuffed byte, no restart
-START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}  # to be written
 
 # Formats that only hold pixels: no EPS, which runs a program. JPEG includes phones' MPO.
@@ -107,35 +99,17 @@ def open_image(path: PathLike) -> Image.Image:
         with without_warnings():
             image = _identified(path)
     except Image.DecompressionBombError as error:
-        raise _too_large(path, MAX_PIXELS) from error
+        raise too_large(path) from error
     except DAMAGE as error:
         raise MediaError(f"'{path}' is not an image that can be read{_hint(path)}") from error
     if min(image.size) < 1:
         raise MediaError(f"'{path}' has no pixels: its size is {image.size}")
-    most = MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
-    if image.width * image.height > most:
+    try:
+        check_bounds(path, image)
+    except BaseException:
         image.close()
-        raise _too_large(path, most)
-    if image.format in {"JPEG", "MPO"} and num_scans(path.read_bytes()) > MAX_SCANS:
-        image.close()
-        raise MediaError(
-            f"'{path}' asks for more work than any photo: it goes over its pixels more than "
-            f"{MAX_SCANS} times; save it again with another program"
-        )
+        raise
     return image
-
-
-def num_scans(jpeg: bytes) -> int:
-    """Return how often the first picture in a JPEG file goes over its pixels, without decoding."""
-    count = position = 0
-    while (found := MARKER.search(jpeg, position)) is not None:
-        kind, start = found[1][0], found.end()
-        if kind == END_OF_IMAGE:
-            break
-        count += kind == START_OF_SCAN
-        # All but the start of the file is followed by its length.
-        position = start if position == 0 else start + int.from_bytes(jpeg[start : start + 2])
-    return count
 
 
 def is_image(path: Path) -> bool:
@@ -153,13 +127,6 @@ def is_image(path: Path) -> bool:
 
 def _is_heic(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in {b"heic", b"heix", b"mif1", b"msf1", b"hevc"}
-
-
-def _too_large(path: Path, most: int) -> MediaError:
-    return MediaError(
-        f"'{path}' has too many pixels (at most {most / 1e6:.0f} megapixels of this format are "
-        "read); make it smaller"
-    )
 
 
 def _identified(path: Path) -> Image.Image:
