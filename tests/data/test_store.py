@@ -119,6 +119,13 @@ def test_damaged_frame_says_which(stored):
         read_clip(bytes(data))[0][2]
 
 
+@pytest.mark.parametrize(("before", "after"), [(b"478, 2)", b"478, 2 "), (b"'<f4'", b"'<f4\n")])
+def test_landmarks_with_a_damaged_header_say_so(stored, before, after):
+    data = stored[0].read_bytes()
+    with pytest.raises(MediaError, match=r"landmarks\.npy is damaged"):
+        read_clip(data.replace(before, after))
+
+
 def test_landmarks_of_another_form_say_so(stored, tmp_path):
     _, frames, landmarks = stored
     jpegs = [encode_frame(frame) for frame in frames]

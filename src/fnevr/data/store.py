@@ -21,7 +21,7 @@ from PIL import Image
 
 from fnevr.errors import MediaError
 from fnevr.media.bounds import num_scans
-from fnevr.media.files import atomic_path
+from fnevr.media.files import ARRAY_DAMAGE, atomic_path
 from fnevr.media.image import DAMAGE
 
 LANDMARKS = "landmarks.npy"
@@ -157,7 +157,7 @@ def read_clip(source: Path | bytes) -> tuple[StoredFrames, Float[np.ndarray, "T 
                 raise MediaError(f"{name} is no prepared clip: its first member is not {LANDMARKS}")
             content = io.BytesIO(file.read())
             landmarks = np.lib.format.read_array(content, allow_pickle=False)
-        except (*DAMAGE, MemoryError, OverflowError, tarfile.TarError) as error:
+        except (*ARRAY_DAMAGE, tarfile.TarError) as error:
             raise MediaError(f"{name}: {LANDMARKS} is damaged: {error}") from error
     if not isinstance(landmarks, np.ndarray):
         raise MediaError(f"{name}: {LANDMARKS} holds no array; prepare it again")
