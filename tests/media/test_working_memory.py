@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from support.media_clips import make_video
+from support.media_clips import beeping_sound, make_video
 
 from fnevr.config.presets import asset
 from fnevr.errors import MediaError
@@ -22,6 +22,7 @@ from fnevr.media import bounds, container, image, stills, strips
 from fnevr.media.bounds import MAX_PIXELS, MAX_PIXELS_OF
 from fnevr.media.image import KEPT_PIXELS, read_image
 from fnevr.media.resize import at_most, fitting, resize
+from fnevr.media.samples import CONTAINERS
 from fnevr.media.strips import reduced, resampled
 from fnevr.media.video import open_video
 
@@ -414,3 +415,56 @@ def test_pictures_saved_as_jpeg_2000_are_read(tmp_path):
         portrait.save(tmp_path / f"{number}.jp2", **options)
         assert bounds.is_coded_as_usual((tmp_path / f"{number}.jp2").read_bytes())
         assert read_image(tmp_path / f"{number}.jp2").shape == (portrait.height, portrait.width, 3)
+
+
+def boxes_changed(data, changes):
+    """Return an MP4 file with the content of some boxes replaced, at any depth."""
+    result = b""
+    while data:
+        size, kind = struct.unpack(">I4s", data[:8])
+        content, data = data[8:size], data[size:]
+        if kind in CONTAINERS:
+            content = boxes_changed(content, changes)
+        content = changes.get(kind, content)
+        result += struct.pack(">I4s", len(content) + 8, kind) + content
+    return result
+
+
+MANY = 10_000_000
+ALIKE = {
+    b"stsz": struct.pack(">III", 0, 1, MANY),
+    b"stsc": struct.pack(">IIIII", 0, 1, 1, MANY, 1),
+    b"stts": struct.pack(">IIII", 0, 1, MANY, 512),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({}, ALIKE),
+        ({}, {**ALIKE, b"stsz": struct.pack(">III", 0, 7, 2**31)}),
+        ({"movflags": "frag_keyframe+empty_moov"}, {b"trun": struct.pack(">II", 0, MANY)}),
+        (
+            {"movflags": "frag_every_frame+empty_moov"},
+            {b"trun": struct.pack(">III", 1, 2**32 - 1, 0)},
+        ),
+    ],
+)
+def test_tables_that_claim_more_frames_than_there_are_bytes(tmp_path, options, changes):
+    """FFmpeg took 2.2 GB for 1.8 kB: 60 million frames of one byte."""
+    make_video(tmp_path / "a.mp4", container_options=options)
+    whole = (tmp_path / "a.mp4").read_bytes()
+    assert boxes_changed(whole, {}) == whole
+    with open_video(tmp_path / "a.mp4") as video:
+        assert len(list(video)) == 10
+    (tmp_path / "b.mp4").write_bytes(boxes_changed(whole, changes))
+    with pytest.raises(MediaError, match="claims more frames than it has bytes"):
+        open_video(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize("sound", ["pcm_s16le", "aac"])
+def test_sound_of_one_byte_a_sample_is_no_claim(tmp_path, sound):
+    samples = beeping_sound(2, [0.5], rate=8000)
+    make_video(tmp_path / "a.mov", sound=samples, sound_codec=sound, sound_rate=8000)
+    with open_video(tmp_path / "a.mov") as video:
+        assert len(list(video)) == 10

@@ -22,6 +22,7 @@ from fnevr.media.files import readable_file
 from fnevr.media.image import KEPT_PIXELS
 from fnevr.media.pixels import PLAYED_PIXELS, RgbConverter
 from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader, nearest_rate
+from fnevr.media.samples import check_samples
 
 DEFAULT_RATE = Fraction(25)
 MAX_FRAME = KEPT_PIXELS  # 8K is below it
@@ -45,7 +46,7 @@ def open_container(path: Path) -> InputContainer:
     Raises:
         MediaError: if the file is missing, empty, unreadable, or no media file.
     """
-    readable_file(path, "a video")
+    check_samples(readable_file(path, "a video"))
     try:
         container = av.open(
             _OneFile(path),
