@@ -6,7 +6,7 @@ import re
 import pytest
 from support.texts import library_texts
 
-from fnevr.errors import FaceError, FnevrError, counted, shown
+from fnevr.errors import MAX_MESSAGE, FaceError, FnevrError, counted, describe_problems, shown
 
 # What a person types is quoted as it is typed: `fnevr export lite FOLDER --precision int8`.
 TYPED = re.compile(r"`fnevr [^`]*`")
@@ -69,3 +69,16 @@ def test_what_is_counted_has_its_number():
 
 def test_no_text_leaves_the_number_of_what_is_counted_open():
     assert not [text for _, text in library_texts() if re.search(r"[a-z]\(s\)(?! ?\[)", text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["smile is " + "A" * 10**6 + ": no number", describe_problems("a", ["b: missing"] * 10**5)],
+)
+def test_messages_that_quote_much_of_a_file_are_shortened(text):
+    said = str(FnevrError(text))
+    assert len(said) < MAX_MESSAGE + 100
+    assert said.startswith(text[:100])
+    assert said.endswith(text[-100:])
+    assert "characters more" in said
+    assert str(FnevrError(text[:MAX_MESSAGE])) == text[:MAX_MESSAGE]

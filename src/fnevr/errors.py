@@ -13,6 +13,7 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+MAX_MESSAGE = 100_000  # characters; a list of all tensors of a model is half as long
 # Controls but for tabs and ends of lines, and those that turn the direction of writing.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -23,6 +24,17 @@ def shown(text: str) -> str:
     The escape code of a colour becomes \x1b[31m.
     """
     return CONTROLS.sub(lambda code: code[0].encode("unicode_escape").decode(), printable(text))
+
+
+def shortened(text: str) -> str:
+    """Return a message that a terminal shows at once, however much of a file it quotes.
+
+    Its beginning and end are kept, which say what is wrong and what to do.
+    """
+    if len(text) <= MAX_MESSAGE:
+        return text
+    half = MAX_MESSAGE // 2
+    return f"{text[:half]} ... ({len(text) - 2 * half} characters more) ... {text[-half:]}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -41,7 +53,7 @@ class FnevrError(Exception):
     """
 
     def __init__(self, message: str = "", *, argument: str | None = None) -> None:
-        super().__init__(shown(message))
+        super().__init__(shown(shortened(message)))
         self.argument = argument
 
 

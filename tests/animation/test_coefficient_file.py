@@ -54,3 +54,21 @@ def test_other_files_say_so(tmp_path):
     with pytest.raises(MediaError, match="cannot read coefficients"):
         load_coefficients(tmp_path / "words.txt")
     assert not is_coefficient_file(tmp_path / "talk.mp4")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "(" * 900,
+        "{'descr': '<f4', 'shape'",
+        "-" * 9000 + "1",
+        "x\n  y",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (100000000, 73)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 73)}",
+    ],
+)
+def test_headers_that_are_none_say_so(tmp_path, header):
+    data = b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header.encode()
+    (tmp_path / "motion.npy").write_bytes(data)
+    with pytest.raises(MediaError, match="cannot read coefficients"):
+        load_coefficients(tmp_path / "motion.npy")

@@ -90,6 +90,7 @@ def test_missing_table_says_what_a_data_folder_holds(tmp_path):
     [
         ("", "has no rows"),
         (HEADER, "has no rows"),
+        ("\t".join(["name", *map(str, range(1000))]) + "\na\n" * 9, "1001 columns, at most 1000"),
         ("name\tsplit\nface.mp4\ttrain\n", r"lacks the columns \['identity', 'motion'\]"),
         (HEADER + "face.mp4\ttrain\ta\tmuch\t\t\n", "face: motion must be a number, got 'much'"),
         (HEADER + "face.mp4\ttrain\ta\t-1\t\t\n", "face: motion must be 0 or more"),

@@ -37,6 +37,7 @@ def test_pictures_of_one_person_come_together(tmp_path):
             "weight must be more than 0 and at most 1e.06, got '0'",
         ),
         (HEADER + "a.png\ttrain\ta\t1e308\t\t\n", "weight must be more than 0 and at most"),
+        ("\t".join(["name", *map(str, range(1000))]) + "\na\n" * 9, "1001 columns, at most 1000"),
         (HEADER + "a.png\n", "row 1 ends before its split"),
         (
             HEADER + "a.png\ttrain\ta\t\t\t\nb.png\tval\ta\t\t\t\n",

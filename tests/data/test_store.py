@@ -6,6 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fnevr.data.store import encode_frame, read_clip, write_clip
 from fnevr.errors import MediaError
@@ -118,6 +119,13 @@ def test_damaged_frame_says_which(stored):
         read_clip(bytes(data))[0][2]
 
 
+@pytest.mark.parametrize(("before", "after"), [(b"478, 2)", b"478, 2 "), (b"'<f4'", b"'<f4\n")])
+def test_landmarks_with_a_damaged_header_say_so(stored, before, after):
+    data = stored[0].read_bytes()
+    with pytest.raises(MediaError, match=r"landmarks\.npy is damaged"):
+        read_clip(data.replace(before, after))
+
+
 def test_landmarks_of_another_form_say_so(stored, tmp_path):
     _, frames, landmarks = stored
     jpegs = [encode_frame(frame) for frame in frames]
@@ -204,3 +212,16 @@ def test_a_frame_of_too_many_pixels():
 def test_a_folder_where_a_clip_should_be(tmp_path):
     with pytest.raises(MediaError, match="cannot be read"):
         read_clip(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"progressive": True, "quality": 20}])
+def test_frames_that_a_decoder_goes_over_several_times_are_refused(tmp_path, options):
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+    picture.save(buffer, "JPEG", **options)
+    usual = encode_frame(np.asarray(picture))
+    write_clip(tmp_path / "a.tar", [usual, buffer.getvalue()], np.zeros((2, 478, 2)))
+    frames, _ = read_clip(tmp_path / "a.tar")
+    assert frames[0].shape == (32, 32, 3)
+    with pytest.raises(MediaError, match=r"frame 1 is damaged: it has several scans"):
+        frames[1]

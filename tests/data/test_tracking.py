@@ -6,7 +6,8 @@ from support.media_clips import make_video
 from support.raw_videos import talking_frames
 
 from fnevr.data.sources import Span
-from fnevr.data.tracking import CutDetector, is_in, track_spans
+from fnevr.data.tracking import is_in, track_spans
+from fnevr.media.cuts import CutDetector
 from fnevr.media.video import open_video
 
 

@@ -161,6 +161,7 @@ def sparse_of(packages, **changed):
         {"indptr": np.array([0] * 23 + [10**12])},
         {"indptr": np.array([0] * 22 + [3, 2])},
         {"_shape": (10**9, 23)},
+        {"_shape": (50_000, 23)},
         {"_shape": (-(10**9), 23)},
         {"_shape": (10**400, 23)},
         {"indices": np.array([0, 99])},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fnevr.faces.tracker import FacesTracker, FaceTracker
+from fnevr.faces.tracker import MAX_LOST, FacesTracker, FaceTracker
 
 
 @pytest.fixture
@@ -107,3 +107,37 @@ def test_who_comes_later_is_a_face_that_nobody_follows(portrait, pair):
     assert first is not None
     assert second is None
     assert middles(tracker.update(pair)) == pytest.approx([225, 688], abs=25)
+
+
+@pytest.fixture
+def beside(portrait):
+    """The portrait's head, left or right in a wide picture."""
+    small = np.asarray(Image.fromarray(portrait).crop((110, 0, 370, 260)).resize((256, 256)))
+
+    def at(left):
+        wide = np.full((300, 900, 3), 90, np.uint8)
+        wide[20:276, left : left + 256] = small
+        return wide
+
+    return at
+
+
+def test_a_face_that_comes_back_elsewhere_is_found(beside):
+    tracker = FacesTracker()
+    (first,) = tracker.update(beside(10))
+    assert first.is_new
+    gone = [tracker.update(np.full((300, 900, 3), 90, np.uint8))[0] for _ in range(MAX_LOST)]
+    assert {track.status for track in gone} == {"held"}
+    again = [tracker.update(beside(600))[0] for _ in range(3)]
+    assert again[0] is None
+    assert [track.is_new for track in again[1:]] == [True, False]
+    assert again[-1].landmarks[:, 0].mean() > 600
+
+
+def test_after_a_reset_the_next_face_is_another_one(beside):
+    tracker = FacesTracker()
+    tracker.update(beside(10))
+    tracker.reset()
+    (track,) = tracker.update(beside(600))
+    assert (track.status, track.is_new) == ("detected", True)
+    assert track.landmarks[:, 0].mean() > 600

@@ -1,3 +1,5 @@
+import struct
+
 import jaxtyping
 import numpy as np
 import pytest
@@ -72,6 +74,77 @@ def test_profile_is_converted(tmp_path):
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     Image.new("LAB", (4, 4), (255, 128, 128)).save(tmp_path / "a.tif", icc_profile=lab)
     assert_colors(read_image(tmp_path / "a.tif")[2, 2], (255, 255, 255), tolerance=3)
+
+
+def gamma_profile(gamma, kind):
+    """A profile whose pixels are light to a power, for gray or for the colours of sRGB."""
+
+    def tagged(name, content):
+        content += b"\0" * (-len(content) % 4)
+        tags.append((name, content))
+
+    tags = []
+    curve = b"curv" + struct.pack(">IIH", 0, 1, round(gamma * 256))
+    xyz = {"wtpt": (0.9642, 1.0, 0.8249)}
+    xyz |= (
+        {}
+        if kind == "GRAY"
+        else {
+            "rXYZ": (0.4361, 0.2225, 0.0139),
+            "gXYZ": (0.3851, 0.7169, 0.0971),
+            "bXYZ": (0.1431, 0.0606, 0.7141),
+        }
+    )
+    for name, values in xyz.items():
+        tagged(name, b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in values)))
+    for name in ["kTRC"] if kind == "GRAY" else ["rTRC", "gTRC", "bTRC"]:
+        tagged(name, curve)
+    text = b"desc" + struct.pack(">II", 0, 2) + b"a\0" + bytes(79)
+    tagged("desc", text)
+    tagged("cprt", b"text\0\0\0\0none\0")
+    offset = 128 + 4 + 12 * len(tags)
+    table, data = struct.pack(">I", len(tags)), b""
+    for name, content in tags:
+        table += struct.pack(">4sII", name.encode(), offset + len(data), len(content))
+        data += content
+    size = offset + len(data)
+    header = struct.pack(
+        ">I4sI4s4s4s", size, b"none", 0x02100000, b"mntr", kind.encode().ljust(4), b"XYZ "
+    )
+    header += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28)
+    header += struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + table + data
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "gamma", "expected"),
+    [
+        # 128 of 255, as light to the power of gamma, as sRGB.
+        ("RGB", "RGB", 1.0, 188),
+        ("RGBA", "RGB", 1.0, 188),
+        ("P", "RGB", 1.0, 188),
+        ("L", "GRAY", 1.0, 188),
+        ("LA", "GRAY", 1.0, 188),
+        ("RGBA", "RGB", 1.8, 147),
+        ("L", "GRAY", 3.0, 98),
+        ("L", "RGB", 1.0, 188),
+        ("RGB", "GRAY", 1.0, 128),  # a profile of other colours is none
+        ("CMYK", "RGB", 1.0, 128),
+    ],
+)
+def test_profiles_hold_for_pixels_of_any_kind(tmp_path, mode, kind, gamma, expected):
+    gray = Image.new("RGB", (6, 4), (128, 128, 128))
+    picture = gray.quantize(4) if mode == "P" else gray.convert(mode)
+    suffix = "tif" if mode == "CMYK" else "png"
+    picture.save(tmp_path / f"a.{suffix}", icc_profile=gamma_profile(gamma, kind))
+    assert_colors(read_image(tmp_path / f"a.{suffix}")[2, 2], (expected,) * 3, tolerance=2)
+
+
+def test_profiles_hold_for_colours_behind_alpha(tmp_path):
+    picture = Image.new("RGBA", (6, 4), (128, 128, 128, 51))
+    picture.save(tmp_path / "a.png", icc_profile=gamma_profile(1.0, "RGB"))
+    expected = round(0.2 * 188 + 0.8 * 255)
+    assert_colors(read_image(tmp_path / "a.png")[2, 2], (expected,) * 3, tolerance=2)
 
 
 def test_broken_profile_is_ignored(tmp_path):

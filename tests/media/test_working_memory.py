@@ -6,18 +6,23 @@ Peaks are of processes of their own. The limit for whole commands is 1.2 GB.
 import struct
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
+from support.media_clips import beeping_sound, make_video
 
 from fnevr.config.presets import asset
 from fnevr.errors import MediaError
 from fnevr.faces.detector import FaceDetector
-from fnevr.media import image, strips
-from fnevr.media.image import KEPT_PIXELS, MAX_PIXELS, MAX_PIXELS_OF, read_image
+from fnevr.media import bounds, container, image, stills, strips
+from fnevr.media.bounds import MAX_PIXELS, MAX_PIXELS_OF
+from fnevr.media.image import KEPT_PIXELS, read_image
 from fnevr.media.resize import at_most, fitting, resize
+from fnevr.media.samples import CONTAINERS
 from fnevr.media.strips import reduced, resampled
 from fnevr.media.video import open_video
 
@@ -112,14 +117,35 @@ def test_the_largest_face(tmp_path, command):
 
 @pytest.mark.parametrize("file_format", ["WEBP", "JPEG2000", "PNG", "TIFF"])
 def test_too_many_pixels_of_a_format(tmp_path, monkeypatch, file_format):
-    monkeypatch.setattr(image, "MAX_PIXELS", 3000)
-    monkeypatch.setattr(image, "MAX_PIXELS_OF", {"WEBP": 2000, "JPEG2000": 1000})
-    most = image.MAX_PIXELS_OF.get(file_format, 3000)
+    monkeypatch.setattr(bounds, "MAX_PIXELS", 3000)
+    monkeypatch.setattr(bounds, "MAX_PIXELS_OF", {"WEBP": 2000, "JPEG2000": 1000})
+    most = bounds.MAX_PIXELS_OF.get(file_format, 3000)
     Image.new("RGB", (most // 20 + 1, 20)).save(tmp_path / "a", file_format)
     with pytest.raises(MediaError, match="too many pixels"):
         read_image(tmp_path / "a")
     Image.new("RGB", (most // 20, 20)).save(tmp_path / "b", file_format)
     assert read_image(tmp_path / "b").shape == (20, most // 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "file_format", "options"),
+    [
+        ("JPEG in CMYK", "CMYK", "JPEG", {"progressive": True}),
+        ("JPEG in CMYK", "CMYK", "JPEG", {}),
+        ("JPEG in TIFF", "RGB", "TIFF", {"compression": "jpeg"}),
+        ("JPEG in TIFF", "L", "TIFF", {"compression": "jpeg"}),
+    ],
+)
+def test_costly_forms_of_a_format_have_bounds_of_their_own(
+    tmp_path, monkeypatch, kind, mode, file_format, options
+):
+    picture = Image.new(mode, (40, 30))
+    picture.save(tmp_path / "a", file_format, **options)
+    monkeypatch.setattr(bounds, "MAX_PIXELS_OF", {kind: 1199})
+    with pytest.raises(MediaError, match="too many pixels"):
+        read_image(tmp_path / "a")
+    monkeypatch.setattr(bounds, "MAX_PIXELS_OF", {kind: 1200})
+    assert read_image(tmp_path / "a").shape == (30, 40, 3)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "I;16", "F", "CMYK", "1"])
@@ -219,16 +245,16 @@ def progressive(side, num_scans):
 
 def test_jpegs_that_ask_for_much_work_are_refused(tmp_path):
     """At 120 megapixels, a scan took 0.07 s and 130 bytes: 1 MB would have taken ten minutes."""
-    few, many = (progressive(1456, image.MAX_SCANS + more) for more in (0, 1))
+    few, many = (progressive(1456, bounds.MAX_SCANS + more) for more in (0, 1))
     (tmp_path / "few.jpg").write_bytes(few)
     (tmp_path / "many.jpg").write_bytes(many)
-    assert len(many) / image.MAX_SCANS < 120
+    assert len(many) / bounds.MAX_SCANS < 120
     assert read_image(tmp_path / "few.jpg").shape == (1456, 1456, 3)
     with pytest.raises(MediaError, match="over its pixels more than 100 times"):
         read_image(tmp_path / "many.jpg")
     # What phones append (videos, for example) is not looked at.
     (tmp_path / "few.jpg").write_bytes(few + b"\xff\xda\0\x02" * 10**5)
-    assert image.num_scans((tmp_path / "few.jpg").read_bytes()) == image.MAX_SCANS
+    assert bounds.num_scans((tmp_path / "few.jpg").read_bytes()) == bounds.MAX_SCANS
     assert read_image(tmp_path / "few.jpg").shape == (1456, 1456, 3)
 
 
@@ -238,7 +264,7 @@ def test_scans_of_usual_jpegs(tmp_path, options, expected):
     exif = Image.Exif()
     exif[0x010E] = "\u00ff\u00da" * 9
     Image.open(asset("portrait.jpg")).save(tmp_path / "a.jpg", exif=exif, **options)
-    assert image.num_scans((tmp_path / "a.jpg").read_bytes()) == expected
+    assert bounds.num_scans((tmp_path / "a.jpg").read_bytes()) == expected
 
 
 def gif(side, num_frames):
@@ -261,3 +287,184 @@ def test_animations_of_usual_sizes_are_read(tmp_path):
     (tmp_path / "a.gif").write_bytes(gif(300, 50))
     with open_video(tmp_path / "a.gif") as video:
         assert len(list(video)) == 50
+
+
+@pytest.mark.parametrize("num_frames", [1, 2])
+def test_frames_of_an_animation_are_no_larger_than_those_of_a_video(
+    tmp_path, monkeypatch, num_frames
+):
+    monkeypatch.setattr(stills, "KEPT_PIXELS", 299 * 300)
+    (tmp_path / "a.gif").write_bytes(gif(300, num_frames))
+    if num_frames > 1:
+        with pytest.raises(MediaError, match="asks for 2 frames of 300 x 300"):
+            open_video(tmp_path / "a.gif")
+    else:
+        assert open_video(tmp_path / "a.gif").info.width == 300
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [("a.mp4", "libx264", "yuv420p"), ("a.mov", "png", "rgb24"), ("a.mkv", "ffv1", "yuv444p")],
+)
+def test_frames_that_are_too_large_are_not_decoded(tmp_path, monkeypatch, name, codec, pix_fmt):
+    make_video(tmp_path / name, num_frames=3, codec=codec, pix_fmt=pix_fmt)
+    with open_video(tmp_path / name) as video:
+        assert len(list(video)) == 3
+    # The pixels of whole blocks of 64 count, which decoders hold.
+    monkeypatch.setattr(container, "MAX_FRAME", 64 * 48 - 1)
+    with pytest.raises(MediaError, match=r"has frames of 64 x 48|larger than 0 megapixels"):
+        open_video(tmp_path / name)
+
+
+def mjpeg(path, pictures, side):
+    """A video whose frames are given, with the size of the first in its header."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mjpeg", rate=25)
+        stream.width = stream.height = side
+        stream.pix_fmt = "yuvj420p"
+        for index, picture in enumerate(pictures):
+            packet = av.Packet(picture)
+            packet.stream, packet.pts, packet.dts = stream, index, index
+            packet.time_base = Fraction(1, 25)
+            file.mux(packet)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
+def test_frames_that_grow_end_the_video(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(container, "MAX_FRAME", 100 * 100)
+    usual, large = progressive(64, 2), progressive(128, 2)
+    mjpeg(tmp_path / name, [usual, usual, large, usual], 64)
+    with open_video(tmp_path / name) as video:
+        assert len(list(video)) == 2
+        assert "is damaged after 0.08 s" in str(video.damage)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
+def test_frames_that_ask_for_much_work_end_the_video(tmp_path, name):
+    usual, long = (progressive(64, bounds.MAX_SCANS + more) for more in (0, 1))
+    mjpeg(tmp_path / name, [usual, usual, long, usual], 64)
+    with open_video(tmp_path / name) as video:
+        assert len(list(video)) == 2
+        assert "more than 100 times" in str(video.damage)
+    mjpeg(tmp_path / name, [long, long], 64)
+    with pytest.raises(MediaError, match="no frame that can be decoded"):
+        open_video(tmp_path / name)
+
+
+def jpeg_2000(path, *, layers=1, block=(4, 4), precincts=None, component=None):
+    """Write a picture whose header says how it is coded, as some tile or component may say too."""
+    Image.new("RGB", (200, 200), (90, 60, 30)).save(path, "JPEG2000")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"\xff\x52")
+    coded = data[start + 4 : start + 2 + data[start + 3]]
+    levels = coded[5] + 1
+    coded[1 + 1 : 4] = struct.pack(">H", layers)
+    coded[6:8] = bytes(block)
+    if precincts is not None:
+        coded[0] |= 1
+        coded += bytes([precincts]) * levels
+    segment = b"\xff\x52" + struct.pack(">H", len(coded) + 2) + coded
+    if component is not None:
+        own = bytes([component, coded[0]]) + coded[5:]
+        segment = bytes(data[start : start + 14]) + b"\xff\x53"
+        segment += struct.pack(">H", len(own) + 2) + own
+    data[start : start + 14] = segment
+    box = data.index(b"jp2c") - 4
+    data[box : box + 4] = bytes(4)  # it reaches to the end of the file
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"block": (0, 0)},
+        {"block": (1, 3)},
+        {"block": (2, 2), "component": 2},
+        {"precincts": 0x33},
+        {"precincts": 0x3F, "component": 0},
+        {"layers": 65535},
+        {"layers": 67},
+    ],
+)
+def test_jpeg_2000_that_asks_for_much_work_is_refused(tmp_path, options):
+    """OpenJPEG took 3.2 GB for 2 kB at 40 megapixels: blocks of 4 x 4, all of them empty."""
+    jpeg_2000(tmp_path / "a.jp2", **options)
+    with pytest.raises(MediaError, match="very small blocks, or has very many layers"):
+        read_image(tmp_path / "a.jp2")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"block": (3, 3)}, {"block": (3, 3), "component": 1}, {"precincts": 0x77}, {"layers": 66}],
+)
+def test_jpeg_2000_as_encoders_write_it_is_read(tmp_path, options):
+    jpeg_2000(tmp_path / "a.jp2", **options)
+    rgb = read_image(tmp_path / "a.jp2")
+    assert rgb.shape == (200, 200, 3)
+
+
+def test_pictures_saved_as_jpeg_2000_are_read(tmp_path):
+    portrait = Image.open(asset("portrait.jpg"))
+    for number, options in enumerate(
+        [
+            {"quality_mode": "rates", "quality_layers": [60, 30, 10], "num_resolutions": 6},
+            {"precinct_size": (128, 128), "codeblock_size": (32, 32), "tile_size": (256, 256)},
+            {"irreversible": True, "progression": "RPCL", "num_resolutions": 1},
+        ]
+    ):
+        portrait.save(tmp_path / f"{number}.jp2", **options)
+        assert bounds.is_coded_as_usual((tmp_path / f"{number}.jp2").read_bytes())
+        assert read_image(tmp_path / f"{number}.jp2").shape == (portrait.height, portrait.width, 3)
+
+
+def boxes_changed(data, changes):
+    """Return an MP4 file with the content of some boxes replaced, at any depth."""
+    result = b""
+    while data:
+        size, kind = struct.unpack(">I4s", data[:8])
+        content, data = data[8:size], data[size:]
+        if kind in CONTAINERS:
+            content = boxes_changed(content, changes)
+        content = changes.get(kind, content)
+        result += struct.pack(">I4s", len(content) + 8, kind) + content
+    return result
+
+
+MANY = 10_000_000
+ALIKE = {
+    b"stsz": struct.pack(">III", 0, 1, MANY),
+    b"stsc": struct.pack(">IIIII", 0, 1, 1, MANY, 1),
+    b"stts": struct.pack(">IIII", 0, 1, MANY, 512),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({}, ALIKE),
+        ({}, {**ALIKE, b"stsz": struct.pack(">III", 0, 7, 2**31)}),
+        ({"movflags": "frag_keyframe+empty_moov"}, {b"trun": struct.pack(">II", 0, MANY)}),
+        (
+            {"movflags": "frag_every_frame+empty_moov"},
+            {b"trun": struct.pack(">III", 1, 2**32 - 1, 0)},
+        ),
+    ],
+)
+def test_tables_that_claim_more_frames_than_there_are_bytes(tmp_path, options, changes):
+    """FFmpeg took 2.2 GB for 1.8 kB: 60 million frames of one byte."""
+    make_video(tmp_path / "a.mp4", container_options=options)
+    whole = (tmp_path / "a.mp4").read_bytes()
+    assert boxes_changed(whole, {}) == whole
+    with open_video(tmp_path / "a.mp4") as video:
+        assert len(list(video)) == 10
+    (tmp_path / "b.mp4").write_bytes(boxes_changed(whole, changes))
+    with pytest.raises(MediaError, match="claims more frames than it has bytes"):
+        open_video(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize("sound", ["pcm_s16le", "aac"])
+def test_sound_of_one_byte_a_sample_is_no_claim(tmp_path, sound):
+    samples = beeping_sound(2, [0.5], rate=8000)
+    make_video(tmp_path / "a.mov", sound=samples, sound_codec=sound, sound_rate=8000)
+    with open_video(tmp_path / "a.mov") as video:
+        assert len(list(video)) == 10

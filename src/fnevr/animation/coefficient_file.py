@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from fnevr.errors import MediaError
 from fnevr.geometry.driving import NUM_COEFFICIENTS
-from fnevr.media.files import PathLike, readable_file
+from fnevr.media.files import ARRAY_DAMAGE, PathLike, readable_file
 
 SUFFIXES = (".txt", ".npy")
 LARGEST = 1e4  # crops are of hundreds of pixels
@@ -47,7 +47,7 @@ def load_coefficients(path: PathLike) -> Float[np.ndarray, "T 73"]:
             rows = np.load(file, allow_pickle=False)
         else:
             rows = np.loadtxt(file, ndmin=2)
-    except (OSError, ValueError, EOFError) as error:
+    except ARRAY_DAMAGE as error:
         raise MediaError(f"cannot read coefficients from '{path}': {error}") from error
     lengths = " or ".join(str(length) for length in COLUMNS)
     is_table = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fi"

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fnevr.animation.coefficient_file import is_coefficient_file, load_coefficients
-from fnevr.animation.face_crops import SeenFaces, performances
+from fnevr.animation.face_crops import SeenFaces, performances, spans_text
 from fnevr.animation.keypoint_log import DrivingBatch, M, in_batches
 from fnevr.animation.keypoint_track import KeypointTrack, is_track, load_track
 from fnevr.animation.motions import driving_keypoints, motion_of
@@ -291,8 +291,8 @@ class Drivers:
                 warnings.append(reader.damage)
             if lost:
                 warnings.append(
-                    f"no face was seen in {counted(len(lost), 'frame')} of the driver, first at "
-                    f"{float(lost[0]):.2f} s; there the portrait keeps still"
+                    f"no face was seen in {counted(len(lost), 'frame')} of the driver, at "
+                    f"{spans_text(lost, 2 / info.frame_rate)}; there the portrait keeps still"
                 )
 
     def _finds(self, followed: Iterable[Any]) -> Read[Driving]:

@@ -17,6 +17,7 @@ from fnevr.face3d.performance import Performance, PerformanceReader
 from fnevr.faces.crop import CropBox, CropSmoother, crop, crop_box
 from fnevr.faces.landmarks import Landmarks
 from fnevr.faces.tracker import FacesTracker, Track
+from fnevr.media.cuts import CutDetector
 from fnevr.media.image import Picture
 from fnevr.media.reader import VideoFrame
 from fnevr.media.resize import resize
@@ -112,6 +113,9 @@ def performances(
             rgb = None if view is None else view.update(frame, sightings[0])
             if size is not None and view is None:
                 rgb = resize(frame.rgb, size, size)
+            for reader, now in zip(readers, sightings, strict=True):
+                if now.track is not None and now.track.is_new:
+                    reader.restart()
             performances = [
                 reader.update(None if now.track is None else now.track.seen, now.seconds)
                 for reader, now in zip(readers, sightings, strict=True)
@@ -165,6 +169,8 @@ def faces_in_view(
         if box is None:
             height, width = frame.rgb.shape[:2]
             return track.landmarks * np.array([size / width, size / height, size / width])
+        if track.is_new:
+            smoother.reset()
         framed = smoother.update(box(track.landmarks), sighting.seconds)
         return framed.to_view(track.landmarks, size)
 
@@ -190,6 +196,8 @@ class FaceView:
         """Cut the face out of the next frame; where it is lost, its last picture is returned."""
         track = sighting.track
         if track is not None:
+            if track.is_new:
+                self.smoother.reset()
             box = self.smoother.update(crop_box(track.landmarks), sighting.seconds)
             if track.seen is not None:
                 self.last = crop(frame.rgb, box, self.size)
@@ -210,7 +218,10 @@ def followed(
     """
     # One thread: this runs beside the drawing, which takes the others.
     tracker, last_times = FacesTracker(faces, num_threads=1), [Fraction(0)] * len(faces)
+    cuts = CutDetector()
     for frame in frames:
+        if cuts.update(frame.rgb):
+            tracker.reset()
         tracks = tracker.update(frame.rgb)
         if lost is not None and any(track is None or track.seen is None for track in tracks):
             lost.append(frame.time)
@@ -262,3 +273,25 @@ def from_first(
 def resized(frames: Iterable[VideoFrame], size: int) -> Iterator[VideoFrame]:
     """Bring whole frames to the model's size, whatever their shape."""
     return (VideoFrame(resize(frame.rgb, size, size), frame.time) for frame in frames)
+
+
+def spans_text(times: Sequence[Fraction], apart: Fraction, most: int = 5) -> str:
+    """Return when something was so, in words: "0.32 to 0.60 s, 1.20 s".
+
+    Args:
+        times: of frames, in order, in seconds.
+        apart: times farther apart than this are of different spans, in seconds.
+        most: spans that are named.
+    """
+    spans: list[list[Fraction]] = []
+    for time in times:
+        if spans and time - spans[-1][-1] <= apart:
+            spans[-1] = [spans[-1][0], time]
+        else:
+            spans.append([time, time])
+    words = [
+        f"{float(first):.2f} s" if first == last else f"{float(first):.2f} to {float(last):.2f} s"
+        for first, last in spans
+    ]
+    more = f" and {len(words) - most} times more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more

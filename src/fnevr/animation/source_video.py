@@ -141,9 +141,9 @@ class FaceFollower:
         track = sighting.track
         if track is None or track.seen is None:
             self.share = 0.0
-            if track is None:
-                self._start()  # whoever is seen next may be somebody else
             return None
+        if track.is_new:
+            self._start()  # it may be somebody else
         self.share = min(1.0, self.share + sighting.seconds / RETURN_S)
         seen = self.reader.update(track.landmarks, sighting.seconds)
         assert seen is not None, "there are landmarks"

@@ -28,6 +28,7 @@ from fnevr.media.reader import VideoReader
 
 TABLE = "clips.tsv"
 NEEDED = ("name", "split", "identity", "motion")
+MAX_COLUMNS = 1000
 
 
 def read_table(
@@ -41,14 +42,20 @@ def read_table(
         needed: columns that it must have.
 
     Raises:
-        MediaError: if the table is missing or lacks a column.
+        MediaError: if the table is missing, lacks a column or has very many.
     """
     path = folder / name
     if not path.is_file():
         raise MediaError(f"{path} not found: a data folder holds {name} and a folder {path.stem}/")
     try:
         with path.open(newline="", encoding="utf-8") as table:
-            rows = list(csv.DictReader(table, delimiter="\t"))
+            reader = csv.DictReader(table, delimiter="\t")
+            if len(reader.fieldnames or ()) > MAX_COLUMNS:  # each row has them all, short ones too
+                raise MediaError(
+                    f"'{path}' has {len(reader.fieldnames or ())} columns, at most {MAX_COLUMNS} "
+                    "are read: is it a table with a line per row?"
+                )
+            rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MediaError(f"cannot read '{path}': {error}") from error
     check_rows(path, rows, needed)

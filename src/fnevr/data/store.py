@@ -20,7 +20,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from fnevr.errors import MediaError
-from fnevr.media.files import atomic_path
+from fnevr.media.bounds import num_scans
+from fnevr.media.files import ARRAY_DAMAGE, atomic_path
 from fnevr.media.image import DAMAGE
 
 LANDMARKS = "landmarks.npy"
@@ -72,7 +73,10 @@ class StoredFrames:
         if not -self.num_frames <= index < self.num_frames:
             raise IndexError(f"frame {index} of {self.num_frames}")
         try:
-            with Image.open(io.BytesIO(self.jpeg(index)), formats=("JPEG",)) as image:
+            jpeg = self.jpeg(index)
+            if num_scans(jpeg) > 1:
+                raise ValueError("it has several scans, as stored frames never have")
+            with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
                 if max(image.size) > MAX_SIDE:
                     raise ValueError(f"it has {image.width} x {image.height} pixels")
                 return np.array(image if image.mode == "RGB" else image.convert("RGB"))
@@ -153,7 +157,7 @@ def read_clip(source: Path | bytes) -> tuple[StoredFrames, Float[np.ndarray, "T 
                 raise MediaError(f"{name} is no prepared clip: its first member is not {LANDMARKS}")
             content = io.BytesIO(file.read())
             landmarks = np.lib.format.read_array(content, allow_pickle=False)
-        except (*DAMAGE, MemoryError, OverflowError, tarfile.TarError) as error:
+        except (*ARRAY_DAMAGE, tarfile.TarError) as error:
             raise MediaError(f"{name}: {LANDMARKS} is damaged: {error}") from error
     if not isinstance(landmarks, np.ndarray):
         raise MediaError(f"{name}: {LANDMARKS} holds no array; prepare it again")

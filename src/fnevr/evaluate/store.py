@@ -13,13 +13,10 @@ import numpy as np
 
 from fnevr.errors import MediaError
 from fnevr.evaluate.scorer import ClipScores
-from fnevr.media.files import atomic_path, make_folder, unpacked_bytes
+from fnevr.media.files import ARRAY_DAMAGE, atomic_path, make_folder, unpacked_bytes
 
-# What damaged files make NumPy raise.
-DAMAGE = (
-    OSError, ValueError, KeyError, EOFError, TypeError, MemoryError, NotImplementedError,
-    RuntimeError, AttributeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+# What damaged files make NumPy raise, and the archives that it keeps several arrays in.
+DAMAGE = (*ARRAY_DAMAGE, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class ScoreStore:

@@ -24,7 +24,7 @@ WHERE = (
 )
 NEEDED = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
 NUM_JOINTS = 5
-MAX_ENTRIES = 10**8  # of a sparse matrix when it is filled; FLAME's regressor has 25,115
+MAX_ENTRIES = 10**6  # of a sparse matrix when it is filled; FLAME's regressor has 25,115
 # What numbers that do not belong together make NumPy raise.
 _WRONG = (
     ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError,

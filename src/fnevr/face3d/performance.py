@@ -102,15 +102,23 @@ class PerformanceReader:
     """
 
     def __init__(self, *, smooth: bool = True) -> None:
-        self.fit = FaceFit()
         self.smooth = smooth
+        self._last: Performance | None = None
+        self._start()
+
+    def restart(self) -> None:
+        """Take the next face for another person's; it is shown without a jump from the last one."""
+        self._start()
+        self._returned = 0.0 if self._last is not None else 1.0
+
+    def _start(self) -> None:
+        self.fit = FaceFit()
         self._place = np.zeros(3)
         self._open: Float[np.ndarray, " 2"] | None = None
         self._gaze = np.zeros(2)
         self._gaze_down, self._gaze_count = GAZE_DOWN, GAZE_DOWN_FRAMES
         self._count = 0
         self._filters: dict[str, OneEuro] = {}
-        self._last: Performance | None = None
         self._returned = 1.0
 
     @property

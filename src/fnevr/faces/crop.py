@@ -23,6 +23,8 @@ from fnevr.media.strips import resampled
 # Box centre below the crop's centre: mean 0.073 (standard deviation 0.095); sideways: 0.011.
 SIDE_PER_FACE = 1.69
 LIFT_PER_FACE = 0.073
+SPEED_GAIN = 0.6  # of the smoothed crop's average; more would overshoot
+QUICKER = 3  # than usual, where the face is far from the middle
 
 
 @dataclass(frozen=True)
@@ -94,21 +96,26 @@ class CropSmoother:
     The clips that the models were trained on have a fixed crop in which the head moves, so the
     first frame's box stays where it is as long as the face keeps near its middle. The wanted box
     is low-passed; only what it is off by beyond ``slack`` pulls the box, gently. Within the slack
-    the box does not move at all, so noise in the landmarks cannot shake the picture.
+    the box does not move at all, so noise in the landmarks cannot shake the picture. A face that
+    moves more quickly takes the box along at once, before it would be cut.
 
     Attributes:
         slack: how far the face may move from the middle, as a fraction of the crop's side.
         size_slack: by what fraction its size may change.
+        reach: how far the face may be from the middle before the box follows more quickly, and at
+            most, as fractions of the crop's side.
         settle_s: seconds in which the noise of the wanted box is averaged.
         follow_s: seconds in which the box catches up.
     """
 
     slack: float = 0.12
     size_slack: float = 0.2
+    reach: tuple[float, float] = (0.14, 0.2)
     settle_s: float = 0.15
     follow_s: float = 0.3
     box: CropBox | None = field(default=None, init=False)
     _target: np.ndarray | None = field(default=None, init=False)
+    _speed: np.ndarray = field(default_factory=lambda: np.zeros(3), init=False)
 
     def reset(self) -> None:
         """Start anew with the next box, as after a cut."""
@@ -123,9 +130,13 @@ class CropSmoother:
         """
         state = np.array([*target.centre, math.log(target.size)])
         if self.box is None or self._target is None:
-            self.box, self._target = target, state
+            self.box, self._target, self._speed = target, state, np.zeros(3)
             return target
-        self._target = self._target + _share(seconds, self.settle_s) * (state - self._target)
+        # The average goes on as it went, so that it is not late where somebody walks.
+        self._target = self._target + self._speed * seconds
+        share, missed = _share(seconds, self.settle_s), state - self._target
+        self._target = self._target + share * missed
+        self._speed = self._speed + SPEED_GAIN * share**2 * missed / max(seconds, 1e-3)
         offset = (self._target[:2] - self.box.centre) / self.box.size
         distance = float(np.hypot(*offset))
         pull = offset * max(0.0, 1.0 - self.slack / max(distance, 1e-9))
@@ -135,7 +146,18 @@ class CropSmoother:
             share = _share(seconds, self.follow_s)
             centre = self.box.centre + share * pull * self.box.size
             self.box = CropBox.around(centre, self.box.size * math.exp(share * growth))
+        self._bound(self._target[:2], self.reach[0], _share(seconds, self.follow_s / QUICKER))
+        self._bound(state[:2], self.reach[1], 1.0)
         return self.box
+
+    def _bound(self, face: Float[np.ndarray, " 2"], reach: float, share: float) -> None:
+        """Move the box by a share of what the face is farther from its middle than it may be."""
+        assert self.box is not None, "it has one"
+        beyond = face - self.box.centre
+        distance, most = float(np.hypot(*beyond)), reach * self.box.size
+        if distance > most:
+            centre = self.box.centre + share * beyond * (1 - most / distance)
+            self.box = CropBox.around(centre, self.box.size)
 
 
 def _share(seconds: float, time_constant_s: float) -> float:

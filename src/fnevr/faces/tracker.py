@@ -19,6 +19,9 @@ from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_faces, is_free
 from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box, landmarks_region
 
+MAX_LOST, MAX_LOST_OF_SEVERAL = 15, 50
+FRAMES_PER_SEARCH = 5  # of which one is searched thoroughly, while no face is known
+
 
 @dataclass(frozen=True)
 class Track:
@@ -29,11 +32,14 @@ class Track:
         status: found where the last frame said ("tracked"), found by the detector ("detected"),
             or not found, so these are the last landmarks seen ("held").
         num_lost: frames since the face was last seen; 0 unless held.
+        is_new: whether it was looked for everywhere: the first face, or one after a cut or a long
+            absence, which may be somebody else's.
     """
 
     landmarks: Landmarks
     status: Literal["tracked", "detected", "held"]
     num_lost: int = 0
+    is_new: bool = False
 
     @property
     def seen(self) -> Landmarks | None:
@@ -56,7 +62,7 @@ class FaceTracker:
     def __init__(
         self,
         index: int | None = None,
-        max_lost: int = 50,
+        max_lost: int = MAX_LOST,
         num_threads: int = 2,
         detector: FaceDetector | None = None,
         mesh: FaceMesh | None = None,
@@ -67,12 +73,13 @@ class FaceTracker:
         self.mesh = mesh or FaceMesh(num_threads)
         self.last: Landmarks | None = None
         self.num_lost = 0
-        self.is_first = True
+        self.num_searched = 0
 
     def reset(self) -> None:
         """Forget the face: the next frame starts anew."""
         self.last = None
         self.num_lost = 0
+        self.num_searched = 0
 
     def start(self, landmarks: Landmarks) -> None:
         """Follow the face with these landmarks, found by other means in the coming frame."""
@@ -102,10 +109,11 @@ class FaceTracker:
             if mesh.is_face and is_free(mesh.landmarks, taken):
                 self.last = mesh.landmarks
                 return Track(mesh.landmarks, "tracked")
+        is_new = self.last is None
         face = self._detect(rgb, taken)
         if face is not None:
             self.last, self.num_lost = face, 0
-            return Track(face, "detected")
+            return Track(face, "detected", is_new=is_new)
         if self.last is None:
             return None
         self.num_lost += 1
@@ -119,10 +127,12 @@ class FaceTracker:
     ) -> Landmarks | None:
         """Detect anew: the face nearest to the last one, or the one asked for."""
         only = self.index == 0 and not taken
-        # Others than the largest face may be small, so they are searched for until they are found.
-        thorough = self.is_first or (self.index > 0 and self.last is None)
+        # A face may be small. Others than the largest are searched for until they are found.
+        thorough = self.last is None and (
+            self.index > 0 or self.num_searched % FRAMES_PER_SEARCH == 0
+        )
         found = find_faces(rgb, self.detector, self.mesh, thorough, only)
-        self.is_first = False
+        self.num_searched += 1
         faces = [face for face in found if is_free(face, taken)]
         if self.last is None:
             if self.index >= len(found) or not faces:
@@ -151,7 +161,14 @@ class FacesTracker:
 
     def __init__(self, indices: Sequence[int] = (0,), num_threads: int = 2) -> None:
         detector, mesh = FaceDetector(num_threads), FaceMesh(num_threads)
-        self.trackers = [FaceTracker(index, detector=detector, mesh=mesh) for index in indices]
+        # Several who are lost could be taken for each other, so each is waited for longer.
+        max_lost = MAX_LOST if len(indices) == 1 else MAX_LOST_OF_SEVERAL
+        self.trackers = [FaceTracker(index, max_lost, 2, detector, mesh) for index in indices]
+
+    def reset(self) -> None:
+        """Forget all faces, as after a cut: the next frame starts anew."""
+        for tracker in self.trackers:
+            tracker.reset()
 
     def update(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Track | None]:
         """Find the faces in the next frame, in the order of `indices`; see `FaceTracker.update`."""

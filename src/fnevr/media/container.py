@@ -17,11 +17,15 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from fnevr.errors import MediaError
+from fnevr.media.bounds import MAX_SCANS, num_scans
 from fnevr.media.files import readable_file
+from fnevr.media.image import KEPT_PIXELS
 from fnevr.media.pixels import PLAYED_PIXELS, RgbConverter
 from fnevr.media.reader import VideoFrame, VideoInfo, VideoReader, nearest_rate
+from fnevr.media.samples import check_samples
 
 DEFAULT_RATE = Fraction(25)
+MAX_FRAME = KEPT_PIXELS  # 8K is below it
 LOST_SECONDS = Fraction(1, 2)  # a video this much shorter than it claims was cut short
 NUM_MEASURED, LEAST_MEASURED = 100, 3  # frames whose times are compared with the claimed rate
 
@@ -42,11 +46,15 @@ def open_container(path: Path) -> InputContainer:
     Raises:
         MediaError: if the file is missing, empty, unreadable, or no media file.
     """
-    readable_file(path, "a video")
+    check_samples(readable_file(path, "a video"))
     try:
         container = av.open(
             _OneFile(path),
-            options={"format_whitelist": ",".join(FORMATS_READ), "protocol_whitelist": "none"},
+            options={
+                "format_whitelist": ",".join(FORMATS_READ),
+                "protocol_whitelist": "none",
+                "max_pixels": str(MAX_FRAME),  # of decoders that look at the first frames
+            },
             metadata_errors="replace",
         )
     except av.ArgumentError as error:
@@ -124,11 +132,17 @@ class ContainerReader(VideoReader):
                 raise MediaError(_no_video(path, container))
             if stream.codec_context is None:
                 raise MediaError(f"'{path}': its video codec is not supported; convert it to MP4")
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > MAX_FRAME:
+                raise MediaError(
+                    f"'{path}' has frames of {width} x {height}; at most {MAX_FRAME / 1e6:.0f} "
+                    "megapixels are read: make it smaller"
+                )
             first = next(_decode(container, stream, _Progress()), None)
             if first is None:
                 raise MediaError(
-                    f"'{path}' has no frame that can be decoded: it is damaged or cut short; "
-                    "copy or download it again"
+                    f"'{path}' has no frame that can be decoded: it is damaged or cut short "
+                    f"(copy or download it again), or larger than {MAX_FRAME / 1e6:.0f} megapixels"
                 )
             super().__init__(path, _info(container, stream, first, _measured_rate(path)))
 
@@ -264,8 +278,10 @@ def _decode(
     # Decoding frames side by side takes a frame's memory in every thread.
     is_large = stream.codec_context.width * stream.codec_context.height > PLAYED_PIXELS
     stream.thread_type = "SLICE" if is_large else "AUTO"
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME)}  # whatever the header says
     for packet in _packets(container, stream, progress):
         try:
+            _check_scans(packet)
             frames = packet.decode()
         except AV_ERRORS as error:
             if not progress.num_frames:
@@ -298,6 +314,12 @@ def _packets(
             progress.error = "a packet is incomplete"
             return
         yield packet
+
+
+def _check_scans(packet: av.Packet[Any]) -> None:
+    """Raise ValueError if a frame is a JPEG that goes over its pixels more often than any photo."""
+    if packet.stream.codec_context.name == "mjpeg" and num_scans(bytes(packet)) > MAX_SCANS:
+        raise ValueError(f"a picture that goes over its pixels more than {MAX_SCANS} times")
 
 
 def _held_back(stream: VideoStream) -> list[av.VideoFrame]:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tokenize
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +20,11 @@ from fnevr.media.leftovers import sweep, temporary_name
 
 PathLike = str | os.PathLike[str]
 
+# What damaged files make NumPy raise, which parses the headers of arrays as Python.
+ARRAY_DAMAGE = (
+    OSError, ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError, MemoryError,
+    OverflowError, RecursionError, SyntaxError, tokenize.TokenError,
+)  # fmt: skip
 # Full disk, quota, file size limit: Windows has no quota.
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 

@@ -7,33 +7,27 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from fnevr.errors import MediaError
+from fnevr.media.bounds import check_bounds, too_large
 from fnevr.media.files import PathLike, atomic_path, check_target, readable_file
 from fnevr.media.strips import reduced, strips
 
 Picture = UInt8[np.ndarray, "H W 3"]
 
-# What decoders can do in about a gigabyte, whatever is in the file; measured.
-MAX_PIXELS = 120_000_000
-MAX_PIXELS_OF = {"WEBP": 56_000_000, "AVIF": 64_000_000, "JPEG2000": 40_000_000}
 # Larger pictures are reduced when they are read: no video can have larger frames (H.264, level 6.2:
 # 139,264 blocks of 16 x 16), and copies of such pictures fit into the memory of small machines.
 KEPT_PIXELS = 139_264 * 16 * 16
-# Each scan of a progressive JPEG goes over all of its pixels, in a few bytes. Encoders write about
-# ten; libtiff has this limit too.
-MAX_SCANS = 100
-MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # no stuffed byte, no restart
-START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}  # to be written
 
 # Formats that only hold pixels: no EPS, which runs a program. JPEG includes phones' MPO.
@@ -52,6 +46,10 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: np.rot90,
 }
 """How a stored picture is shown, by its EXIF orientation."""
+
+PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "LAB": "LAB", "Lab": "LAB"}
+"""What pixels must be for a profile, by the colours that it is of."""
+GRAY_MODES = frozenset({"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 
 # What Pillow raises on damaged files, beside MediaError's own cases.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError)
@@ -107,35 +105,17 @@ def open_image(path: PathLike) -> Image.Image:
         with without_warnings():
             image = _identified(path)
     except Image.DecompressionBombError as error:
-        raise _too_large(path, MAX_PIXELS) from error
+        raise too_large(path) from error
     except DAMAGE as error:
         raise MediaError(f"'{path}' is not an image that can be read{_hint(path)}") from error
     if min(image.size) < 1:
         raise MediaError(f"'{path}' has no pixels: its size is {image.size}")
-    most = MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
-    if image.width * image.height > most:
+    try:
+        check_bounds(path, image)
+    except BaseException:
         image.close()
-        raise _too_large(path, most)
-    if image.format in {"JPEG", "MPO"} and num_scans(path.read_bytes()) > MAX_SCANS:
-        image.close()
-        raise MediaError(
-            f"'{path}' asks for more work than any photo: it goes over its pixels more than "
-            f"{MAX_SCANS} times; save it again with another program"
-        )
+        raise
     return image
-
-
-def num_scans(jpeg: bytes) -> int:
-    """Return how often the first picture in a JPEG file goes over its pixels, without decoding."""
-    count = position = 0
-    while (found := MARKER.search(jpeg, position)) is not None:
-        kind, start = found[1][0], found.end()
-        if kind == END_OF_IMAGE:
-            break
-        count += kind == START_OF_SCAN
-        # All but the start of the file is followed by its length.
-        position = start if position == 0 else start + int.from_bytes(jpeg[start : start + 2])
-    return count
 
 
 def is_image(path: Path) -> bool:
@@ -153,13 +133,6 @@ def is_image(path: Path) -> bool:
 
 def _is_heic(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in {b"heic", b"heix", b"mif1", b"msf1", b"hevc"}
-
-
-def _too_large(path: Path, most: int) -> MediaError:
-    return MediaError(
-        f"'{path}' has too many pixels (at most {most / 1e6:.0f} megapixels of this format are "
-        "read); make it smaller"
-    )
 
 
 def _identified(path: Path) -> Image.Image:
@@ -215,21 +188,32 @@ def to_rgb(image: Image.Image, factor: int = 1) -> UInt8[np.ndarray, "h w 3"]:
     """
     width, height = image.size
     scale = _gray_scale(image) if image.mode.startswith("I") or image.mode == "F" else None
+    profile = _profile(image)
 
     def rows(first: int, last: int) -> UInt8[np.ndarray, "h W 3"]:
         strip = image.crop((0, first, width, last))
-        return _strip_rgb(strip) if scale is None else _gray_rgb(np.asarray(strip), scale)
+        if scale is not None:
+            strip = Image.fromarray(_gray_levels(np.asarray(strip), scale))
+        return _strip_rgb(strip, profile)
 
     return reduced(rows, height, width, factor)
 
 
-def _strip_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+def _strip_rgb(image: Image.Image, profile: _Profile | None) -> UInt8[np.ndarray, "H W 3"]:
     """Convert a strip that has colours or 8 bits."""
+    alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return np.asarray(Image.alpha_composite(white, image).convert("RGB"))
-    return np.asarray(_to_srgb(image).convert("RGB"))
+        alpha = image.getchannel("A")
+        image = image.convert("RGB")
+    if profile is not None:
+        converted = ImageCms.applyTransform(image.convert(profile.mode), profile.to_srgb)
+        assert converted is not None, "it is not done in place"
+        image = converted
+    image = image.convert("RGB")
+    if alpha is not None:
+        image = Image.composite(image, Image.new("RGB", image.size, (255, 255, 255)), alpha)
+    return np.asarray(image)
 
 
 def write_image(path: PathLike, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -296,30 +280,49 @@ def _gray_scale(image: Image.Image) -> float:
     return 1.0 / 257.0 if brightest > 255 or kind == np.uint16 else 1.0
 
 
-def _gray_rgb(gray: np.ndarray, scale: float) -> UInt8[np.ndarray, "H W 3"]:
-    levels = np.clip(np.rint(_finite(gray) * scale), 0, 255).astype(np.uint8)
-    return np.repeat(levels[..., None], 3, axis=-1)
+def _gray_levels(gray: np.ndarray, scale: float) -> UInt8[np.ndarray, "H W"]:
+    return np.clip(np.rint(_finite(gray) * scale), 0, 255).astype(np.uint8)
 
 
 def _finite(gray: np.ndarray) -> Float[np.ndarray, "H W"]:
     return np.nan_to_num(gray.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Convert by the embedded colour profile (CMYK, wide gamuts); unchanged where there is none."""
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in {"RGB", "CMYK", "LAB"}:
-        return image
+@dataclass(frozen=True)
+class _Profile:
+    """How an embedded colour profile takes pixels to sRGB.
+
+    Attributes:
+        mode: that the pixels must have.
+        to_srgb: gives RGB.
+    """
+
+    mode: str
+    to_srgb: Any
+
+
+def _profile(image: Image.Image) -> _Profile | None:
+    """Return the embedded colour profile (wide gamuts, CMYK, gray); None where there is none.
+
+    One that is broken, or of other colours than the pixels, counts as none: the plain conversion is
+    the best that is left.
+    """
+    content = image.info.get("icc_profile")
+    if not content:
+        return None
     try:
-        srgb = ImageCms.profileToProfile(
-            image,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode="RGB",
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image  # a broken profile: the plain conversion is the best that is left
-    return srgb if srgb is not None else image
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
+        mode = PROFILE_MODES[profile.profile.xcolor_space.strip()]
+        if (mode in {"CMYK", "LAB"}) != (image.mode in {"CMYK", "LAB"}):
+            return None
+        # Colours in a gray profile would become gray, and gray in one of colours is red, green and
+        # blue alike.
+        if mode == "L" and image.mode not in GRAY_MODES:
+            return None
+        srgb = ImageCms.createProfile("sRGB")
+        return _Profile(mode, ImageCms.buildTransform(profile, srgb, mode, "RGB"))
+    except (ImageCms.PyCMSError, OSError, ValueError, KeyError):
+        return None
 
 
 def _hint(path: Path) -> str:

@@ -12,6 +12,8 @@ from av.sidedata.sidedata import Type
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from jaxtyping import UInt8
 
+from fnevr.media.colors import Colors
+
 UNSPECIFIED_COLORS = 2  # AVCOL_SPC_UNSPECIFIED
 HD_HEIGHT = 720  # untagged video of this height and more is BT.709, as players assume
 # H.264, level 5.2, as 4096 x 2304: what players of computers and phones open, and what decoders and
@@ -37,7 +39,7 @@ class RgbConverter:
     def convert(
         self, frame: av.VideoFrame, pixel_aspect: Fraction | None = None
     ) -> UInt8[np.ndarray, "H W 3"]:
-        """Return the frame as it should be shown: square pixels, upright, alpha over white.
+        """Return the frame as it should be shown: square pixels, upright, alpha over white, BT.709.
 
         The first call fixes the size and the rotation of all later ones, so that a stream which
         changes its size half-way still gives frames of one size.
@@ -51,11 +53,13 @@ class RgbConverter:
         is_translucent = frame.format.name == "pal8" or any(
             component.is_alpha for component in frame.format.components
         )
+        colors = None if is_translucent else Colors.of(frame)
+        opaque = "rgb24" if colors is None else "rgb48le"
         picture = self._reformatter.reformat(
             frame,
             width=self._size[0],
             height=self._size[1],
-            format="rgba" if is_translucent else "rgb24",
+            format="rgba" if is_translucent else opaque,
             src_colorspace=_colorspace(frame),
             interpolation=QUALITY,
             threads=1,
@@ -63,6 +67,8 @@ class RgbConverter:
         pixels = picture.to_ndarray()
         if is_translucent:
             pixels = over_white(pixels)
+        if colors is not None:
+            pixels = colors.for_screens(pixels)
         return np.ascontiguousarray(upright(pixels, self._matrix))
 
 

@@ -14,6 +14,7 @@ from fnevr.errors import MediaError
 from fnevr.media.image import (
     DAMAGE,
     EXIF_ORIENTATION,
+    KEPT_PIXELS,
     open_image,
     read_image,
     upright_rgb,
@@ -35,7 +36,7 @@ SIGNATURES = (
 )
 ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG"})  # the further images of others are previews
 # Pixels of all frames of an animation; some ten million are decoded per second.
-FREE_WORK, WORK_PER_BYTE = 500_000_000, 300
+FREE_WORK, WORK_PER_BYTE = 200_000_000, 300
 BROWSER_DELAY_MS = 100  # what browsers show a frame for that asks for 10 ms or less
 SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
@@ -182,8 +183,10 @@ def _delays_ms(path: Path) -> list[Fraction]:
 
 def _check_work(path: Path, size: tuple[int, int], num_frames: int) -> None:
     """Raise MediaError if a small file asks for hours: each frame is made on the whole canvas."""
-    num_bytes = path.stat().st_size
-    if num_frames > 1 and num_frames * size[0] * size[1] > FREE_WORK + num_bytes * WORK_PER_BYTE:
+    num_bytes, num_pixels = path.stat().st_size, size[0] * size[1]
+    if num_frames == 1:
+        return
+    if num_pixels > KEPT_PIXELS or num_frames * num_pixels > FREE_WORK + num_bytes * WORK_PER_BYTE:
         raise MediaError(
             f"'{path}' asks for {num_frames} frames of {size[0]} x {size[1]} in {num_bytes} bytes; "
             "make it smaller, or convert it to MP4"
