@@ -108,6 +108,13 @@ def test_angles_that_are_none(animator, angle):
         animator.edit_pose(gray(100), pitch_deg=angle, **WHOLE)
 
 
+def test_a_picture_that_is_taken_whole_needs_no_face():
+    lite = Animator.from_pretrained("lite", engine="onnx", precision="float32")
+    picture = np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))
+    editor = lite.pose_editor(picture, Framing(crop=False))
+    assert editor(10.0).shape == (256, 256, 3)
+
+
 def test_a_model_without_an_editor(tmp_path):
     plain = Animator(TorchEngine(GrayModel()), name="plain")
     with pytest.raises(CheckpointError, match="'plain' has no pose editor"):

@@ -11,7 +11,7 @@ from fnevr.animation.animator import Animator
 from fnevr.animation.head_turn import HeadTurn, Turning
 from fnevr.animation.moving_head import MovingHead
 from fnevr.animation.retargeting import Retargeting
-from fnevr.animation.source import Framing, prepare
+from fnevr.animation.source import Framing, Source, prepare
 from fnevr.config.presets import asset
 from fnevr.face3d.face_fit import Similarity
 from fnevr.geometry.keypoints import Keypoints
@@ -58,10 +58,11 @@ def test_layers_move_as_the_head_where_it_has_a_share():
 
 
 def test_one_layer_moves_by_the_keypoints_alone(engine, source):
-    whole = Detail.opaque(source.encoded.image_01)
-    assert MovingHead.of_source(whole, engine.config) is None
-    assert MovingHead.of_source(None, engine.config) is None
-    head = MovingHead.of_source(source.detail, engine.config)
+    for detail in (Detail.opaque(source.encoded.image_01), None):
+        whole = Source(source.encoded, source.view, source.landmarks, detail)
+        assert not whole.has_layers
+        assert MovingHead.of_source(whole, engine.config) is None
+    head = MovingHead.of_source(source, engine.config)
     assert head is not None
     assert head.free.shape == (64, 64)
 

@@ -166,7 +166,7 @@ class PoseEditor:
     def _turned(self, turning: Turning | None) -> list[Picture]:
         if turning is None:
             return draw(self.engine, self.source, self.source.keypoints)
-        if not can_retarget(self.engine):
+        if not (self.source.has_layers and can_retarget(self.engine)):
             return draw(self.engine, self.source, turning(self.source.keypoints))
         return list(to_pictures(self.retarget.turned(self.engine, self.source.encoded, turning)))
 

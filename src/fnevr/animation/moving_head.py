@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.animation.detail import kept_at_border
+from fnevr.animation.source import Source
 from fnevr.config.stages import PortraitConfig
 from fnevr.face3d.face_fit import Similarity
 from fnevr.face3d.head_surface import head_flow
@@ -33,16 +34,16 @@ class MovingHead:
     free: Float[np.ndarray, "h w"]
 
     @classmethod
-    def of_source(cls, detail: Detail | None, config: PortraitConfig) -> MovingHead | None:
+    def of_source(cls, source: Source, config: PortraitConfig) -> MovingHead | None:
         """Take a source; None where it is one layer, all of which the keypoints move.
 
         Args:
-            detail: of the source; None for models that do not use it.
+            source: the picture.
             config: of the model.
         """
-        if detail is None or detail.is_opaque:
+        if source.detail is None or not source.has_layers:
             return None
-        return cls(detail, kept_at_border(detail, config.image_size // CELL))
+        return cls(source.detail, kept_at_border(source.detail, config.image_size // CELL))
 
     def moved(self, start: Similarity, end: Similarity, detail: Detail | None) -> Detail:
         """Return the source with its head on the way.

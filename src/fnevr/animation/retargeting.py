@@ -223,7 +223,7 @@ class Retargeting:
             lips=np.array([[lips_apart(fit.at_rest)]]),
             gazes=np.array([[gaze(fit.at_rest)[0], 0.0]]),
         )
-        head = MovingHead.of_source(detail, engine.config)
+        head = MovingHead.of_source(source, engine.config)
         return cls(fit, own, open_eyes, source.keypoints, engine.retarget_map, irises, head)
 
     def draw(

@@ -72,6 +72,11 @@ class Source:
     detail: Detail | None
 
     @cached_property
+    def has_layers(self) -> bool:
+        """Whether the person is apart from the background."""
+        return self.detail is not None and not self.detail.is_opaque
+
+    @cached_property
     def keypoints(self) -> Keypoints:
         """Where its keypoints are, batch 1, of models that are driven by keypoints."""
         return self.encoded.keypoints.numpy()
