@@ -9,10 +9,9 @@ from support.media_clips import make_video
 from fnevr.animation.animator import Animator
 from fnevr.animation.driver import DriverFile
 from fnevr.animation.keypoint_track import load_track, save_track
+from fnevr.animation.response import LIPS, Response
 from fnevr.animation.retargeting import (
-    LIPS,
     Regions,
-    Response,
     Retargeting,
     Ride,
     can_retarget,

@@ -5,7 +5,8 @@ import pytest
 
 from fnevr.animation.animator import Animator
 from fnevr.animation.head_turn import HeadTurn
-from fnevr.animation.retargeting import LIPS, Retargeting
+from fnevr.animation.response import LIPS
+from fnevr.animation.retargeting import Retargeting
 from fnevr.animation.sliders import LIMITS, FaceSliders
 from fnevr.animation.source import Framing, prepare
 from fnevr.config.presets import asset

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from fnevr.animation.gaze import Irises
 from fnevr.animation.head_turn import Turning
 from fnevr.animation.moving_head import MovingHead
+from fnevr.animation.response import EYES, LIPS
 from fnevr.animation.source import Source
 from fnevr.errors import FnevrError
 from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
@@ -48,40 +49,6 @@ GAZE_GAIN = 2.0  # landmarks see half of how far irises move
 PRESS, TOUCH = 0.025, 0.008  # lips that touch are pressed together; face heights
 LARGEST_FACTOR = 2.0
 STEPS = 3  # of Newton's method, for lids and lips
-
-
-@dataclass(frozen=True)
-class Response:
-    """What is drawn of an opening that is asked for, in the middle of portraits.
-
-    Attributes:
-        asked: openings, ascending.
-        drawn: what comes out, ascending; linear in between.
-    """
-
-    asked: tuple[float, ...]
-    drawn: tuple[float, ...]
-
-    def ask(
-        self, wanted: Float[np.ndarray, "*N"], own: Float[np.ndarray, "*N"]
-    ) -> Float[np.ndarray, "*N"]:
-        """Return what to ask a portrait for, so that an opening is drawn.
-
-        Args:
-            wanted: the opening; one beyond those that were measured counts as the last of them.
-            own: the portrait's, which is asked for when it is wanted.
-        """
-        asked, at_rest = (np.interp(openings, self.drawn, self.asked) for openings in (wanted, own))
-        return own + asked - at_rest
-
-
-# Shares of an open eye: drawn lids hardly move at first and then fall shut.
-EYES = Response((-0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.4), (0.05, 0.2, 0.38, 0.62, 0.82, 1.0, 1.09))
-# Face heights: lips that touch stay together at first.
-LIPS = Response(
-    (0.0, 0.02, 0.045, 0.08, 0.11, 0.155, 0.22, 0.28),
-    (0.0, 0.008, 0.03, 0.06, 0.085, 0.115, 0.155, 0.2),
-)
 
 
 def can_retarget(engine: Engine) -> bool:
@@ -314,8 +281,8 @@ class Retargeting:
     def expression(self, frame: Performance) -> Float[np.ndarray, " E"]:
         """Return the source's expression: the driver's, with lids and lips as far apart.
 
-        Lids and lips are asked for what draws as much (`EYES`, `LIPS`). Of all expressions in which
-        lids and lips are as far apart as wanted, the one nearest to the driver's is taken, in
+        Lids and lips are asked for what draws as much (`animation.response`). Of all expressions in
+        which lids and lips are as far apart as wanted, the one nearest to the driver's is taken, in
         standard deviations: ``c + S^T (S S^T)^-1 (wanted - openings(c))`` with the slopes S of the
         openings.
         """
