@@ -67,6 +67,19 @@ def test_one_layer_moves_by_the_keypoints_alone(engine, source):
     assert head.free.shape == (64, 64)
 
 
+def test_a_head_is_held_at_the_border_where_the_picture_goes_on(engine, source):
+    """The hair of the bundled portrait crosses the top of its square."""
+    alone, put_back = (
+        MovingHead.of_source(replace(source, is_put_back=back), engine.config)
+        for back in (False, True)
+    )
+    assert alone is not None
+    assert put_back is not None
+    assert (alone.free == 1).all()
+    assert put_back.free[0].min() < 0.1
+    assert (put_back.free[24:40, 24:40] == 1).all()
+
+
 def test_a_turn_is_about_the_middle_which_goes_with_the_keypoints():
     head = Similarity(0.5, rotation_matrices(np.array([0.0, 0.1, 0.0])), np.array([0.1, 0.2, 0.3]))
     turning = Turning(HeadTurn(yaw=30.0), lambda keypoints, _angles: keypoints)

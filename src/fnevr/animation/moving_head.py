@@ -1,7 +1,8 @@
 """The head of a source in layers: hair, ears and skull go where the head goes.
 
-Keypoints know the face. What lies beside it moves by the surface of `face3d.head_surface`, and less
-where the person crosses the border of the square, behind which the picture goes on.
+Keypoints know the face. What lies beside it moves by the surface of `face3d.head_surface`. Where
+what is drawn is put back into its picture, a person who crosses the border of the square is held
+there, since the picture goes on.
 
 Shapes: h and w cells of the motion.
 """
@@ -43,7 +44,10 @@ class MovingHead:
         """
         if source.detail is None or not source.has_layers:
             return None
-        return cls(source.detail, kept_at_border(source.detail, config.image_size // CELL))
+        cells = config.image_size // CELL
+        if source.is_put_back:
+            return cls(source.detail, kept_at_border(source.detail, cells))
+        return cls(source.detail, np.ones((cells, cells), np.float32))
 
     def moved(self, start: Similarity, end: Similarity, detail: Detail | None) -> Detail:
         """Return the source with its head on the way.

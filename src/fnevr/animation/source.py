@@ -6,7 +6,7 @@ Shapes: H and W of pictures, S the side of the model's image, B frames at a time
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -64,12 +64,14 @@ class Source:
         view: the picture as the model sees it.
         landmarks: of its face, in pixels of the view; None where the face was not looked for.
         detail: its own resolution, in arrays; None for models that do not use it.
+        is_put_back: whether what is drawn goes back into the picture, which goes on around it.
     """
 
     encoded: EncodedSource
     view: Picture
     landmarks: Landmarks | None
     detail: Detail | None
+    is_put_back: bool = False
 
     @cached_property
     def has_layers(self) -> bool:
@@ -146,7 +148,8 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Scene:
         box, side = framed(engine.config, motion.box(face), framing.detail)
         detail = _detail(engine, picture, box, side, parts, share)
         view = crop(picture, box, size)
-        sources.append(_read(engine, picture, view, detail, box.to_view(face, size)))
+        source = _read(engine, picture, view, detail, box.to_view(face, size))
+        sources.append(replace(source, is_put_back=framing.paste_back))
         if framing.paste_back:
             pastes.append(_paste_back(picture, box, side, detail if layers else None, share))
     if not framing.paste_back:
