@@ -68,7 +68,8 @@ def browser(pictures, tmp_path_factory):
 @pytest.fixture(scope="module")
 def context(browser):
     """What the browser remembers: the page's files, and that consent was given."""
-    context = browser.new_context(permissions=["camera", "microphone"])
+    permissions = ["camera", "microphone"]
+    context = browser.new_context(permissions=permissions, reduced_motion="reduce")
     context.set_default_timeout(MOST_WAIT_MS)
     yield context
     context.close()
