@@ -23,7 +23,7 @@ from support.browser import (
     served,
     until,
 )
-from support.web import jpeg, two_faces
+from support.web import PATIENCE_S, jpeg, two_faces
 
 from fnevr.faces.expression import expressions
 from fnevr.faces.landmarks import FaceMesh
@@ -44,7 +44,7 @@ def address(tmp_path_factory):
     with served(place) as (process, address):
         yield address
         process.terminate()
-        assert process.wait(15) == 128 + signal.SIGTERM
+        assert process.wait(PATIENCE_S) == 128 + signal.SIGTERM
         assert list(place.glob("fnevr*")) == []  # nothing is left on disk
 
 
@@ -68,7 +68,8 @@ def browser(pictures, tmp_path_factory):
 @pytest.fixture(scope="module")
 def context(browser):
     """What the browser remembers: the page's files, and that consent was given."""
-    context = browser.new_context(permissions=["camera", "microphone"])
+    permissions = ["camera", "microphone"]
+    context = browser.new_context(permissions=permissions, reduced_motion="reduce")
     context.set_default_timeout(MOST_WAIT_MS)
     yield context
     context.close()
@@ -234,7 +235,7 @@ def drawing_ms(address):
     for value in (0.1, 0.2, 0.3, 0.4):
         start = time.perf_counter()
         wish = {"options": {"sliders": {"smile": value}}}
-        httpx.post(f"{address}api/edits", json=wish, timeout=30).raise_for_status()
+        httpx.post(f"{address}api/edits", json=wish, timeout=PATIENCE_S).raise_for_status()
         seconds.append(time.perf_counter() - start)
     return 1000 * min(seconds)
 
@@ -350,7 +351,7 @@ def wait_for_pairs(page, events, count):
 
 def streamed(address):
     """Return the beginning of what other programs read."""
-    with httpx.stream("GET", address, timeout=10) as answer:
+    with httpx.stream("GET", address, timeout=PATIENCE_S) as answer:
         assert answer.headers["Content-Type"].startswith("multipart/x-mixed-replace")
         return next(answer.iter_bytes(4096))
 

@@ -10,6 +10,7 @@ import time
 
 import httpx
 import pytest
+from support.web import PATIENCE_S
 from typer.testing import CliRunner
 
 from fnevr.cli import app
@@ -86,10 +87,11 @@ def test_the_command_serves_until_interrupted(tmp_path):
             found = re.search(r":(\d+)/\?token=(\S+)", line)
             assert found is not None, line
             address = f"http://127.0.0.1:{found[1]}"
-            assert httpx.get(address).status_code == 401
+            assert httpx.get(address, timeout=PATIENCE_S).status_code == 401
             bearer = {"Authorization": f"Bearer {found[2]}"}
-            assert httpx.get(f"{address}/api/about", headers=bearer).status_code == 200
+            about = httpx.get(f"{address}/api/about", headers=bearer, timeout=PATIENCE_S)
+            assert about.status_code == 200
             process.send_signal(signal.SIGINT)
-            assert process.wait(10) in (0, 130)
+            assert process.wait(PATIENCE_S) in (0, 130)
         finally:
             process.kill()

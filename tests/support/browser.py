@@ -15,9 +15,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from support.web import PATIENCE_S
 
 CAMERA_PICTURES, SHOWN_TIMES = 12, 5  # at 30 a second, the mouth opens and shuts in two
-MOST_WAIT_MS = 40_000
+MOST_WAIT_MS = 1000 * PATIENCE_S
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
     "--use-fake-ui-for-media-stream",
@@ -44,7 +45,7 @@ def camera_pictures(address: str) -> list[bytes]:
     """Let a server draw its portrait with a mouth that opens and shuts; the pictures are JPEGs."""
     swing = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(CAMERA_PICTURES // 2 + 1) / CAMERA_PICTURES)
     half = []
-    with httpx.Client(base_url=address, timeout=60) as client:
+    with httpx.Client(base_url=address, timeout=PATIENCE_S) as client:
         for value in swing:
             wish = {"options": {"sliders": {"mouth_open": float(value)}}}
             half.append(client.post("/api/edits", json=wish).raise_for_status().content)

@@ -19,6 +19,7 @@ from fnevr.server.settings import Limits, ServerSettings
 
 ADDRESS = "http://127.0.0.1:8000"
 SOCKET = "ws://127.0.0.1:8000/api/live"
+PATIENCE_S = 120  # for machines on which much else runs; nothing waits so long where it is well
 KEPT_S = 60 * Limits().keep_minutes + 1  # what was last used so long ago is deleted
 
 
@@ -61,7 +62,7 @@ def short_motion(path: Path, frames, start=0):
     return path.read_bytes()
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=PATIENCE_S):
     """Wait for a condition."""
     stop = time.monotonic() + seconds
     while not condition():
