@@ -176,7 +176,7 @@ def test_wrong_class_says_which_model_it_is(model, folder):
 
 
 def test_missing_files_say_so(folder):
-    with pytest.raises(CheckpointError, match="neither a preset .* nor a folder"):
+    with pytest.raises(CheckpointError, match=r"neither a preset .* nor a folder"):
         load_model(folder / "nowhere")
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"it lacks model\.safetensors"):
