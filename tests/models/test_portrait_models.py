@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from fnevr.config.models import base_config
 from fnevr.errors import CheckpointError, WriteError
-from fnevr.models import FOMM, FNeVR, load_model
+from fnevr.models import FOMM, FaceVid2Vid, FNeVR, FNeVRLite, load_model
 from fnevr.models.weights import load_strict
 
 
@@ -176,10 +176,10 @@ def test_wrong_class_says_which_model_it_is(model, folder):
 
 
 def test_missing_files_say_so(folder):
-    with pytest.raises(CheckpointError, match=r"config\.json: cannot read the config"):
+    with pytest.raises(CheckpointError, match=r"neither a preset .* nor a folder"):
         load_model(folder / "nowhere")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="no such weights file"):
+    with pytest.raises(CheckpointError, match=r"it lacks model\.safetensors"):
         load_model(folder)
 
 
@@ -274,3 +274,18 @@ def test_tensors_that_are_not_plain_numbers_are_listed(model):
     with pytest.raises(CheckpointError, match="2 tensors do not match") as caught:
         load_strict(model, weights, "here")
     assert "not a plain tensor: motion.occlusion.bias" in str(caught.value)
+
+
+@pytest.mark.parametrize("load", [load_model, FNeVRLite.from_pretrained, FNeVR.from_pretrained])
+def test_presets_are_loaded_by_their_names(load):
+    assert isinstance(load("lite"), FNeVRLite)
+    with pytest.raises(CheckpointError, match="no weights ship for it"):
+        load("dagan")
+    with pytest.raises(CheckpointError, match="neither a preset"):
+        load("no-such-model")
+
+
+@pytest.mark.parametrize("other", [FaceVid2Vid, FOMM])
+def test_a_preset_of_another_class_says_how_to_load_it(other):
+    with pytest.raises(CheckpointError, match=r"'fnevr-lite', wanted .*load_model loads either"):
+        other.from_pretrained("lite")

@@ -35,7 +35,7 @@ WriteKind = Literal[
 
 FILES_ALONE = frozenset({"a file", "an image"})
 # What may be a file or a folder, and what the file is.
-EITHER = {"a source": "a video", "a driver": "a video", "a checkpoint": "a checkpoint"}
+EITHER = {"a source": "a picture or a video", "a driver": "a video", "a checkpoint": "a checkpoint"}
 STDOUT = "-"
 
 

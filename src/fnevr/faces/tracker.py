@@ -20,7 +20,7 @@ from fnevr.faces.find import find_faces, is_free
 from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box, landmarks_region
 
 MAX_LOST, MAX_LOST_OF_SEVERAL = 15, 50
-FRAMES_PER_SEARCH = 5  # of which one is searched thoroughly, while no face is known
+FRAMES_PER_SEARCH = 10  # of which one is searched thoroughly, while no face is known
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class FaceTracker:
             return None
         self.num_lost += 1
         if self.num_lost > self.max_lost:
-            self.reset()
+            self.last, self.num_lost = None, 0
             return None
         return Track(self.last, "held", self.num_lost)
 

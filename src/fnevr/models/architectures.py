@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from fnevr.config.folder import read_config
+from fnevr.config.presets import resolve_model
 from fnevr.models.baselines.bilayer import Bilayer
 from fnevr.models.baselines.dagan import DaGAN
 from fnevr.models.baselines.face_vid2vid import FaceVid2Vid
@@ -26,11 +27,13 @@ def load_model(folder: str | Path, device: torch.device | str = "cpu") -> Portra
     """Load the model in a weights folder, of the class that its config names.
 
     Args:
-        folder: holds `config.json` and `model.safetensors`.
+        folder: holds `config.json` and `model.safetensors`; or the name of a preset whose weights
+            are here.
         device: where the model goes.
 
     Raises:
         CheckpointError: if files are missing or damaged, or do not match each other.
     """
-    config = read_config(Path(folder))
-    return ARCHITECTURES[config.architecture].from_pretrained(folder, device=device)
+    place = resolve_model(folder)
+    model = ARCHITECTURES[read_config(place).architecture]
+    return model.from_pretrained(place, device=device)

@@ -14,6 +14,7 @@ import torch
 
 from fnevr.config.folder import read_config
 from fnevr.config.models import FNeVRConfig
+from fnevr.config.presets import resolve_model
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.warps import warp
 from fnevr.models.decoder import SpadeDecoder
@@ -73,9 +74,14 @@ class FNeVR(ReferenceModel):
     ) -> FNeVR | FNeVRLite:
         """Load FNeVR of either size, as the folder's config says, ready for inference.
 
+        Args:
+            folder: of the weights, or the name of a preset whose weights are here: "lite".
+            device: where the model goes.
+
         Raises:
             CheckpointError: if files are missing or damaged, or hold another model.
         """
-        if read_config(Path(folder)).architecture == FNeVRLite.architecture:
-            return FNeVRLite.from_pretrained(folder, device)
-        return super().from_pretrained(folder, device)
+        place = resolve_model(folder)
+        if read_config(place).architecture == FNeVRLite.architecture:
+            return FNeVRLite.from_pretrained(place, device)
+        return super().from_pretrained(place, device)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fnevr.config.folder import read_config
 from fnevr.config.models import AnyConfig
+from fnevr.config.presets import resolve_model
 from fnevr.config.stages import KeypointConfig, PortraitConfig, ReferenceConfig
 from fnevr.geometry.driving import Coefficients, Driving, Landmarks68
 from fnevr.geometry.keypoints import Keypoints
@@ -182,11 +183,16 @@ class PortraitModel(nn.Module):
     ) -> Model:
         """Load a model that `save_pretrained` or `fnevr convert` wrote, ready for inference.
 
+        Args:
+            folder: of the weights, or the name of a preset whose weights are here.
+            device: where the model goes.
+
         Raises:
             CheckpointError: if files are missing or damaged, or hold another model.
         """
-        config = read_config(Path(folder), architecture=cls.architecture)
-        return cls.from_weights(config, read_weights(Path(folder)), str(folder)).to(device)
+        place = resolve_model(folder)
+        config = read_config(place, architecture=cls.architecture)
+        return cls.from_weights(config, read_weights(place), str(place)).to(device)
 
     @classmethod
     def from_weights(

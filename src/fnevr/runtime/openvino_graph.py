@@ -101,12 +101,12 @@ def openvino_core() -> Any:
     process.
 
     Raises:
-        FnevrError: if OpenVINO is not installed.
+        FnevrError: if OpenVINO is not installed, or cannot be loaded.
     """
     openvino = import_openvino()
     try:
         return openvino.Core()
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, AttributeError) as error:  # a folder that is left of it
         raise _not_loadable(error) from error
 
 
