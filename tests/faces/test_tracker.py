@@ -125,9 +125,10 @@ def beside(portrait):
 def test_a_face_that_comes_back_elsewhere_is_found(beside):
     tracker = FacesTracker()
     (first,) = tracker.update(beside(10))
+    assert first is not None
     assert first.is_new
     gone = [tracker.update(np.full((300, 900, 3), 90, np.uint8))[0] for _ in range(MAX_LOST)]
-    assert {track.status for track in gone} == {"held"}
+    assert {track and track.status for track in gone} == {"held"}
     again = [tracker.update(beside(600))[0] for _ in range(12)]
     assert again[0] is None
     found = [track for track in again if track is not None]
@@ -140,5 +141,6 @@ def test_after_a_reset_the_next_face_is_another_one(beside):
     tracker.update(beside(10))
     tracker.reset()
     (track,) = tracker.update(beside(600))
+    assert track is not None
     assert (track.status, track.is_new) == ("detected", True)
     assert track.landmarks[:, 0].mean() > 600

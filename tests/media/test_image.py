@@ -83,7 +83,7 @@ def gamma_profile(gamma, kind):
         content += b"\0" * (-len(content) % 4)
         tags.append((name, content))
 
-    tags = []
+    tags: list[tuple[str, bytes]] = []
     curve = b"curv" + struct.pack(">IIH", 0, 1, round(gamma * 256))
     xyz = {"wtpt": (0.9642, 1.0, 0.8249)}
     xyz |= (

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -405,6 +406,7 @@ def test_jpeg_2000_as_encoders_write_it_is_read(tmp_path, options):
 
 def test_pictures_saved_as_jpeg_2000_are_read(tmp_path):
     portrait = Image.open(asset("portrait.jpg"))
+    options: dict[str, Any]
     for number, options in enumerate(
         [
             {"quality_mode": "rates", "quality_layers": [60, 30, 10], "num_resolutions": 6},
