@@ -406,14 +406,12 @@ def test_jpeg_2000_as_encoders_write_it_is_read(tmp_path, options):
 
 def test_pictures_saved_as_jpeg_2000_are_read(tmp_path):
     portrait = Image.open(asset("portrait.jpg"))
-    options: dict[str, Any]
-    for number, options in enumerate(
-        [
-            {"quality_mode": "rates", "quality_layers": [60, 30, 10], "num_resolutions": 6},
-            {"precinct_size": (128, 128), "codeblock_size": (32, 32), "tile_size": (256, 256)},
-            {"irreversible": True, "progression": "RPCL", "num_resolutions": 1},
-        ]
-    ):
+    written: list[dict[str, Any]] = [
+        {"quality_mode": "rates", "quality_layers": [60, 30, 10], "num_resolutions": 6},
+        {"precinct_size": (128, 128), "codeblock_size": (32, 32), "tile_size": (256, 256)},
+        {"irreversible": True, "progression": "RPCL", "num_resolutions": 1},
+    ]
+    for number, options in enumerate(written):
         portrait.save(tmp_path / f"{number}.jp2", **options)
         assert bounds.is_coded_as_usual((tmp_path / f"{number}.jp2").read_bytes())
         assert read_image(tmp_path / f"{number}.jp2").shape == (portrait.height, portrait.width, 3)
