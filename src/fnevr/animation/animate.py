@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fnevr.animation.driver import ALL, READ_AHEAD, Driver, DriverFile, Drivers, timed
-from fnevr.animation.frames import Frames, render, render_performance
-from fnevr.animation.head_turn import HeadTurn, Turning
+from fnevr.animation.frames import Adjust, Frames, render, render_performance
+from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.output import Output, check_output, still_warnings, write_frames
 from fnevr.animation.reanimate import reanimate
 from fnevr.animation.reference_frame import BestFrame
@@ -148,7 +149,7 @@ class Animation:
         self, source: Picture | Iterable[Picture], driving: Iterable[UInt8[np.ndarray, "h1 w1 3"]]
     ) -> Iterator[Output]:
         """Animate arrays lazily; see `Animator.frames`."""
-        engine, options = self.drivers.engine, self.options
+        engine, options, turn = self.drivers.engine, self.options, self.options.turn
         if not isinstance(source, np.ndarray):
             faces, on_top = self._of_video()
             performer = self.drivers.performance_of_arrays(driving, options.smooth, faces)
@@ -163,12 +164,12 @@ class Animation:
             performer = self.drivers.performance_of_arrays(driving, options.smooth, faces)
             performer.check_faces(len(scene.sources))
             return _pictures(
-                lambda: render_performance(engine, scene, performer, None, self._turning, **on_top)
+                lambda: render_performance(engine, scene, performer, None, turn, **on_top)
             )
         driver = self.drivers.motion_of_arrays(driving, options.framing.crop, *faces)
         first: BestFrame = "first" if options.best_frame is None else options.best_frame
         reference = first if transfer == "relative" else None
-        return _pictures(lambda: render(engine, scene, driver, reference, None, self._turning)[1])
+        return _pictures(lambda: render(engine, scene, driver, reference, None, self._adjust)[1])
 
     @contextmanager
     def _rendered(
@@ -185,7 +186,7 @@ class Animation:
             The picture, the driver, the number of the reference frame if there is one, and the
             frames.
         """
-        engine, options = self.drivers.engine, self.options
+        engine, options, turn = self.drivers.engine, self.options, self.options.turn
         on_top = retargeting_options(transfer, options.regions, options.sliders)
         if transfer == "retarget":
             with self.drivers.performance(file, options.smooth, faces, options.span) as performer:
@@ -194,14 +195,14 @@ class Animation:
                     scene,
                     performer,
                     None,
-                    render_performance(engine, scene, performer, progress, self._turning, **on_top),
+                    render_performance(engine, scene, performer, progress, turn, **on_top),
                 )
             return
         with self.drivers.motion(file, options.framing.crop, faces[0], options.span) as driver:
             scene = prepare(engine, picture, options.framing)
             wanted: BestFrame = "auto" if options.best_frame is None else options.best_frame
             choice = wanted if transfer == "relative" else None
-            yield scene, driver, *render(engine, scene, driver, choice, progress, self._turning)
+            yield scene, driver, *render(engine, scene, driver, choice, progress, self._adjust)
 
     def _write_video(
         self, source: Path, file: DriverFile, output: Path, progress: Progress | None
@@ -243,7 +244,7 @@ class Animation:
         on_top: RetargetingOptions,
     ) -> Frames:
         engine = self.drivers.engine
-        return reanimate(engine, frames, driver, count, progress, self._turning, **on_top)
+        return reanimate(engine, frames, driver, count, progress, self.options.turn, **on_top)
 
     def _of_video(self, *, has_pictures: bool = True) -> tuple[tuple[int, ...], RetargetingOptions]:
         """Return which of the driver's faces drive a source video, and how much of them goes over.
@@ -309,12 +310,12 @@ class Animation:
         return faces
 
     @property
-    def _turning(self) -> Turning | None:
-        """What turns the heads further; None where nothing does."""
+    def _adjust(self) -> Adjust | None:
+        """What turns the driving keypoints further; None where nothing does."""
         if self.options.turn.is_none:
             return None
         assert self.turn is not None, "the animator refuses turns without a pose editor"
-        return Turning(self.options.turn, self.turn)
+        return partial(self.options.turn.apply, self.turn)
 
 
 def _shorter(source: VideoInfo, driver: Driver[Performance]) -> int | None:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict
 
-from fnevr.animation.head_turn import AXES, Axis, HeadTurn, Turning
+from fnevr.animation.head_turn import AXES, Axis, HeadTurn
 from fnevr.animation.retargeting import Regions, Retargeting, can_retarget
 from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Framing, Source, draw, prepare
@@ -137,11 +137,10 @@ class PoseEditor:
         Raises:
             FnevrError: if the model can do neither.
         """
-        turning = None if turn.is_none else Turning(turn, self.turn)
         if sliders is None or sliders.is_none:
-            pictures = self._turned(turning)
+            pictures = self._turned(turn)
         else:
-            pictures = self._performing(sliders.performance(self.retarget), turning)
+            pictures = self._performing(sliders.performance(self.retarget), turn)
         return self.scene.finish(pictures)
 
     def performing(
@@ -163,17 +162,15 @@ class PoseEditor:
         wanted = added(regions.of(performance, self.retarget.own), changes)
         return self.scene.finish(self._performing(wanted))
 
-    def _turned(self, turning: Turning | None) -> list[Picture]:
-        if turning is None:
+    def _turned(self, turn: HeadTurn) -> list[Picture]:
+        if turn.is_none:
             return draw(self.engine, self.source, self.source.keypoints)
-        if not (self.source.has_layers and can_retarget(self.engine)):
-            return draw(self.engine, self.source, turning(self.source.keypoints))
-        return list(to_pictures(self.retarget.turned(self.engine, self.source.encoded, turning)))
+        if self.source.has_layers and can_retarget(self.engine):
+            return self._performing(self.retarget.own, turn)
+        return draw(self.engine, self.source, turn.apply(self.turn, self.source.keypoints))
 
-    def _performing(
-        self, performance: Performance, turning: Turning | None = None
-    ) -> list[Picture]:
-        drawn = self.retarget.draw(self.engine, self.source.encoded, performance, turning)
+    def _performing(self, performance: Performance, turn: HeadTurn | None = None) -> list[Picture]:
+        drawn = self.retarget.draw(self.engine, self.source.encoded, performance, turn)
         return list(to_pictures(drawn))
 
     @cached_property

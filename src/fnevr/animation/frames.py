@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from fnevr.animation.driver import Driver, keypoints_alone
-from fnevr.animation.head_turn import Turning
+from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.keypoint_log import DrivingBatch, M
 from fnevr.animation.reference_frame import (
     BestFrame,
@@ -111,7 +111,7 @@ def render_performance(
     scene: Scene,
     driver: Driver[Performance],
     progress: Progress | None = None,
-    turning: Turning | None = None,
+    turn: HeadTurn | None = None,
     *,
     regions: Regions,
     sliders: FaceSliders,
@@ -123,7 +123,7 @@ def render_performance(
         scene: the picture and its faces.
         driver: the performance, not read yet.
         progress: is called after every step.
-        turning: turns the heads further; None leaves them.
+        turn: of the heads, further; None leaves them.
         regions: how much of it goes over.
         sliders: an expression on top.
 
@@ -135,7 +135,7 @@ def render_performance(
     shows = []
     for source in scene.sources:
         retarget = Retargeting.of_source(engine, source)
-        shows.append(performing(engine, source.encoded, retarget, regions, sliders, turning))
+        shows.append(performing(engine, source.encoded, retarget, regions, sliders, turn))
     return _frames(scene, driver.num_frames, driver.read([]), shows, progress)
 
 
@@ -145,14 +145,14 @@ def performing(
     retarget: Retargeting,
     regions: Regions,
     sliders: FaceSliders,
-    turning: Turning | None,
+    turn: HeadTurn | None,
 ) -> Callable[[Performance], list[Picture]]:
     """Return what draws a face with the performance of a driver; see `render_performance`."""
     changes = {} if sliders.is_none else sliders.changes(retarget)
 
     def show(driving: Performance) -> list[Picture]:
         wanted = added(regions.of(driving, retarget.own), changes)
-        return list(to_pictures(retarget.draw(engine, source, wanted, turning)))
+        return list(to_pictures(retarget.draw(engine, source, wanted, turn)))
 
     return show
 

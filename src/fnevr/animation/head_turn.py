@@ -1,4 +1,4 @@
-"""A turn of the head by angles, by the pose editor of a model."""
+"""A turn of the head by angles: by the pose editor of a model, or of a head whose pose is known."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from fnevr.errors import FnevrError
 from fnevr.face3d.face_fit import Similarity
+from fnevr.face3d.performance import NECK
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.rotations import rotation_matrices
 from fnevr.runtime.engine import Turn
@@ -19,6 +19,8 @@ Axis = Literal["yaw", "pitch", "roll"]
 AXES: tuple[Axis, ...] = ("yaw", "pitch", "roll")
 REACH_DEG = {"yaw": 30.0, "pitch": 20.0, "roll": 20.0}  # as far as the outputs were measured
 LIMIT_DEG = 80.0
+DRAWN = {"yaw": 0.97, "pitch": 0.94, "roll": 0.98}  # how far drawn heads follow that are posed
+SIGNS = np.array([-1.0, -1.0, 1.0])  # of pitch, yaw and roll about the axes x, y and z of a picture
 
 
 @dataclass(frozen=True)
@@ -66,30 +68,14 @@ class HeadTurn:
         angles = np.array([[self.yaw, self.pitch, self.roll]], np.float32)
         return turn(keypoints, angles.repeat(len(keypoints), axis=0))
 
+    def place(self, head: Similarity) -> Similarity:
+        """Return where a head is when it is turned about its neck.
 
-@dataclass(frozen=True)
-class Turning:
-    """A turn and what turns keypoints.
-
-    Attributes:
-        angles: of the turn.
-        editor: the engine's pose editor.
-    """
-
-    angles: HeadTurn
-    editor: Turn
-
-    def __call__(self, keypoints: Keypoints) -> Keypoints:
-        """Return the keypoints of the heads, turned."""
-        return self.angles.apply(self.editor, keypoints)
-
-    def place(self, head: Similarity, went: Float[np.ndarray, " 2"]) -> Similarity:
-        """Return where a head is when it is turned about its middle.
+        It is turned by as much more as drawn heads turn less (`DRAWN`).
 
         Args:
             head: where it was.
-            went: how far the keypoints say that the middle of the face went.
         """
-        angles = self.angles
-        turn = rotation_matrices(np.radians([-angles.pitch, -angles.yaw, angles.roll]))
-        return Similarity(head.scale, turn @ head.rotation, head.shift + np.array([*went, 0.0]))
+        asked = [getattr(self, axis) / DRAWN[axis] for axis in ("pitch", "yaw", "roll")]
+        turn = rotation_matrices(np.radians(asked) * SIGNS) @ head.rotation
+        return Similarity(head.scale, turn, head(NECK) - head.scale * turn @ NECK)

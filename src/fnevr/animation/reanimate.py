@@ -20,7 +20,7 @@ from fnevr.animation.detail import in_its_colours
 from fnevr.animation.driver import Driver
 from fnevr.animation.frames import ANIMATING, Frames, performing, watched
 from fnevr.animation.gaze import Irises
-from fnevr.animation.head_turn import Turning
+from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.keypoint_log import DrivingBatch
 from fnevr.animation.retargeting import Regions, Retargeting
 from fnevr.animation.sliders import FaceSliders
@@ -94,7 +94,7 @@ def reanimate(
     driver: Driver[Performance],
     num_frames: int | None,
     progress: Progress | None = None,
-    turning: Turning | None = None,
+    turn: HeadTurn | None = None,
     *,
     regions: Regions,
     sliders: FaceSliders,
@@ -107,7 +107,7 @@ def reanimate(
         driver: the performance, not read yet.
         num_frames: of the source video, if known.
         progress: is called after every frame.
-        turning: turns the heads further; None leaves them.
+        turn: of the heads, further; None leaves them.
         regions: how much of the performance goes over.
         sliders: an expression on top.
 
@@ -115,7 +115,7 @@ def reanimate(
         FnevrError: if several of the driver's faces are not as many as the source's.
     """
     pairs = matched(frames, Timeline(driver))
-    draw = partial(_drawn, engine, regions, sliders, turning)
+    draw = partial(_drawn, engine, regions, sliders, turn)
     for frame, driving in watched(pairs, ANIMATING, num_frames, progress, lambda _pair: 1):
         if frame.faces:
             driver.check_faces(len(frame.faces))
@@ -131,7 +131,7 @@ def _drawn(
     engine: Engine,
     regions: Regions,
     sliders: FaceSliders,
-    turning: Turning | None,
+    turn: HeadTurn | None,
     face: FrameFace,
     driving: Performance,
 ) -> UInt8[np.ndarray, "S S 3"]:
@@ -146,7 +146,7 @@ def _drawn(
         face.fit, face.own, face.open_eyes, encoded.keypoints.numpy(), engine.retarget_map, irises
     )
     driving = mixed(face.own, shown(driving, face.own), face.share)
-    return performing(engine, encoded, retarget, regions, sliders, turning)(driving)[0]
+    return performing(engine, encoded, retarget, regions, sliders, turn)(driving)[0]
 
 
 def shown(driving: Performance, own: Performance) -> Performance:

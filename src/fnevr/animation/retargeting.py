@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.animation.gaze import Irises
-from fnevr.animation.head_turn import Turning
+from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.moving_head import MovingHead
 from fnevr.animation.response import EYES, LIPS
 from fnevr.animation.source import Source
@@ -142,8 +142,7 @@ class Retargeting:
         head: MovingHead | None = None,
     ) -> None:
         self.fit, self.own, self.open_eyes = fit, own, open_eyes
-        self.keypoints, self.retarget_map = keypoints, retarget_map
-        self.irises, self.head = irises, head
+        self.retarget_map, self.irises, self.head = retarget_map, irises, head
         self.patches = FacePatches.packaged()
         # The neutral face, with what the model cannot explain.
         self.still = fit.at_rest - fit.basis.expression_basis @ own.expressions[0]
@@ -198,7 +197,7 @@ class Retargeting:
         engine: Engine,
         source: EncodedSource,
         performance: Performance,
-        turning: Turning | None = None,
+        turn: HeadTurn | None = None,
     ) -> Float[np.ndarray, "B 3 H1 W1"]:
         """Draw the source in each frame of the performance, as `Engine.draw` does.
 
@@ -206,41 +205,21 @@ class Retargeting:
             engine: the one that read the source.
             source: the one that this was made of.
             performance: what it does.
-            turning: turns its head further; None leaves it.
+            turn: of its head, further; None leaves it.
         """
         drawn = []
         for index in range(len(performance)):
             frame = performance[index : index + 1]
             place = self._placed(frame)
+            place = place if turn is None or turn.is_none else turn.place(place)
             moved = self._moved(frame, place)
-            shift = GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0])
-            drawn.append(self._drawn(engine, source, moved, place, turning, shift))
+            detail = None
+            if self.irises is not None:
+                detail = self.irises.detail(GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0]))
+            if self.head is not None:
+                detail = self.head.moved(self.fit.similarity, place, detail)
+            drawn.append(engine.draw(source, moved, detail))
         return np.concatenate(drawn)
-
-    def turned(
-        self, engine: Engine, source: EncodedSource, turning: Turning
-    ) -> Float[np.ndarray, "1 3 H1 W1"]:
-        """Draw the source with its head turned and no other change; see `draw`."""
-        place, still = self.fit.similarity, np.zeros(2)
-        return self._drawn(engine, source, self.keypoints, place, turning, still)
-
-    def _drawn(
-        self,
-        engine: Engine,
-        source: EncodedSource,
-        moved: Keypoints,
-        place: Similarity,
-        turning: Turning | None,
-        gaze_shift: Float[np.ndarray, " 2"],
-    ) -> Float[np.ndarray, "1 3 H1 W1"]:
-        if turning is not None:
-            before, moved = moved, turning(moved)
-            delta = (moved.positions - before.positions)[0, self.patches.num_keypoints - 1]
-            place = turning.place(place, delta)
-        detail = None if self.irises is None else self.irises.detail(gaze_shift)
-        if self.head is not None:
-            detail = self.head.moved(self.fit.similarity, place, detail)
-        return engine.draw(source, moved, detail)
 
     def __call__(self, performance: Performance) -> Keypoints:
         """Return the source's keypoints in each frame of the performance."""
