@@ -242,6 +242,7 @@ def drawing_ms(address):
 
 def test_the_mesh_is_shown_and_turned(page):
     page.click('nav a[href="#edit"]')
+    page.wait_for_selector("#edit img.fit")  # keys are the open room's
     page.keyboard.press("m")
     canvas = page.wait_for_selector("#edit .mesh canvas")
 

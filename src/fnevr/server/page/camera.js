@@ -33,7 +33,8 @@ export function toJpeg(video, longest, quality = 0.85) {
   const canvas = toJpeg.canvas ??= document.createElement("canvas");
   canvas.width = Math.round(video.videoWidth * share);
   canvas.height = Math.round(video.videoHeight * share);
-  canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(video, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
 }
 

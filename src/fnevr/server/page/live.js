@@ -150,8 +150,8 @@ export class LiveRoom {
         showError(this.problem, null);
         this.run();
       },
-      dropped: () => this.sent.delete(message.number),
-      unseen: () => { this.sent.delete(message.number); this.lost.hidden = false; },
+      dropped: () => this.arrived(message.number),
+      unseen: () => { this.arrived(message.number); this.lost.hidden = false; },
       face: () => { this.lost.hidden = message.seen; },
       neutral: () => {
         this.note.textContent = message.taken ? "Your neutral look is taken."
@@ -207,17 +207,24 @@ export class LiveRoom {
         socket.send(message);
       }
       await new Promise((resolve) => {
+        this.haveRoom = resolve;
         if (this.self.requestVideoFrameCallback) this.self.requestVideoFrameCallback(resolve);
         setTimeout(resolve, 40); // where the camera stands still, or the page is hidden
       });
     }
   }
 
+  /** Send the next picture at once, not with the camera's next one. */
+  arrived(number) {
+    this.sent.delete(number);
+    this.haveRoom?.();
+  }
+
   async show(data) {
     const number = new DataView(data).getUint32(0, true);
     const sent = this.sent.get(number);
+    this.arrived(number);
     const bitmap = await createImageBitmap(new Blob([data.slice(4)], { type: "image/jpeg" }));
-    this.sent.delete(number);
     if (number >= (this.newest ?? 0)) {
       this.newest = number;
       this.canvas.getContext("2d").drawImage(bitmap, 0, 0);
