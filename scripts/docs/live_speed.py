@@ -15,8 +15,6 @@ import os
 import re
 import statistics
 import struct
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +22,7 @@ from typing import Annotated
 import numpy as np
 import typer
 import websockets
+from page_server import page_server
 from PIL import Image
 
 from fnevr.media.video import open_video
@@ -39,15 +38,9 @@ def main(
     """Print the measurements."""
     with open_video(driver) as video:
         pictures = [_jpeg(frame.rgb) for frame in video]
-    command = [sys.executable, "-m", "fnevr", "web", "--no-browser"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr is not None
-            found = re.search(r"http://(\S+)", server.stderr.readline())
-            assert found is not None
-            asyncio.run(_measure(f"ws://{found[1]}api/live", pictures, server.pid, seconds))
-        finally:
-            server.terminate()
+    with page_server() as (address, pid):
+        live = address.replace("http", "ws", 1) + "api/live"
+        asyncio.run(_measure(live, pictures, pid, seconds))
 
 
 async def _measure(address: str, pictures: list[bytes], pid: int, seconds: float) -> None:

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import typer
+from page_server import page_server
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -32,20 +30,10 @@ QUALITY = 82
 
 def main(folder: Path) -> None:
     """Write the pictures into a folder."""
-    command = [sys.executable, "-m", "fnevr", "web", "--no-browser"]
-    with (
-        TemporaryDirectory() as place,
-        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server,
-    ):
-        try:
-            assert server.stderr is not None
-            found = re.search(r"http://\S+", server.stderr.readline())
-            assert found is not None
-            camera = Path(place) / "camera.mjpeg"
-            camera.write_bytes(_camera(found[0]))
-            _take_all(found[0], camera, folder)
-        finally:
-            server.terminate()
+    with TemporaryDirectory() as place, page_server() as (address, _):
+        camera = Path(place) / "camera.mjpeg"
+        camera.write_bytes(_camera(address))
+        _take_all(address, camera, folder)
 
 
 def _camera(address: str) -> bytes:

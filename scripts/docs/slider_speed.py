@@ -9,16 +9,14 @@ on a slider; its time is that from the input event until the changed picture has
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from page_server import page_server
 from playwright.sync_api import sync_playwright
 
 SLIDERS = ("smile", "mouth_open", "yaw")
@@ -43,15 +41,8 @@ def main(
     movements: Annotated[int, typer.Option(help="How many times a slider is moved.")] = 30,
 ) -> None:
     """Print the measurements."""
-    command = [sys.executable, "-m", "fnevr", "web", "--no-browser"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr is not None
-            found = re.search(r"http://\S+", server.stderr.readline())
-            assert found is not None
-            waits = _measure(found[0], picture, movements)
-        finally:
-            server.terminate()
+    with page_server() as (address, _):
+        waits = _measure(address, picture, movements)
     typer.echo(
         f"{len(waits)} movements: median {statistics.median(waits):.0f} ms, 95 % below "
         f"{float(np.quantile(waits, 0.95)):.0f} ms, from {min(waits):.0f} to {max(waits):.0f} ms; "

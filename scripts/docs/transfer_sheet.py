@@ -9,7 +9,6 @@ relative motion from the driver's first frame, then the same frames retargeted.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import typer
@@ -24,6 +23,7 @@ from fnevr.media.resize import resize
 from fnevr.media.video import open_video
 
 SIDE = 128
+TRANSFERS: tuple[Transfer, ...] = ("relative", "retarget")
 
 
 def main(driving: Path, out: Path, portraits: list[Path], columns: int = 4) -> None:
@@ -37,8 +37,7 @@ def main(driving: Path, out: Path, portraits: list[Path], columns: int = 4) -> N
     for path in portraits:
         picture = read_image(path)
         row = [crop(picture, crop_box(find_face(picture)), SIDE)]
-        for transfer in ("relative", "retarget"):
-            assert transfer in get_args(Transfer)
+        for transfer in TRANSFERS:
             with open_video(driving) as video:
                 pictures = (frame.rgb for frame in video)
                 frames = animator.frames(picture, pictures, transfer=transfer, paste_back=False)

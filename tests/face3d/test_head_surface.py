@@ -66,8 +66,8 @@ def test_the_face_and_the_neck_move_as_keypoints_say():
 
     assert at(went.share, 0.0, 0.0) == at(went.share, 0.0, 0.9) == at(went.share, 1.3, 0.3) == 0
     assert at(went.share, -0.55, -0.3) == at(went.share, 0.0, -0.8) == 1
-    assert at(went.near, 0.0, -0.8) == 1
-    assert at(went.near, -1.5, -0.5) == 0
+    assert at(went.shown, 0.0, -0.8) == 1
+    assert at(went.shown, -1.5, -0.5) == 0
 
 
 def test_the_surface_is_near_the_contour_of_the_mean_face():

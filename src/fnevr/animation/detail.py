@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from fnevr.faces.crop import CropBox, crop
 from fnevr.faces.parts import PersonParts
 from fnevr.faces.paste import FEATHER
+from fnevr.geometry.arrays import smooth_step
 from fnevr.media.arrays import to_images_01
 from fnevr.media.guided_filter import box_mean
 from fnevr.media.image import Picture
@@ -118,7 +119,7 @@ def kept_at_border(detail: Detail, cells: int) -> Float[np.ndarray, "h w"]:
     """
     person = _person(detail)
     distance = (np.arange(cells, dtype=np.float32) + 0.5) / (STRETCH * cells)
-    rising = distance.clip(max=1) ** 2 * (3 - 2 * distance.clip(max=1))
+    rising = smooth_step(distance)
     kept = np.ones((cells, cells), np.float32)
     for turns in range(4):
         line = _crossing(np.rot90(person, turns)).astype(np.float32)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from fnevr.face3d.performance import EYE_CORNERS, IRISES, eye_openings
 from fnevr.faces.landmarks import Landmarks
+from fnevr.geometry.arrays import smooth_step
 from fnevr.models.encoded_source import Detail
 
 IRIS = 0.22  # radius of an iris, in eye widths
@@ -113,9 +114,9 @@ def _eye(points: Float[np.ndarray, "N 2"], index: int, side: int) -> _Eye | None
     along = local[..., 0]
     ends = [_edge(along, lid) for lid in lids]
     beyond = np.maximum(ends[0] - local[..., 1], local[..., 1] - ends[1])
-    share = (1 - beyond / BEYOND).clip(0, 1)
+    share = smooth_step(1 - beyond / BEYOND)
     iris = float(((points[IRISES[index]] - middle) @ to_eye.T)[0])
-    return _Eye(rows, columns, along, share**2 * (3 - 2 * share), iris, axis)
+    return _Eye(rows, columns, along, share, iris, axis)
 
 
 def _edge(along: Float[np.ndarray, "h w"], lid: Float[np.ndarray, "P 2"]) -> np.ndarray:

@@ -19,7 +19,7 @@ from fnevr.animation.source import Source
 from fnevr.config.stages import PortraitConfig
 from fnevr.face3d.face_fit import Similarity
 from fnevr.face3d.head_surface import head_flow
-from fnevr.models.encoded_source import CELL, Detail, HeadFlow
+from fnevr.models.encoded_source import CELL, Detail
 
 
 @dataclass(frozen=True)
@@ -58,5 +58,4 @@ class MovingHead:
             detail: takes the place of the source's own layers.
         """
         went = head_flow(start, end, len(self.free))
-        head = HeadFlow(self.free * went.flow, went.share, went.near)
-        return replace(detail or self.layers, head=head)
+        return replace(detail or self.layers, head=replace(went, flow=self.free * went.flow))

@@ -173,8 +173,7 @@ class Retargeting:
         if landmarks is None:
             landmarks = find_face(source.view, None, FaceDetector(1), FaceMesh(1))
         signed = landmarks / (len(source.view) / 2) - np.array([1.0, 1.0, 0.0])
-        detail = source.detail
-        irises = None if detail is None else Irises(detail, signed)
+        irises = None if source.detail is None else Irises(source.detail, signed)
         fit = FaceFit()
         fit.update(signed)
         usual = eye_openings(fit.neutral + fit.residual)

@@ -165,7 +165,7 @@ def _whole(engine: Engine, picture: Picture, framing: Framing) -> Scene:
     side = detail_side(engine.config, float(max(height, width)), framing.detail)
     detail = None
     if engine.config.uses_detail:
-        detail = in_its_colours(Detail.opaque(to_images_01([resize(picture, side, side)])))
+        detail = Detail.opaque(to_images_01([resize(picture, side, side)]))
     source = _read(engine, picture, resize(picture, size, size), detail, None)
     if not framing.paste_back:
         return Scene((source,), _alone, side, side)
@@ -184,6 +184,7 @@ def _read(
     def find() -> Landmarks:
         return _in_whole(picture, len(view)) if landmarks is None else landmarks
 
+    detail = None if detail is None else in_its_colours(detail)
     told = motion_of(engine).of_source(view, find)
     encoded = engine.read_source(to_images_01([view]), detail, told)
     return Source(encoded, view, landmarks, detail)
@@ -208,8 +209,8 @@ def _detail(
     if not engine.config.uses_detail:
         return None
     if parts is not None:
-        return in_its_colours(layered(picture, box, side, parts, share))
-    return in_its_colours(Detail.opaque(to_images_01([crop(picture, box, side)])))
+        return layered(picture, box, side, parts, share)
+    return Detail.opaque(to_images_01([crop(picture, box, side)]))
 
 
 def _paste_back(

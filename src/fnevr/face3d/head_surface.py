@@ -18,12 +18,12 @@ Shapes: N places, h = w cells of a picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float
 
 from fnevr.face3d.face_fit import Similarity
+from fnevr.geometry.arrays import smooth_step
+from fnevr.models.encoded_source import HeadFlow
 
 FRONT = -0.24  # z0
 ROUNDNESS = 0.12  # a
@@ -41,22 +41,7 @@ TINY = 1e-6
 STILL = 1e-5  # smaller displacements, in [-1, 1], are rounding
 
 
-@dataclass(frozen=True)
-class HeadSurfaceFlow:
-    """How a picture looks back at a head that went elsewhere.
-
-    Attributes:
-        flow: displacement of each cell, which looks at z + flow, in [-1, 1].
-        share: how far the cell is of the head, but not of its face or neck, in [0, 1].
-        near: 1 where the cell looks at what may be the head, 0 where it looks beyond.
-    """
-
-    flow: Float[np.ndarray, "1 2 h w"]
-    share: Float[np.ndarray, "1 1 h w"]
-    near: Float[np.ndarray, "1 1 h w"]
-
-
-def head_flow(start: Similarity, end: Similarity, cells: int) -> HeadSurfaceFlow:
+def head_flow(start: Similarity, end: Similarity, cells: int) -> HeadFlow:
     """Return how a picture looks back at a head that went elsewhere.
 
     Args:
@@ -71,7 +56,7 @@ def head_flow(start: Similarity, end: Similarity, cells: int) -> HeadSurfaceFlow
     flow[np.abs(flow) < STILL] = 0
     maps = (flow, *_shares(at_rest))
     shaped = (np.reshape(array.T, (1, -1, cells, cells)).astype(np.float32) for array in maps)
-    return HeadSurfaceFlow(*shaped)
+    return HeadFlow(*shaped)
 
 
 def steepness(head: Similarity) -> float:
@@ -107,7 +92,7 @@ def on_surface(
 def _shares(
     points: Float[np.ndarray, "N 3"],
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-    """Return `share` and `near` of points at rest."""
+    """Return `HeadFlow.share` and `shown` of points at rest."""
     x, y = points[:, 0], points[:, 1]
     contour = np.hypot(x / FACE_RADII[0], (y - FACE_MIDDLE) / FACE_RADII[1])
     low = y + SHOULDERS * np.maximum(np.abs(x) - WIDTH, 0)
@@ -117,5 +102,4 @@ def _shares(
 
 def _rising(values: Float[np.ndarray, " N"], start: float, end: float) -> Float[np.ndarray, " N"]:
     """Return 0 up to the start, 1 from the end on, and a smooth step in between."""
-    share = ((values - start) / (end - start)).clip(0, 1)
-    return share**2 * (3 - 2 * share)
+    return smooth_step((values - start) / (end - start))

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from fnevr.faces.crop import CropBox
+from fnevr.geometry.arrays import smooth_step
 from fnevr.media.strips import strips
 
 FILTER = Image.Resampling.BICUBIC
@@ -193,5 +194,4 @@ def _fade(
     distance = np.minimum(before, after)
     if feather <= 0:
         return (distance >= 0).astype(np.float32)
-    t = (distance / (feather * length)).clip(0.0, 1.0)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return smooth_step(distance / (feather * length)).astype(np.float32)

@@ -18,6 +18,7 @@ from PIL import Image
 from fnevr.faces.crop import CropBox
 from fnevr.faces.find import face_size
 from fnevr.faces.landmarks import Landmarks, landmarks_box
+from fnevr.geometry.arrays import smooth_step
 
 BAND = 0.3  # of the smaller face's size
 CELL = 4  # pixels; shares change slowly
@@ -46,7 +47,7 @@ def territory(
     nearest = [
         np.prod(
             [
-                _smooth_step(0.5 + (other - own) / (BAND * min(size, other_size)))
+                smooth_step(0.5 + (other - own) / (BAND * min(size, other_size)))
                 for k, (other, other_size) in enumerate(zip(distances, sizes, strict=True))
                 if k != number
             ],
@@ -58,8 +59,3 @@ def territory(
     share = nearest[index] / np.sum(nearest, axis=0)
     image = Image.fromarray(share.astype(np.float32))
     return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
-
-
-def _smooth_step(t: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
-    t = t.clip(0, 1)
-    return t * t * (3 - 2 * t)

@@ -47,3 +47,9 @@ def identity(size: int, like: Array) -> Array:
 def as_numpy(array: Array) -> np.ndarray:
     """Return an array of NumPy, outside of PyTorch's graph and on the host."""
     return np.asarray(array if isinstance(array, np.ndarray) else array.detach().cpu())
+
+
+def smooth_step(share: np.ndarray) -> np.ndarray:
+    """Return a share that sets out and arrives gently: 3 s^2 - 2 s^3, with s clipped to [0, 1]."""
+    share = share.clip(0, 1)
+    return share * share * (3 - 2 * share)

@@ -73,7 +73,8 @@ async function begin() {
   addEventListener("keydown", (event) => {
     const isTyped = event.target.closest(
       "input:not([type=range], [type=checkbox]), select, dialog");
-    if (!isTyped && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey) rooms[open].key?.(event);
+    const isOther = event.repeat || event.ctrlKey || event.metaKey || event.altKey;
+    if (!isTyped && !isOther) rooms[open].key?.(event);
   });
   // A file that misses a card must not replace the page.
   for (const kind of ["dragover", "drop"]) {
