@@ -11,14 +11,24 @@ from fnevr.animation.animator import Animator
 from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.moving_head import MovingHead
 from fnevr.animation.retargeting import Retargeting
-from fnevr.animation.source import Framing, Source, prepare
+from fnevr.animation.source import CANVAS, Framing, Source, prepare
 from fnevr.config.presets import asset
 from fnevr.face3d.face_fit import Similarity
 from fnevr.face3d.performance import NECK
+from fnevr.faces.crop import crop_box
+from fnevr.faces.find import find_face
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.rotations import rotation_matrices
+from fnevr.media.arrays import to_pictures
 from fnevr.media.image import read_image
-from fnevr.models.encoded_source import PERSON, PERSON_FLOW, Detail, HeadFlow
+from fnevr.models.encoded_source import (
+    PARTS,
+    PERSON,
+    PERSON_FLOW,
+    TO_VIEW,
+    Detail,
+    HeadFlow,
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +66,49 @@ def test_layers_move_as_the_head_where_it_has_a_share():
     assert all(
         a is b for a, b in zip(replace(detail, head=None).carried(plain), plain, strict=True)
     )
+
+
+def test_layers_go_on_around_the_networks_picture():
+    rng = np.random.default_rng(0)
+    channels_and_sides = ((3, 16), (1, 16), (2, 4), (2, 4), (1, 4), (1, 4))
+    layers = [
+        rng.random((1, channels, side, side), np.float32) for channels, side in channels_and_sides
+    ]
+    view, affine = rng.random((1, 4, 5, 5), np.float32), rng.random((1, 2, 3), np.float32)
+    blank = np.zeros((1, 4, 32, 32), np.float32)
+    around = Detail(blank, blank[:, :3], canvas=1.5).carried([*layers, view, affine])
+    assert [layer.shape[-1] for layer in around] == [24, 24, 6, 6, 6, 6, 5, 3]
+    for index, scale in enumerate((1, 1, 1.5, 1.5, 1, 1)):
+        rim = around[index].shape[-1] // 6
+        inside = around[index][..., rim:-rim, rim:-rim]
+        np.testing.assert_allclose(scale * inside, layers[index], rtol=1e-6)
+    for index in (0, PERSON_FLOW):
+        edge = around[index][..., 0, :]
+        np.testing.assert_array_equal(edge, around[index][..., around[index].shape[-1] // 6, :])
+    assert around[PARTS].sum() == pytest.approx(layers[PARTS].sum())
+    place = np.array([0.4, -0.6])
+    expected = affine[0, :, :2] @ (1.5 * place) + affine[0, :, 2]
+    np.testing.assert_allclose(around[TO_VIEW][0] @ [*place, 1], expected, rtol=1e-6)
+
+
+def test_what_is_put_back_is_drawn_beyond_its_square(engine):
+    """The hair of the bundled portrait crosses the top of the square."""
+    picture = read_image(asset("portrait.jpg"))
+    scene = prepare(engine, picture, Framing())
+    (source,) = scene.sources
+    assert source.detail is not None
+    assert source.detail.plate_01.shape[-1] == CANVAS * engine.config.image_size
+    retarget = Retargeting.of_source(engine, source)
+    still, bowed = (
+        scene.finish(list(to_pictures(retarget.draw(engine, source.encoded, retarget.own, turn))))
+        for turn in (HeadTurn(), HeadTurn(roll=15.0))
+    )
+    assert np.abs(still.astype(int) - picture).mean() < 0.5
+    landmarks = find_face(picture)
+    box = crop_box(landmarks)
+    above = slice(round(box.top - box.size / 16), round(box.top))
+    columns = slice(round(box.left), round(box.left + box.size))
+    assert np.abs(bowed[above, columns].astype(int) - picture[above, columns]).mean() > 5
 
 
 def test_one_layer_moves_by_the_keypoints_alone(engine, source):
@@ -123,7 +176,7 @@ def test_engines_move_a_head_alike(source):
     pictures = []
     for name in ("onnx", "torch"):
         engine = Animator.from_pretrained("lite", engine=name, precision="float32").engine
-        own = prepare(engine, read_image(asset("portrait.jpg")), Framing(paste_back=False))
+        own = prepare(engine, read_image(asset("portrait.jpg")), Framing())
         retarget = Retargeting.of_source(engine, own.sources[0])
         moved = Keypoints(source.keypoints.positions, source.keypoints.jacobians)
         start = retarget.fit.similarity

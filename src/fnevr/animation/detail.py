@@ -38,7 +38,12 @@ FACE_SHARE = 0.3  # of the square's side: a box in its middle that lies on the f
 
 
 def layered(
-    picture: Picture, box: CropBox, side: int, parts: PersonParts, share: Share | None = None
+    picture: Picture,
+    box: CropBox,
+    side: int,
+    parts: PersonParts,
+    share: Share | None = None,
+    canvas: float = 1.0,
 ) -> Detail:
     """Cut a square and its surroundings out of a picture, the person apart from the background.
 
@@ -48,10 +53,11 @@ def layered(
     Args:
         picture: the portrait.
         box: the square, which is framed around a face.
-        side: S, of what is drawn.
+        side: of the square, in pixels.
         parts: finds the person.
         share: how much of each pixel of a square belongs to this person, where there are others;
             the others stand behind, in the background. None for all of it.
+        canvas: side of what is drawn where a person is found, of the square's.
     """
     margin = round(MARGIN * side)
     reach = margin * box.size / side
@@ -60,10 +66,9 @@ def layered(
     # Beyond the picture's border alpha and plate are repeated, as a crop repeats the picture.
     inside, repeated = _inside(picture, around, len(view))
     alpha = parts.parts(view).person[inside][repeated]
-    middle = slice(margin, margin + side)
     inset = margin + round((1 - FACE_SHARE) / 2 * side)
     if alpha[inset:-inset, inset:-inset].mean() < LEAST_FACE:
-        alpha, plate = np.ones_like(alpha), view
+        alpha, plate, canvas = np.ones_like(alpha), view, 1.0
     else:
         if share is not None:
             alpha = alpha * share(around, len(view))[inside][repeated]
@@ -71,7 +76,10 @@ def layered(
     view_01, plate_01 = to_images_01([view]), to_images_01([plate])
     colours = view_01 - (1 - alpha) * plate_01
     foreground = np.concatenate([colours, alpha[None, None]], axis=1, dtype=np.float32)
-    return Detail(foreground, np.ascontiguousarray(plate_01[:, :, middle, middle]))
+    beyond = margin - round((canvas - 1) / 2 * side)
+    middle = slice(beyond, len(view) - beyond)
+    plate_01 = np.ascontiguousarray(plate_01[:, :, middle, middle])
+    return Detail(foreground, plate_01, canvas=canvas)
 
 
 def in_its_colours(detail: Detail) -> Detail:

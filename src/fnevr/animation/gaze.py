@@ -61,13 +61,13 @@ class Irises:
 
     Args:
         detail: the source, in arrays; it is not changed.
-        landmarks: of its face, in [-1, 1] of what is drawn.
+        landmarks: of its face, in [-1, 1] of the networks' picture.
     """
 
     def __init__(self, detail: Detail, landmarks: Landmarks) -> None:
         self.source = detail
         self.foreground = np.array(detail.foreground)
-        zoom = detail.plate_01.shape[-1] / self.foreground.shape[-1]
+        zoom = detail.plate_01.shape[-1] / (detail.canvas * self.foreground.shape[-1])
         points = (np.asarray(landmarks)[:, :2] * zoom + 1) * (self.foreground.shape[-1] / 2) - 0.5
         openings = eye_openings(np.asarray(landmarks, np.float64))
         self.eyes = [

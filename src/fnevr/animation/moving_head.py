@@ -44,7 +44,7 @@ class MovingHead:
         """
         if source.detail is None or not source.has_layers:
             return None
-        cells = config.image_size // CELL
+        cells = round(source.detail.canvas * config.image_size / CELL)
         if source.is_put_back:
             return cls(source.detail, kept_at_border(source.detail, cells))
         return cls(source.detail, np.ones((cells, cells), np.float32))
@@ -57,5 +57,5 @@ class MovingHead:
             end: where it goes.
             detail: takes the place of the source's own layers.
         """
-        went = head_flow(start, end, len(self.free))
+        went = head_flow(start, end, len(self.free), self.layers.canvas)
         return replace(detail or self.layers, head=replace(went, flow=self.free * went.flow))

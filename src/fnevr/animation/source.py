@@ -33,6 +33,8 @@ from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.runtime.engine import Engine
 
 MAX_DETAIL = 1024
+EIGHTH = 8  # squares are so many times as large as what is drawn beyond each side of them
+CANVAS = 1 + 2 / EIGHTH  # side of what is drawn, where it is put back, of the square around a face
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ def prepare(engine: Engine, picture: Picture, framing: Framing) -> Scene:
     for index, face in enumerate(found.faces):
         share = partial(territory, people, index) if len(people) > 1 else None
         box, side = framed(engine.config, motion.box(face), framing.detail)
-        detail = _detail(engine, picture, box, side, parts, share)
+        canvas = CANVAS if layers and framing.paste_back else 1.0
+        detail = _detail(engine, picture, box, side, parts, share, canvas)
         view = crop(picture, box, size)
         source = _read(engine, picture, view, detail, box.to_view(face, size))
         sources.append(replace(source, is_put_back=framing.paste_back))
@@ -204,18 +207,21 @@ def _detail(
     side: int,
     parts: PersonParts | None,
     share: Share | None,
+    canvas: float,
 ) -> Detail | None:
     """Return a square at the picture's resolution, in layers where parts are found."""
     if not engine.config.uses_detail:
         return None
     if parts is not None:
-        return layered(picture, box, side, parts, share)
+        return layered(picture, box, side, parts, share, canvas)
     return Detail.opaque(to_images_01([crop(picture, box, side)]))
 
 
 def _paste_back(
     picture: Picture, box: CropBox, side: int, layers: Detail | None, share: Share | None
 ) -> PasteBack:
+    if layers is not None:
+        box, side = box.grown(layers.canvas), layers.plate_01.shape[-1]
     mask = None if share is None else share(box, side)
     unfaded = None if layers is None else inside_border(layers)
     if mask is not None and unfaded is not None:
@@ -231,8 +237,8 @@ def framed(config: PortraitConfig, box: CropBox, limit: int) -> tuple[CropBox, i
         box: in pixels of the picture.
         limit: the largest side.
     """
-    side = detail_side(config, box.size, limit)
-    return (box.on_pixels(side) if abs(side - box.size) <= 1 else box), side
+    side = EIGHTH * (detail_side(config, box.size + EIGHTH / 2, limit) // EIGHTH)
+    return (box.on_pixels(side) if abs(side - box.size) <= EIGHTH / 2 else box), side
 
 
 def detail_side(config: PortraitConfig, length: float, limit: int) -> int:

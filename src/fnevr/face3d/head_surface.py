@@ -41,20 +41,21 @@ TINY = 1e-6
 STILL = 1e-5  # smaller displacements, in [-1, 1], are rounding
 
 
-def head_flow(start: Similarity, end: Similarity, cells: int) -> HeadFlow:
+def head_flow(start: Similarity, end: Similarity, cells: int, canvas: float = 1.0) -> HeadFlow:
     """Return how a picture looks back at a head that went elsewhere.
 
     Args:
         start: where the head was, in [-1, 1] of the picture, with depth in the same unit.
         end: where it is.
-        cells: h and w.
+        cells: h and w of what is drawn.
+        canvas: its side, of that of the picture.
     """
-    centres = (2 * np.arange(cells) + 1) / cells - 1
+    centres = canvas * ((2 * np.arange(cells) + 1) / cells - 1)
     places = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
     at_rest = on_surface(places, end, min(steepness(start), steepness(end)))
     flow = start(at_rest)[:, :2] - places
     flow[np.abs(flow) < STILL] = 0
-    maps = (flow, *_shares(at_rest))
+    maps = (flow / canvas, *_shares(at_rest))
     shaped = (np.reshape(array.T, (1, -1, cells, cells)).astype(np.float32) for array in maps)
     return HeadFlow(*shaped)
 

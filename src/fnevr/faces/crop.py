@@ -49,6 +49,10 @@ class CropBox:
         """Take landmarks of the picture to the square, brought to `side` pixels."""
         return (landmarks - np.array([self.left, self.top, 0.0])) * (side / self.size)
 
+    def grown(self, factor: float) -> CropBox:
+        """Make a square with the same middle that is larger by a factor."""
+        return CropBox.around(self.centre, factor * self.size)
+
     def on_pixels(self, side: int) -> CropBox:
         """Move the square onto whole pixels, so that cutting it out resamples nothing."""
         left, top = np.rint(self.centre - side / 2)

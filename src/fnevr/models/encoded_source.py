@@ -19,7 +19,7 @@ from fnevr.geometry.keypoints import Keypoints
 CELL = 4  # pixels of a network's picture in a cell of the motion
 WHOLE = 0.99  # alpha from which a foreground has no background: 1 but for rounding
 # Places of layers among those that `draw_layers` of a model with detail returns.
-DECODED, PERSON_FLOW, PERSON, INNER_FACE = 0, 3, 4, 6
+DECODED, MASK, FLOW, PERSON_FLOW, PERSON, PARTS, INNER_FACE, TO_VIEW = range(8)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class HeadFlow:
     """How hair, ears and skull move, which keypoints do not know well.
 
     Attributes:
-        flow: displacement of each cell, in [-1, 1] units: it looks in the source at z + flow.
+        flow: displacement of each cell, in [-1, 1] of what is drawn: it looks at z + flow.
         share: how far a cell moves so, in [0, 1]; elsewhere it moves as the keypoints say.
         shown: 1 where a cell that moves so may show the person, 0 where it looks beyond.
     """
@@ -51,12 +51,15 @@ class Detail:
         plate_01: what stands still behind it, RGB in [0, 1].
         head: how the head moves in each of B frames; None leaves that to the keypoints.
         is_gray: whether the portrait has no colours, so that what is drawn has none either.
+        canvas: side of what is drawn, of that of the networks' picture, which is its middle: the
+            person may move beyond that picture.
     """
 
     foreground: Float[Any, "S 4 H2 W2"]
     plate_01: Float[Any, "S 3 H1 W1"]
     head: HeadFlow | None = None
     is_gray: bool = False
+    canvas: float = 1.0
 
     @classmethod
     def opaque(cls, image_01: Float[Any, "S 3 H1 W1"]) -> Detail:
@@ -75,6 +78,8 @@ class Detail:
         if self.is_gray:
             for index in {DECODED, INNER_FACE} & set(range(len(layers))):
                 layers[index] = _gray(layers[index])
+        if self.canvas != 1:
+            layers = _on_canvas(layers, self.canvas)
         if self.head is not None:
             share = self.head.share
             for index, known in ((PERSON_FLOW, self.head.flow), (PERSON, self.head.shown)):
@@ -87,6 +92,44 @@ def _gray(layer: Float[Any, "B C H W"]) -> Float[Any, "B C H W"]:
     xp, colours = namespace(layer), layer[:, :3]
     mean = xp.mean(colours, axis=1, keepdims=True)
     return xp.concat([mean + 0 * colours, layer[:, 3:]], axis=1)
+
+
+def _on_canvas(layers: list[Any], canvas: float) -> list[Any]:
+    """Return layers of the networks' picture as those of what is drawn, which goes on around it.
+
+    There they repeat their borders, but eyes and mouth are not drawn anew.
+    """
+    around = [_repeated(layer, canvas) for layer in layers[:INNER_FACE]] + layers[INNER_FACE:]
+    for index in (FLOW, PERSON_FLOW):
+        around[index] = around[index] / canvas
+    around[PARTS] = around[PARTS] * _inside(around[PARTS], canvas)
+    if len(around) > TO_VIEW:
+        linear, shift = around[TO_VIEW][..., :2], around[TO_VIEW][..., 2:]
+        around[TO_VIEW] = namespace(linear).concat([canvas * linear, shift], axis=-1)
+    return around
+
+
+def _repeated(layer: Float[Any, "B C h w"], canvas: float) -> Float[Any, "B C h2 w2"]:
+    """Return a layer that is larger by a factor, in whole cells: its border is repeated."""
+    xp = namespace(layer)
+    for axis in (2, 3):
+        length = layer.shape[axis]
+        margin = round((canvas - 1) * length / 2)
+        places = xp.arange(-margin, length + margin, device=layer.device)
+        layer = xp.take(layer, xp.clip(places, 0, length - 1), axis=axis)
+    return layer
+
+
+def _inside(layer: Float[Any, "B C h w"], canvas: float) -> Float[Any, "h w"]:
+    """Return 1 in the middle of what is drawn, where the networks' picture is, and 0 around."""
+    xp = namespace(layer)
+    sides = []
+    for axis in (2, 3):
+        length = layer.shape[axis]
+        margin = length * (1 - 1 / canvas) / 2
+        places = xp.arange(length, device=layer.device) + 0.5
+        sides.append(xp.astype((places > margin) & (places < length - margin), layer.dtype))
+    return sides[0][:, None] * sides[1]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from fnevr.extras import how_to_install
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import file_sha256, partial_folder
 from fnevr.models.architectures import load_model
-from fnevr.models.encoded_source import Detail, EncodedSource
+from fnevr.models.encoded_source import DECODED, INNER_FACE, MASK, Detail, EncodedSource
 from fnevr.models.portrait import KeypointModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.progress import Progress
@@ -329,7 +329,10 @@ def _arguments(
             torch.rand(1, 3, size + 1, size),
         )
         layers = model.draw_layers(source, driving)
-        axes = (sides("foreground"), sides("plate"), (rows,) * len(layers))
+        pixels, cells = rows | sides("picture"), rows | sides("motion")
+        of_layers = [pixels if index in (DECODED, MASK) else cells for index in range(INNER_FACE)]
+        of_layers += [rows] * (len(layers) - INNER_FACE)
+        axes = (sides("foreground"), sides("plate"), tuple(of_layers))
         return BlendGraph(model), (foreground, plate_01, *layers), axes
     arguments = draw_inputs(source, driving)
     return DrawGraph(model), arguments, (None, None, None, None, rows, rows)

@@ -72,7 +72,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    format: Literal["fnevr-graphs-4"] = "fnevr-graphs-4"
+    format: Literal["fnevr-graphs-5"] = "fnevr-graphs-5"
     """Of this folder: names of files, inputs and outputs."""
 
     architecture: str

@@ -146,8 +146,8 @@ class TorchEngine:
         head = detail.head
         if head is not None:
             head = HeadFlow(*map(self._tensor, (head.flow, head.share, head.shown)))
-        layers = self._tensor(detail.foreground), self._tensor(detail.plate_01)
-        return Detail(*layers, head, is_gray=detail.is_gray)
+        foreground, plate_01 = self._tensor(detail.foreground), self._tensor(detail.plate_01)
+        return replace(detail, foreground=foreground, plate_01=plate_01, head=head)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         # A copy in PyTorch's own memory: NumPy's is aligned now one way, now another, and
