@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from fnevr.animation.animator import Animator
+from fnevr.animation.edit import PoseEditor
 from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.moving_head import MovingHead
 from fnevr.animation.retargeting import Retargeting
-from fnevr.animation.source import CANVAS, Framing, Source, prepare
+from fnevr.animation.source import CANVAS, Framing, Source, mirrored, prepare
 from fnevr.config.presets import asset
 from fnevr.face3d.face_fit import Similarity
 from fnevr.face3d.performance import NECK
@@ -169,6 +170,50 @@ def test_a_head_at_rest_is_the_portrait(engine, source, retarget):
     at_rest = retarget.draw(engine, source.encoded, retarget.own, HeadTurn())
     expected = engine.draw(source.encoded, source.keypoints)
     np.testing.assert_allclose(at_rest, expected, atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def aside(engine):
+    """The bundled portrait, made to look aside."""
+    editor = PoseEditor(engine, engine.turn, read_image(asset("portrait.jpg")))
+    return prepare(engine, editor(yaw_deg=-18.0), Framing()).sources[0]
+
+
+def test_a_mirrored_source_is_its_mirror_image_before_the_same_background(engine, aside):
+    twin = mirrored(engine, aside)
+    assert twin.detail is not None
+    assert twin.landmarks is not None
+    np.testing.assert_array_equal(twin.view, aside.view[:, ::-1])
+    np.testing.assert_array_equal(twin.detail.foreground, aside.detail.foreground[..., ::-1])
+    np.testing.assert_array_equal(twin.detail.plate_01, aside.detail.plate_01)
+    found = find_face(twin.view)
+    assert np.abs(twin.landmarks - found)[:, :2].mean() < 2
+    again = mirrored(engine, twin)
+    assert again.landmarks is not None
+    np.testing.assert_allclose(again.landmarks, aside.landmarks, atol=1e-3)
+
+
+def test_the_far_side_of_a_face_that_looks_aside_is_the_near_one_mirrored(engine, aside):
+    """Turned to the other side, the half that was seen stays as it was drawn."""
+    retarget, plain = (
+        Retargeting.of_source(engine, aside, has_twin=has_twin) for has_twin in (True, False)
+    )
+
+    def difference(yaw):
+        pictures = [
+            each.draw(engine, aside.encoded, each.own, HeadTurn(yaw=yaw))[0]
+            for each in (retarget, plain)
+        ]
+        return np.abs(pictures[0] - pictures[1]).mean(axis=0)
+
+    for yaw in (0.0, -10.0):
+        assert not difference(yaw).any()
+    assert retarget.twin is None
+    changed = difference(25.0)
+    side = len(changed)
+    face = slice(3 * side // 8, 5 * side // 8)
+    assert changed[face, side // 4 : 3 * side // 8].mean() > 0.02
+    assert changed[face, 5 * side // 8 :].max() < 0.01
 
 
 def test_engines_move_a_head_alike(source):

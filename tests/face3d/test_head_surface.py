@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from fnevr.face3d.face_fit import FaceBasis, Similarity
-from fnevr.face3d.head_surface import head_flow, on_surface, steepness
+from fnevr.face3d.head_surface import (
+    brought_into_view,
+    head_flow,
+    looks_aside,
+    on_surface,
+    steepness,
+)
 from fnevr.geometry.rotations import rotation_matrices
 
 
@@ -68,6 +74,36 @@ def test_the_face_and_the_neck_move_as_keypoints_say():
     assert at(went.share, -0.55, -0.3) == at(went.share, 0.0, -0.8) == 1
     assert at(went.shown, 0.0, -0.8) == 1
     assert at(went.shown, -1.5, -0.5) == 0
+
+
+def test_a_larger_canvas_shows_the_same_around():
+    start, end = head(0, 5, 0), head(10, -20, 3)
+    plain, around = head_flow(start, end, 16), head_flow(start, end, 24, 1.5)
+    np.testing.assert_allclose(1.5 * around.flow[..., 4:-4, 4:-4], plain.flow, atol=1e-6)
+    np.testing.assert_allclose(around.share[..., 4:-4, 4:-4], plain.share, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_mirror_image_shows_the_far_side_of_a_head_that_turns_to_it(side):
+    """A head that looks to one side of the picture, and turns to the other."""
+    start, end = head(0, 20 * side, 0), head(0, -5 * side, 0)
+    share = brought_into_view(start, end, 64)[:, ::side]
+    row = 28  # above the middle of the face, which is 38 cells wide
+    assert share[row, 15] == 1
+    assert share[row, 34:].max() == 0
+    assert share[56:].max() == 0  # neck and shoulders
+
+
+@pytest.mark.parametrize("turn", [(0, 20, 0), (0, 45, 0), (15, 20, 0), (0, 20, 15)])
+def test_it_shows_nothing_of_a_head_that_stays_or_turns_farther_away(turn):
+    assert brought_into_view(head(0, 20, 0), head(*turn), 64).max() < 0.05
+
+
+def test_a_mirror_image_of_a_face_from_the_front_shows_no_more():
+    assert brought_into_view(head(), head(0, 25, 0), 64).max() == 0
+    assert not looks_aside(head(10, 4, 10))
+    assert looks_aside(head(0, 8, 0))
+    assert looks_aside(head(0, -8, 0))
 
 
 def test_the_surface_is_near_the_contour_of_the_mean_face():

@@ -11,7 +11,9 @@ of expression.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -20,9 +22,10 @@ from fnevr.animation.gaze import Irises
 from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.moving_head import MovingHead
 from fnevr.animation.response import EYES, LIPS
-from fnevr.animation.source import Source
+from fnevr.animation.source import Source, mirrored
 from fnevr.errors import FnevrError
 from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
+from fnevr.face3d.head_surface import brought_into_view, looks_aside
 from fnevr.face3d.performance import (
     NECK,
     SHUT_EYE,
@@ -39,6 +42,7 @@ from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
+from fnevr.media.guided_filter import enlarged
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Engine
@@ -48,6 +52,7 @@ NODS = np.array([1.15, 1.0, 1.0])  # drawn heads nod by less than their keypoint
 GAZE_GAIN = 2.0  # landmarks see half of how far irises move
 PRESS, TOUCH = 0.025, 0.008  # lips that touch are pressed together; face heights
 LARGEST_FACTOR = 2.0
+LEAST_SHARE = 0.05  # of a mirror image: less is not drawn
 STEPS = 3  # of Newton's method, for lids and lips
 
 
@@ -129,6 +134,8 @@ class Retargeting:
         retarget_map: how the model's keypoints go with a head.
         irises: moves them in the picture; None leaves them where they are.
         head: moves hair, ears and skull; None leaves them to the keypoints.
+        twin: reads the mirror image of the source, which shows what a turn brings into view; None
+            goes without.
     """
 
     def __init__(
@@ -140,9 +147,12 @@ class Retargeting:
         retarget_map: RetargetMap,
         irises: Irises | None = None,
         head: MovingHead | None = None,
+        twin: Callable[[], Source] | None = None,
     ) -> None:
         self.fit, self.own, self.open_eyes = fit, own, open_eyes
         self.retarget_map, self.irises, self.head = retarget_map, irises, head
+        self.read_twin = twin
+        self.twin: tuple[EncodedSource, Retargeting] | None = None
         self.patches = FacePatches.packaged()
         # The neutral face, with what the model cannot explain.
         self.still = fit.at_rest - fit.basis.expression_basis @ own.expressions[0]
@@ -158,12 +168,14 @@ class Retargeting:
         self.start_local, self.seen_local = in_head(start, start), in_head(face, start)
 
     @classmethod
-    def of_source(cls, engine: Engine, source: Source) -> Retargeting:
+    def of_source(cls, engine: Engine, source: Source, *, has_twin: bool = True) -> Retargeting:
         """Take a prepared source.
 
         Args:
             engine: it can retarget (`can_retarget`).
             source: the picture.
+            has_twin: take what a turn brings into view from the mirror image, where the face looks
+                aside.
 
         Raises:
             FaceError: if no face is found in it.
@@ -189,7 +201,10 @@ class Retargeting:
             gazes=np.array([[gaze(fit.at_rest)[0], 0.0]]),
         )
         head = MovingHead.of_source(source, engine.config)
-        return cls(fit, own, open_eyes, source.keypoints, engine.retarget_map, irises, head)
+        has_twin = has_twin and head is not None and looks_aside(fit.similarity)
+        twin = partial(mirrored, engine, source) if has_twin else None
+        known = source.keypoints, engine.retarget_map
+        return cls(fit, own, open_eyes, *known, irises, head, twin)
 
     def draw(
         self,
@@ -211,14 +226,40 @@ class Retargeting:
             frame = performance[index : index + 1]
             place = self._placed(frame)
             place = place if turn is None or turn.is_none else turn.place(place)
-            moved = self._moved(frame, place)
-            detail = None
-            if self.irises is not None:
-                detail = self.irises.detail(GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0]))
-            if self.head is not None:
-                detail = self.head.moved(self.fit.similarity, place, detail)
-            drawn.append(engine.draw(source, moved, detail))
+            image_01 = self._drawn(engine, source, frame, place)
+            drawn.append(self._with_far_side(engine, image_01, frame, place))
         return np.concatenate(drawn)
+
+    def _drawn(
+        self, engine: Engine, source: EncodedSource, frame: Performance, place: Similarity
+    ) -> Float[np.ndarray, "1 3 H1 W1"]:
+        detail = None
+        if self.irises is not None:
+            detail = self.irises.detail(GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0]))
+        if self.head is not None:
+            detail = self.head.moved(self.fit.similarity, place, detail)
+        return engine.draw(source, self._moved(frame, place), detail)
+
+    def _with_far_side(
+        self,
+        engine: Engine,
+        image_01: Float[np.ndarray, "1 3 H1 W1"],
+        frame: Performance,
+        place: Similarity,
+    ) -> Float[np.ndarray, "1 3 H1 W1"]:
+        """Show the mirror image of the near side where a turn brings the far side into view."""
+        if self.head is None or self.read_twin is None:
+            return image_01
+        cells, canvas = len(self.head.free), self.head.layers.canvas
+        share = brought_into_view(self.fit.similarity, place, cells, canvas)
+        if share.max() < LEAST_SHARE:
+            return image_01
+        if self.twin is None:
+            source = self.read_twin()
+            self.twin = source.encoded, Retargeting.of_source(engine, source, has_twin=False)
+        encoded, retarget = self.twin
+        twin_01 = retarget._drawn(engine, encoded, frame, place)
+        return image_01 + enlarged(share, image_01.shape[-2:]) * (twin_01 - image_01)
 
     def __call__(self, performance: Performance) -> Keypoints:
         """Return the source's keypoints in each frame of the performance."""

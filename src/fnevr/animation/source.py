@@ -25,6 +25,7 @@ from fnevr.faces.paste import PasteBack
 from fnevr.faces.territory import territory
 from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.geometry.patches import FacePatches
 from fnevr.media.arrays import to_images_01, to_pictures
 from fnevr.media.image import Picture
 from fnevr.media.pixels import PLAYED_PIXELS
@@ -191,6 +192,24 @@ def _read(
     told = motion_of(engine).of_source(view, find)
     encoded = engine.read_source(to_images_01([view]), detail, told)
     return Source(encoded, view, landmarks, detail)
+
+
+def mirrored(engine: Engine, source: Source) -> Source:
+    """Read the mirror image of a person in layers, before the same background.
+
+    Args:
+        engine: the one that read the source.
+        source: its landmarks are known.
+    """
+    assert source.detail is not None, "there are layers"
+    assert source.landmarks is not None, "the face was looked for"
+    view = np.ascontiguousarray(source.view[:, ::-1])
+    landmarks = source.landmarks[FacePatches.packaged().mirror]
+    landmarks = np.array([len(view), 0, 0]) + landmarks * np.array([-1, 1, 1])
+    foreground = np.ascontiguousarray(source.detail.foreground[..., ::-1])
+    detail = replace(source.detail, foreground=foreground)
+    twin = _read(engine, view, view, detail, landmarks.astype(np.float32))
+    return replace(twin, is_put_back=source.is_put_back)
 
 
 def _in_whole(picture: Picture, size: int) -> Landmarks:

@@ -35,8 +35,14 @@ MOST_AWAY = 0.85  # of the slope at which the far side of the surface is seen fr
 FACE_MIDDLE, FACE_RADII = 0.02, np.array([0.40, 0.52])
 INSIDE, OUTSIDE = 0.85, 1.15  # of the contour, between which the surface takes over
 CHIN, THROAT = 0.35, 0.70  # y, between which the neck takes over, and the shoulders
+MIRRORED = 0.50, 0.70  # y, between which the neck takes over from a mirrored face
 WIDTH, SHOULDERS = 0.45, 0.8  # |x| from which that begins higher up, and by how much per |x|
 FAR, FARTHEST = 1.0, 1.3  # distances, between which no head is any more
+HALF_WIDTH = 0.5  # of a head, that of a cylinder
+WELL, HARDLY = 0.95, 0.60  # cosines to the line of sight: a mirror image takes over between them
+BETTER = 0.15  # by how much its cosine has to be larger
+TURNED = 0.08, 0.20  # by how much that of the turned head has to be larger, from 0 to all
+ASIDE = 0.1  # sine of the angle from which a head looks aside
 TINY = 1e-6
 STILL = 1e-5  # smaller displacements, in [-1, 1], are rounding
 
@@ -50,14 +56,48 @@ def head_flow(start: Similarity, end: Similarity, cells: int, canvas: float = 1.
         cells: h and w of what is drawn.
         canvas: its side, of that of the picture.
     """
-    centres = canvas * ((2 * np.arange(cells) + 1) / cells - 1)
-    places = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
+    places = _places(cells, canvas)
     at_rest = on_surface(places, end, min(steepness(start), steepness(end)))
     flow = start(at_rest)[:, :2] - places
     flow[np.abs(flow) < STILL] = 0
     maps = (flow / canvas, *_shares(at_rest))
     shaped = (np.reshape(array.T, (1, -1, cells, cells)).astype(np.float32) for array in maps)
     return HeadFlow(*shaped)
+
+
+def looks_aside(head: Similarity) -> bool:
+    """Say whether the picture shows one side of a head much better than the other."""
+    return abs(float(head.rotation[2, 0])) > ASIDE
+
+
+def brought_into_view(
+    start: Similarity, end: Similarity, cells: int, canvas: float = 1.0
+) -> Float[np.ndarray, "h w"]:
+    """Return where a turned head shows what the picture hardly does, but its mirror image does.
+
+    How well a place is seen is the cosine between the line of sight and the normal of an upright
+    cylinder there. The neck and what is below have no share, for they do not turn.
+
+    Args:
+        start: where the head was, as for `head_flow`.
+        end: where it is.
+        cells: h and w.
+        canvas: side of what is drawn, of that of the picture.
+
+    Returns:
+        From 0, where the picture itself is better, to 1; 0 everywhere where nothing turns.
+    """
+    at_rest = on_surface(_places(cells, canvas), end, min(steepness(start), steepness(end)))
+    sine = (at_rest[:, 0] / HALF_WIDTH).clip(-1, 1)
+    cosine = np.sqrt(1 - sine**2)
+
+    def seen(sight: Float[np.ndarray, " 3"], side: int) -> Float[np.ndarray, " N"]:
+        return cosine * sight[2] - side * sine * sight[0]
+
+    own, mirrored = (seen(start.rotation[2], side) for side in (1, -1))
+    share = _rising(-own, -WELL, -HARDLY) * _rising(mirrored - own, 0.0, BETTER)
+    share *= _rising(seen(end.rotation[2], 1) - own, *TURNED) * _above_neck(at_rest, *MIRRORED)
+    return share.reshape(cells, cells).astype(np.float32)
 
 
 def steepness(head: Similarity) -> float:
@@ -96,9 +136,22 @@ def _shares(
     """Return `HeadFlow.share` and `shown` of points at rest."""
     x, y = points[:, 0], points[:, 1]
     contour = np.hypot(x / FACE_RADII[0], (y - FACE_MIDDLE) / FACE_RADII[1])
-    low = y + SHOULDERS * np.maximum(np.abs(x) - WIDTH, 0)
-    share = _rising(contour, INSIDE, OUTSIDE) * (1 - _rising(low, CHIN, THROAT))
+    share = _rising(contour, INSIDE, OUTSIDE) * _above_neck(points, CHIN, THROAT)
     return share, 1 - _rising(np.hypot(x, y), FAR, FARTHEST)
+
+
+def _above_neck(
+    points: Float[np.ndarray, "N 3"], start: float, end: float
+) -> Float[np.ndarray, " N"]:
+    """Return 1 on the head, falling to 0 between two heights, beside the head higher up."""
+    low = points[:, 1] + SHOULDERS * np.maximum(np.abs(points[:, 0]) - WIDTH, 0)
+    return 1 - _rising(low, start, end)
+
+
+def _places(cells: int, canvas: float) -> Float[np.ndarray, "N 2"]:
+    """Return the middles of the cells of what is drawn, in [-1, 1] of the picture."""
+    centres = canvas * ((2 * np.arange(cells) + 1) / cells - 1)
+    return np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
 
 
 def _rising(values: Float[np.ndarray, " N"], start: float, end: float) -> Float[np.ndarray, " N"]:
