@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fnevr.animation.source import CANVAS
 from fnevr.faces.crop import crop, crop_box
 from fnevr.faces.find import find_face
 from fnevr.media.video import open_video
@@ -65,7 +66,7 @@ def around_face(tiles: list[np.ndarray], face: int | None = None) -> list[np.nda
     Raises:
         FaceError: if there is no such face.
     """
-    box = crop_box(find_face(tiles[0], face))
+    box = crop_box(find_face(tiles[0], face)).grown(CANVAS)
     return [crop(tile, box, round(box.size)) for tile in tiles]
 
 
