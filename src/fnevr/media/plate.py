@@ -1,7 +1,8 @@
 """What stands behind a person, as far as a picture tells: a background without the person.
 
 Gortler et al., The Lumigraph, 1996 (section 3.4.2), fill gaps by pulling known colours into ever
-smaller pictures and pushing them back up to where none are known.
+smaller pictures and pushing them back up to where none are known. Near the border of the gap that
+is replaced by texture (`media.texture`).
 
 Shapes: H and W of the picture, h and w of the mask or of one level of the pyramid, C planes.
 """
@@ -13,16 +14,20 @@ from jaxtyping import Float
 from PIL import Image, ImageFilter
 
 from fnevr.media.image import Picture
+from fnevr.media.texture import filled_with_texture
 
 MARGIN = 1 / 96  # of the longer side: how far around the person colours are not trusted
+IS_WHOLE = 0.98  # alpha above which a pixel is all the person's
+REACH = 0.15  # of the longer side: how far into the gap there is texture
 IS_PERSON = 0.05  # alpha above which a pixel may hold colours of the person
 
 
 def background_plate(rgb: Picture, alpha: Float[np.ndarray, "h w"]) -> Picture:
     """Fill the place of a person with the colours around it.
 
-    The filling is smooth and brings no texture. It is meant for the few pixels that show when the
-    person moves, not as a picture of its own.
+    Where the person was near the background the filling has its texture, further inside it is
+    smooth. It is meant for the few pixels that show when the person moves, not as a picture of its
+    own.
 
     Args:
         rgb: the picture.
@@ -42,13 +47,16 @@ def background_plate(rgb: Picture, alpha: Float[np.ndarray, "h w"]) -> Picture:
     if not known.any():
         return rgb.copy()
     planes = np.stack([known, *(rgb.transpose(2, 0, 1) * known)])
-    filling = [_enlarged(plane, rgb.shape[:2]) for plane in _filled(_halved(planes))[1:]]
+    smooth = [_enlarged(plane, rgb.shape[:2]) for plane in _filled(_halved(planes))[1:]]
+    filling = np.stack(smooth, axis=-1)
     # The picture fades into the filling over the outer half of the margin.
-    share = _blurred(known, margin // 2)
-    plate = [
-        smooth + share * (rgb[..., channel] - smooth) for channel, smooth in enumerate(filling)
-    ]
-    return np.rint(np.stack(plate, axis=-1).clip(0, 255)).astype(np.uint8)
+    share = _blurred(known, margin // 2)[..., None]
+    plate = filling + share * (rgb - filling)
+    texture, belief = filled_with_texture(rgb, known > 0, plate, REACH)
+    # Not where the background shines through: there colours of the person are told from it.
+    belief *= (2 * _blurred((alpha > IS_WHOLE).astype(np.float32), margin) - 1).clip(min=0)
+    plate += belief[..., None] * (texture - plate)
+    return np.rint(plate.clip(0, 255)).astype(np.uint8)
 
 
 def _trusted(alpha: Float[np.ndarray, "H W"], margin: int) -> Float[np.ndarray, "H W"]:
