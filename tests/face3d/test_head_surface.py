@@ -62,6 +62,22 @@ def test_a_head_that_looks_aside_has_a_flatter_surface():
     assert 0 < steepness(head(0, 100, 0)) < 1e-5
 
 
+def test_a_neck_is_stretched_below_a_head_that_rises():
+    """From the jaw, which goes along, down to the collar, which stays."""
+    start, raised = head(), head(-18, 0, 0)
+    went, nodded = head_flow(start, raised, 128), head_flow(start, head(18, 0, 0), 128)
+    column = slice(62, 66)
+    rows = [int((0.6 * y + 1) * 64) for y in (0.58, 0.66, 0.74, 0.82)]
+    downwards = [abs(went.flow[0, 1, row, column].mean()) for row in rows]
+    assert downwards[2] > downwards[3]
+    assert downwards[3] < 1e-3 < 0.01 < downwards[0]
+    shares = [went.share[0, 0, row, column].min() for row in rows]
+    assert min(shares[1:3]) > 0.9
+    below = int((0.6 * 1.15 + 1) * 64)
+    assert went.share[0, 0, below, column].max() == 0
+    assert nodded.share[0, 0, rows[2], column].max() < 0.01
+
+
 def test_the_face_and_the_neck_move_as_keypoints_say():
     place = head()
     went = head_flow(place, head(0, 15, 0), 64)

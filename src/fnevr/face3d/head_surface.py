@@ -10,6 +10,9 @@ atan(1 / m) = 35 degrees; of a head that is or goes farther away, the sheet is t
 a point was before the turn is where the picture looks: what is drawn has no fold, and nothing is
 shown twice.
 
+The neck is no part of it. Where a head rises, the neck is stretched between the jaw, which goes
+along, and the collar, which stays: keypoints would pull the collar over the jaw.
+
 Axes are a picture's at rest: x to the right, y down, z away from the camera, in face heights from
 the middle of the face mesh (`face_fit`).
 
@@ -22,6 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.face3d.face_fit import Similarity
+from fnevr.face3d.performance import NECK
 from fnevr.geometry.arrays import smooth_step
 from fnevr.models.encoded_source import HeadFlow
 
@@ -35,6 +39,11 @@ MOST_AWAY = 0.85  # of the slope at which the far side of the surface is seen fr
 FACE_MIDDLE, FACE_RADII = 0.02, np.array([0.40, 0.52])
 INSIDE, OUTSIDE = 0.85, 1.15  # of the contour, between which the surface takes over
 CHIN, THROAT = 0.35, 0.70  # y, between which the neck takes over, and the shoulders
+JAW, BELOW_JAW = 1.05, (1.00, 1.25)  # of the contour: where the neck begins, and is all of it
+COLLAR, SHIRT = 0.78, 1.08  # y, where the neck ends, and up to where keypoints take over
+NECK_TOP, NECK_WIDTH = (0.15, 0.40), (0.32, 0.50)  # y and |x| between which there is a neck
+UNDER_CHIN = np.array([0.0, 0.52, 0.25])  # at rest
+RISEN = 0.02, 0.10  # how far the jaw has risen, between which the neck is stretched
 MIRRORED = 0.50, 0.70  # y, between which the neck takes over from a mirrored face
 WIDTH, SHOULDERS = 0.45, 0.8  # |x| from which that begins higher up, and by how much per |x|
 FAR, FARTHEST = 1.0, 1.3  # distances, between which no head is any more
@@ -58,11 +67,29 @@ def head_flow(start: Similarity, end: Similarity, cells: int, canvas: float = 1.
     """
     places = _places(cells, canvas)
     at_rest = on_surface(places, end, min(steepness(start), steepness(end)))
-    flow = start(at_rest)[:, :2] - places
+    of_head = start(at_rest)[:, :2]
+    of_body = start(NECK)[:2] + (places - end(NECK)[:2]) * start.scale / end.scale
+    contour = _contour(at_rest)
+    # As if the body were a head that looks into the camera, in which the neck's top is its own.
+    body = NECK[:2] + (of_body - start(NECK)[:2]) / start.scale
+    neck = _rising(at_rest[:, 1], *NECK_TOP) * _rising(_risen(start, end), *RISEN)
+    from_jaw = FACE_RADII[1] * np.maximum(contour - JAW, 0)
+    to_collar = np.maximum(COLLAR - body[:, 1], 0)
+    stays = neck * from_jaw / np.maximum(from_jaw + to_collar, TINY)
+    flow = of_head + stays[:, None] * (of_body - of_head) - places
     flow[np.abs(flow) < STILL] = 0
-    maps = (flow / canvas, *_shares(at_rest))
+    neck *= _rising(contour, *BELOW_JAW) * (1 - _rising(body[:, 1], COLLAR, SHIRT))
+    neck *= 1 - _rising(np.abs(body[:, 0]), *NECK_WIDTH)
+    share, shown = _shares(at_rest)
+    maps = (flow / canvas, np.maximum(share, neck), shown)
     shaped = (np.reshape(array.T, (1, -1, cells, cells)).astype(np.float32) for array in maps)
     return HeadFlow(*shaped)
+
+
+def _risen(start: Similarity, end: Similarity) -> Float[np.ndarray, " 1"]:
+    """Return by how many face heights a jaw has risen over the neck."""
+    before, after = ((head(UNDER_CHIN) - head(NECK))[1] / head.scale for head in (start, end))
+    return np.array([before - after])
 
 
 def looks_aside(head: Similarity) -> bool:
@@ -134,10 +161,13 @@ def _shares(
     points: Float[np.ndarray, "N 3"],
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
     """Return `HeadFlow.share` and `shown` of points at rest."""
-    x, y = points[:, 0], points[:, 1]
-    contour = np.hypot(x / FACE_RADII[0], (y - FACE_MIDDLE) / FACE_RADII[1])
-    share = _rising(contour, INSIDE, OUTSIDE) * _above_neck(points, CHIN, THROAT)
-    return share, 1 - _rising(np.hypot(x, y), FAR, FARTHEST)
+    share = _rising(_contour(points), INSIDE, OUTSIDE) * _above_neck(points, CHIN, THROAT)
+    return share, 1 - _rising(np.hypot(points[:, 0], points[:, 1]), FAR, FARTHEST)
+
+
+def _contour(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
+    """Return 1 on the face's contour, less inside it, of points at rest."""
+    return np.hypot(points[:, 0] / FACE_RADII[0], (points[:, 1] - FACE_MIDDLE) / FACE_RADII[1])
 
 
 def _above_neck(
