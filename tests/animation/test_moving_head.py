@@ -156,9 +156,10 @@ def test_hair_goes_with_a_turned_head(engine, source, retarget):
     """By the keypoints alone, the face turns and the picture of the hair is another one."""
     turn = HeadTurn(yaw=20.0)
     turned = retarget.draw(engine, source.encoded, retarget.own, turn)
-    head, retarget.head = retarget.head, None
+    extras = retarget.extras
+    retarget.extras = replace(extras, head=None)
     plain = retarget.draw(engine, source.encoded, retarget.own, turn)
-    retarget.head = head
+    retarget.extras = extras
     side = turned.shape[-1]
     differences = np.abs(turned - plain)[0].mean(axis=0)
     eyes = differences[side // 2 : 5 * side // 8, 3 * side // 8 : side // 2]
@@ -226,8 +227,8 @@ def test_engines_move_a_head_alike(source):
         moved = Keypoints(source.keypoints.positions, source.keypoints.jacobians)
         start = retarget.fit.similarity
         turn = rotation_matrices(np.array([0.1, -0.3, 0.05])) @ start.rotation
-        assert retarget.head is not None
+        assert retarget.extras.head is not None
         end = Similarity(start.scale, turn, start.shift)
-        detail = retarget.head.moved(start, end, None)
+        detail = retarget.extras.head.moved(start, end, None)
         pictures.append(engine.draw(own.sources[0].encoded, moved, detail))
     assert np.square(pictures[0] - pictures[1]).mean() < 1e-6

@@ -12,9 +12,9 @@ from fnevr.config.models import LiteConfig
 from fnevr.geometry.flow import centre_grid, sample
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
+from fnevr.models.encoded_source import VIEW_SCALE
 from fnevr.models.lite.inner_face import (
     HEIGHT,
-    SCALE,
     WIDTH,
     from_view,
     head_coordinates,
@@ -61,7 +61,7 @@ def test_the_view_goes_with_the_head(heads):
         grid[1], upright @ heads.jacobians[1, NUM_FACE - 1].T + torch.tensor([0.2, -0.1])
     )
     pixel = upright[0, 1] - upright[0, 0], upright[1, 0] - upright[0, 0]
-    torch.testing.assert_close(torch.stack(pixel), torch.eye(2) / SCALE)
+    torch.testing.assert_close(torch.stack(pixel), torch.eye(2) / VIEW_SCALE)
 
 
 def test_a_place_of_the_view_is_found_from_the_picture(heads):

@@ -22,7 +22,8 @@ from fnevr.animation.frames import ANIMATING, Frames, performing, watched
 from fnevr.animation.gaze import Irises
 from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.keypoint_log import DrivingBatch
-from fnevr.animation.retargeting import Regions, Retargeting
+from fnevr.animation.open_mouth import OpenMouth
+from fnevr.animation.retargeting import Extras, Regions, Retargeting
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source_video import FrameFace, SourceFrame
 from fnevr.face3d.performance import Performance, mixed
@@ -137,13 +138,16 @@ def _drawn(
 ) -> UInt8[np.ndarray, "S S 3"]:
     """Draw the square of a face as the driver has it."""
     assert engine.retarget_map is not None, "only models that retarget come here"
-    detail, irises = None, None
+    extras = Extras()
     if engine.config.uses_detail:
         detail = in_its_colours(Detail.opaque(to_images_01([face.square])))
         irises = Irises(detail, face.in_square) if regions.gaze else None
-    encoded = engine.read_source(to_images_01([face.view]), detail)
+        in_view = face.box.to_view(face.landmarks, len(face.view))
+        mouth = OpenMouth(face.view, in_view, float(face.own.lips[0, 0]))
+        extras = Extras(detail, irises, mouth=mouth)
+    encoded = engine.read_source(to_images_01([face.view]), extras.layers)
     retarget = Retargeting(
-        face.fit, face.own, face.open_eyes, encoded.keypoints.numpy(), engine.retarget_map, irises
+        face.fit, face.own, face.open_eyes, encoded.keypoints.numpy(), engine.retarget_map, extras
     )
     driving = mixed(face.own, shown(driving, face.own), face.share)
     return performing(engine, encoded, retarget, regions, sliders, turn)(driving)[0]

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from fnevr.animation.gaze import Irises
 from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.moving_head import MovingHead
+from fnevr.animation.open_mouth import OpenMouth
 from fnevr.animation.response import EYES, LIPS
 from fnevr.animation.source import Source, mirrored
 from fnevr.errors import FnevrError
@@ -43,7 +44,7 @@ from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
 from fnevr.media.guided_filter import enlarged
-from fnevr.models.encoded_source import EncodedSource
+from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Engine
 
@@ -123,6 +124,26 @@ class Regions:
         )
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What keypoints do not move.
+
+    Attributes:
+        layers: the source at its own resolution, in arrays; None for models without.
+        irises: moves them in the picture; None leaves them where they are.
+        head: moves hair, ears and skull; None leaves them to the keypoints.
+        mouth: draws what shows between parted lips; None leaves that to the networks.
+        twin: reads the mirror image of the source, which shows what a turn brings into view; None
+            goes without.
+    """
+
+    layers: Detail | None = None
+    irises: Irises | None = None
+    head: MovingHead | None = None
+    mouth: OpenMouth | None = None
+    twin: Callable[[], Source] | None = None
+
+
 class Retargeting:
     """Moves one source.
 
@@ -132,10 +153,7 @@ class Retargeting:
         open_eyes: aspect ratios of its eyes when they are open as usual.
         keypoints: the detector's of the source, batch 1.
         retarget_map: how the model's keypoints go with a head.
-        irises: moves them in the picture; None leaves them where they are.
-        head: moves hair, ears and skull; None leaves them to the keypoints.
-        twin: reads the mirror image of the source, which shows what a turn brings into view; None
-            goes without.
+        extras: what keypoints do not move.
     """
 
     def __init__(
@@ -145,13 +163,10 @@ class Retargeting:
         open_eyes: Float[np.ndarray, " 2"],
         keypoints: Keypoints,
         retarget_map: RetargetMap,
-        irises: Irises | None = None,
-        head: MovingHead | None = None,
-        twin: Callable[[], Source] | None = None,
+        extras: Extras | None = None,
     ) -> None:
         self.fit, self.own, self.open_eyes = fit, own, open_eyes
-        self.retarget_map, self.irises, self.head = retarget_map, irises, head
-        self.read_twin = twin
+        self.retarget_map, self.extras = retarget_map, extras or Extras()
         self.twin: tuple[EncodedSource, Retargeting] | None = None
         self.patches = FacePatches.packaged()
         # The neutral face, with what the model cannot explain.
@@ -203,8 +218,11 @@ class Retargeting:
         head = MovingHead.of_source(source, engine.config)
         has_twin = has_twin and head is not None and looks_aside(fit.similarity)
         twin = partial(mirrored, engine, source) if has_twin else None
-        known = source.keypoints, engine.retarget_map
-        return cls(fit, own, open_eyes, *known, irises, head, twin)
+        mouth = None
+        if source.detail is not None:
+            mouth = OpenMouth(source.view, landmarks, float(own.lips[0, 0]))
+        extras = Extras(source.detail, irises, head, mouth, twin)
+        return cls(fit, own, open_eyes, source.keypoints, engine.retarget_map, extras)
 
     def draw(
         self,
@@ -233,12 +251,34 @@ class Retargeting:
     def _drawn(
         self, engine: Engine, source: EncodedSource, frame: Performance, place: Similarity
     ) -> Float[np.ndarray, "1 3 H1 W1"]:
-        detail = None
-        if self.irises is not None:
-            detail = self.irises.detail(GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0]))
-        if self.head is not None:
-            detail = self.head.moved(self.fit.similarity, place, detail)
-        return engine.draw(source, self._moved(frame, place), detail)
+        detail = self.extras.layers
+        if self.extras.irises is not None:
+            detail = self.extras.irises.detail(GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0]))
+        if self.extras.head is not None:
+            detail = self.extras.head.moved(self.fit.similarity, place, detail)
+        shape = self._shape(frame)
+        moved = self._keypoints(place(shape), place)
+        detail = self._with_mouth(detail, frame, shape, place, moved)
+        return engine.draw(source, moved, detail)
+
+    def _with_mouth(
+        self,
+        detail: Detail | None,
+        frame: Performance,
+        shape: Float[np.ndarray, "N 3"],
+        place: Similarity,
+        moved: Keypoints,
+    ) -> Detail | None:
+        """Draw the inside of an open mouth."""
+        if self.extras.mouth is None or detail is None:
+            return detail
+        wanted, asked = float(frame.lips[0, 0]), lips_apart(shape)
+        if wanted <= self.own.lips[0, 0] or asked == 0:
+            return detail
+        num_face = self.patches.num_keypoints
+        face = Keypoints(moved.positions[:, :num_face], moved.jacobians[:, :num_face])
+        mouth = self.extras.mouth(place(shape)[:, :2], face, min(1.0, wanted / asked))
+        return replace(detail, mouth=mouth)
 
     def _with_far_side(
         self,
@@ -248,14 +288,15 @@ class Retargeting:
         place: Similarity,
     ) -> Float[np.ndarray, "1 3 H1 W1"]:
         """Show the mirror image of the near side where a turn brings the far side into view."""
-        if self.head is None or self.read_twin is None:
+        head, read_twin = self.extras.head, self.extras.twin
+        if head is None or read_twin is None:
             return image_01
-        cells, canvas = len(self.head.free), self.head.layers.canvas
+        cells, canvas = len(head.free), head.layers.canvas
         share = brought_into_view(self.fit.similarity, place, cells, canvas)
         if share.max() < LEAST_SHARE:
             return image_01
         if self.twin is None:
-            source = self.read_twin()
+            source = read_twin()
             self.twin = source.encoded, Retargeting.of_source(engine, source, has_twin=False)
         encoded, retarget = self.twin
         twin_01 = retarget._drawn(engine, encoded, frame, place)
@@ -266,9 +307,14 @@ class Retargeting:
         frames = [performance[index : index + 1] for index in range(len(performance))]
         return Keypoints.concatenate([self._moved(frame, self._placed(frame)) for frame in frames])
 
+    def _shape(self, frame: Performance) -> Float[np.ndarray, "N 3"]:
+        return self.still + self.fit.basis.expression_basis @ self.expression(frame)
+
     def _moved(self, frame: Performance, place: Similarity) -> Keypoints:
-        shape = self.still + self.fit.basis.expression_basis @ self.expression(frame)
-        face = self._face(place(shape))
+        return self._keypoints(place(self._shape(frame)), place)
+
+    def _keypoints(self, landmarks: Float[np.ndarray, "N 3"], place: Similarity) -> Keypoints:
+        face = self._face(landmarks)
         change = self.retarget_map.as_detected(in_head(face, face) - self.start_local)
         face = in_picture(self.seen_local + change, face)
         beside = self._carried(place)

@@ -18,6 +18,9 @@ from fnevr.geometry.keypoints import Keypoints
 
 CELL = 4  # pixels of a network's picture in a cell of the motion
 WHOLE = 0.99  # alpha from which a foreground has no background: 1 but for rounding
+# The view of the inner face (`models.lite.inner_face`): height and width in pixels, pixels in a
+# face height, and its middle in face heights from the middle of the face mesh.
+VIEW_SIZE, VIEW_SCALE, VIEW_CENTRE = (160, 144), 196, (0.0, 0.073)
 # Places of layers among those that `draw_layers` of a model with detail returns.
 DECODED, MASK, FLOW, PERSON_FLOW, PERSON, PARTS, INNER_FACE, TO_VIEW = range(8)
 
@@ -38,6 +41,19 @@ class HeadFlow:
 
 
 @dataclass(frozen=True)
+class MouthView:
+    """The inside of a mouth, which the networks do not know, in the view of the inner face.
+
+    Attributes:
+        picture_01: RGB in [0, 1].
+        share: where it shows, in [0, 1].
+    """
+
+    picture_01: Float[Any, "B 3 h w"]
+    share: Float[Any, "B 1 h w"]
+
+
+@dataclass(frozen=True)
 class Detail:
     """A source in two layers, at the resolution of the portrait rather than of the networks.
 
@@ -50,6 +66,7 @@ class Detail:
             that there is something to show when its edges move in.
         plate_01: what stands still behind it, RGB in [0, 1].
         head: how the head moves in each of B frames; None leaves that to the keypoints.
+        mouth: what shows between parted lips in each of B frames; None leaves that to the networks.
         is_gray: whether the portrait has no colours, so that what is drawn has none either.
         canvas: side of what is drawn, of that of the networks' picture, which is its middle: the
             person may move beyond that picture.
@@ -58,6 +75,7 @@ class Detail:
     foreground: Float[Any, "S 4 H2 W2"]
     plate_01: Float[Any, "S 3 H1 W1"]
     head: HeadFlow | None = None
+    mouth: MouthView | None = None
     is_gray: bool = False
     canvas: float = 1.0
 
@@ -73,8 +91,10 @@ class Detail:
         return bool(self.foreground[:, 3].min() >= WHOLE)
 
     def carried(self, layers: Sequence[Any]) -> list[Any]:
-        """Return layers that a model drew: the person moves as the head does, in its colours."""
+        """Return layers that a model drew, with what is known of head, mouth and colours."""
         layers = list(layers)
+        if self.mouth is not None and len(layers) > INNER_FACE:
+            layers[INNER_FACE] = _with_mouth(layers[INNER_FACE], self.mouth)
         if self.is_gray:
             for index in {DECODED, INNER_FACE} & set(range(len(layers))):
                 layers[index] = _gray(layers[index])
@@ -85,6 +105,13 @@ class Detail:
             for index, known in ((PERSON_FLOW, self.head.flow), (PERSON, self.head.shown)):
                 layers[index] = (1 - share) * layers[index] + share * known
         return layers
+
+
+def _with_mouth(view: Float[Any, "B 4 h w"], mouth: MouthView) -> Float[Any, "B 4 h w"]:
+    """Return the view of the inner face, in which the last channel is the source's share."""
+    xp = namespace(view)
+    inside = xp.concat([mouth.picture_01, xp.zeros_like(mouth.share)], axis=1)
+    return view + mouth.share * (inside - view)
 
 
 def _gray(layer: Float[Any, "B C H W"]) -> Float[Any, "B C H W"]:

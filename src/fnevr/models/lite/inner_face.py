@@ -2,7 +2,7 @@
 
 The decoder draws the whole picture at 256x256 with a few channels; what people look at are eyes and
 teeth, an eighth of it. This network sees them in a view that moves with the head, so that each part
-is always at the same place, and draws them at `SCALE` pixels a face height (a face of a 256-pixel
+is always at the same place, and draws them at 196 pixels a face height (a face of a 256-pixel
 picture has about 150). It corrects what the decoder drew and the mask of the composite.
 
 Shapes: B driving frames, K keypoints, H and W pixels of the view (`HEIGHT`, `WIDTH`), h and w cells
@@ -21,13 +21,11 @@ from torch import Tensor, nn
 from fnevr.geometry.flow import centre_grid, sample
 from fnevr.geometry.inverse import invert_2x2
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.encoded_source import CELL
+from fnevr.models.encoded_source import CELL, VIEW_CENTRE, VIEW_SCALE, VIEW_SIZE
 from fnevr.models.lite.blocks import ConvBlock, ResidualBlock
 from fnevr.models.lite.motion import head_of
 
-HEIGHT, WIDTH = 160, 144
-SCALE = 196  # pixels of the view in a face height
-CENTRE = (0.0, 0.073)  # of the view, in face heights from the middle of the face mesh
+HEIGHT, WIDTH = VIEW_SIZE
 CODE_WIDTH = 64
 
 
@@ -118,8 +116,8 @@ def view_grid(
 
 def head_coordinates(height: int, width: int, like: Tensor) -> Float[Tensor, "H W 2"]:
     """Return where the pixels of the view are on the head: in face heights, from its middle."""
-    half = like.new_tensor([WIDTH / 2 / SCALE, HEIGHT / 2 / SCALE])
-    return centre_grid(height, width, like=like) * half + like.new_tensor(CENTRE)
+    half = like.new_tensor([WIDTH / 2 / VIEW_SCALE, HEIGHT / 2 / VIEW_SCALE])
+    return centre_grid(height, width, like=like) * half + like.new_tensor(VIEW_CENTRE)
 
 
 def to_view(driving: Keypoints, num_face_keypoints: int) -> Float[Tensor, "B 2 3"]:
@@ -132,9 +130,9 @@ def to_view(driving: Keypoints, num_face_keypoints: int) -> Float[Tensor, "B 2 3
         num_face_keypoints: as there.
     """
     centre, jacobian = head_of(driving, num_face_keypoints)
-    half = centre.new_tensor([WIDTH / 2 / SCALE, HEIGHT / 2 / SCALE])
+    half = centre.new_tensor([WIDTH / 2 / VIEW_SCALE, HEIGHT / 2 / VIEW_SCALE])
     linear = invert_2x2(jacobian) / half[:, None]
-    moved = torch.einsum("bij,bj->bi", linear, centre) + centre.new_tensor(CENTRE) / half
+    moved = torch.einsum("bij,bj->bi", linear, centre) + centre.new_tensor(VIEW_CENTRE) / half
     return torch.cat([linear, -moved[:, :, None]], dim=2)
 
 
