@@ -36,6 +36,7 @@ SHADOW, LIT = 0.015, 0.75  # of the upper lip: how deep, and what light is left 
 DEEP, DEEPEST = 0.07, 0.12  # gaps between which the tongue comes in; all of these in face heights
 CAVITY, TONGUE = np.array([0.22, 0.09, 0.09]), np.array([0.50, 0.26, 0.26])  # over the light
 SEEN = 0.8  # of the packaged teeth; further down they are a lip
+DULL = 0.9  # of the packaged teeth's brightness: those of smiles are brighter than others
 TINT = 0.4  # exponent: how much of the skin's tint teeth have
 BRIGHT_SKIN, BRIGHT_EYE = 0.9, 0.97  # quantiles of brightness, which give the light
 EYE_SHARE = 20  # eyes are open by less than this part of the face's width to each side
@@ -131,7 +132,7 @@ class OpenMouth:
         tongue = tongue * smooth_step((gap - DEEP) / (DEEPEST - DEEP))
         dark = CAVITY + tongue[..., None] * (TONGUE - CAVITY)
         below = smooth_step((depth - TEETH + FADE / 2) / FADE)[..., None]
-        colours = self.tint * _bilinear(teeth, rows, columns)
+        colours = DULL * self.tint * _bilinear(teeth, rows, columns)
         colours = colours + below * (dark - colours)
         lit = LIT + (1 - LIT) * smooth_step(depth / SHADOW)
         return (self.light * colours * lit[..., None]).clip(0, 1)
