@@ -116,9 +116,9 @@ class _Stage:
         return f"{self.name}: {self.num_done}{of} {unit}"
 
     def seconds_left(self, now: float) -> float | None:
-        """Return how long the stage still takes if its parts all take as long; None: unknown."""
+        """Return how long the stage still takes if its parts take as long; None: unknown."""
         num_here = self.num_done - self.num_before
-        if self.total is None or num_here < 1:
+        if self.total is None or num_here < 1 or self.num_done >= self.total:
             return None
         each = (self.told_at - self.began_at) / num_here
         return max(each * (self.total - self.num_done) - (now - self.told_at), 0.0)
