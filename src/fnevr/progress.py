@@ -121,7 +121,8 @@ class _Stage:
         if self.total is None or num_here < 1 or self.num_done >= self.total:
             return None
         each = (self.told_at - self.began_at) / num_here
-        return max(each * (self.total - self.num_done) - (now - self.told_at), 0.0)
+        left = each * (self.total - self.num_done) - (now - self.told_at)
+        return left if left > 0 else None  # a part takes longer than those before
 
 
 def left_text(seconds: float) -> str:
