@@ -1,4 +1,7 @@
-"""How long work says how far it is: a bar on a terminal, elsewhere a line now and then."""
+"""How long work says how far it is: a bar on a terminal, elsewhere a line now and then.
+
+Both say how long the present stage still takes, once a part of it is done.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,15 +64,23 @@ def progress_bar(unit: str = "frames") -> Iterator[Progress]:
 @contextmanager
 def _progress_lines(unit: str) -> Iterator[Progress]:
     """Print a line every `LINE_SECONDS`, also while one part of the work takes longer."""
-    start, latest, is_over = time.monotonic(), [""], threading.Event()
+    start, is_over = time.monotonic(), threading.Event()
+    latest: list[_Stage] = []
 
     def tell(stage: str, num_done: int, total: int | None) -> None:
-        latest[0] = f"{stage}: {num_done}{'' if total is None else f' of {total}'} {unit}"
+        now = time.monotonic()
+        if latest and latest[0].name == stage:
+            latest[0] = replace(latest[0], num_done=num_done, total=total, told_at=now)
+        else:
+            latest[:] = [_Stage(stage, num_done, now, num_done, total, now)]
 
     def print_lines() -> None:
         while not is_over.wait(LINE_SECONDS):
-            if latest[0]:
-                print(f"{latest[0]} ({time.monotonic() - start:.0f} s)", file=sys.stderr)  # noqa: T201
+            for stage in latest:
+                now = time.monotonic()
+                left = stage.seconds_left(now)
+                when = f"{now - start:.0f} s" + ("" if left is None else f", {left_text(left)}")
+                print(f"{stage.text(unit)} ({when})", file=sys.stderr)  # noqa: T201
 
     thread = threading.Thread(target=print_lines, daemon=True)
     thread.start()
@@ -77,6 +89,48 @@ def _progress_lines(unit: str) -> Iterator[Progress]:
     finally:
         is_over.set()
         thread.join()
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A stage of the work, as it was told of last.
+
+    Attributes:
+        name: of the stage.
+        num_before: parts that were done when it began, in an earlier run.
+        began_at: when it was first told of, in seconds.
+        num_done: parts that are done.
+        total: how many there are; None if that is not known.
+        told_at: when it was told of last, in seconds.
+    """
+
+    name: str
+    num_before: int
+    began_at: float
+    num_done: int
+    total: int | None
+    told_at: float
+
+    def text(self, unit: str) -> str:
+        of = "" if self.total is None else f" of {self.total}"
+        return f"{self.name}: {self.num_done}{of} {unit}"
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return how long the stage still takes if its parts take as long; None: unknown."""
+        num_here = self.num_done - self.num_before
+        if self.total is None or num_here < 1 or self.num_done >= self.total:
+            return None
+        each = (self.told_at - self.began_at) / num_here
+        left = each * (self.total - self.num_done) - (now - self.told_at)
+        return left if left > 0 else None  # a part takes longer than those before
+
+
+def left_text(seconds: float) -> str:
+    """Say how long something still takes, as exactly as such a guess is."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"about {seconds / size:.0f} {unit} left"
+    return f"about {seconds:.0f} s left"
 
 
 def _speed_column(unit: str) -> ProgressColumn:

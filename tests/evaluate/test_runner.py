@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 from fnevr.cli import app
 from fnevr.config.shard import Shard
 from fnevr.errors import CheckpointError, FaceError, FnevrError, MediaError
-from fnevr.evaluate import runner
+from fnevr.evaluate import plots, runner
 from fnevr.evaluate.clips import find_clips
 from fnevr.evaluate.columns import BY_NAME
 from fnevr.evaluate.metrics.l1 import l1
@@ -221,10 +222,31 @@ def test_report_says_what_was_measured(whole, tmp_path):
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing to load
     assert "not &lt;here&gt;" in page
     assert "0.0804" in page  # FNeVR's LPIPS, as published
-    ours = f"<td>lite (here)</td><td>{summary.cells['lite']['l1'].mean:.4f}</td><td></td>"
+    ours = f"<td>lite (here)</td><td>{summary.cells['lite']['l1'].mean:.4f}</td><td>-</td>"
     assert ours in page  # below it, without an LPIPS that was not measured
     assert f"{summary.cells['lite']['psnr'].mean:.2f}" in page
     assert f"{summary.cells['lite']['psnr'].mean:.2f}" in table_text(summary)
+
+
+def test_frames_of_the_page_are_drawn_once_each_on_the_device_of_the_scores(
+    whole, tmp_path, monkeypatch
+):
+    asked, told = [], []
+
+    def drawing(model, _source, _driver, _protocol, device):
+        def predict(numbers):
+            asked.append((model.name, numbers.tolist(), device))
+            return torch.zeros(len(numbers), 3, 256, 256)
+
+        return predict
+
+    monkeypatch.setattr(plots, "predictor_of", drawing)
+    found = replace(whole[0], settings=EvaluationSettings(device="cpu"))
+    write_report(found, tmp_path, lambda _, *count: told.append(count), "VoxCeleb2")
+    # Of clips of four frames, the first is the source: seven are not to be had.
+    assert asked == 2 * [("tiny", [0, 1, 2], "cpu"), ("lite", [0, 1, 2], "cpu")]
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    assert "0.0804" not in (tmp_path / "report.html").read_text()  # of VoxCeleb
 
 
 @pytest.mark.usefixtures("quick")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from support import formula
+from support.golden import differences, show
 
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.models import DaGAN, FaceVid2Vid
@@ -82,17 +83,9 @@ def test_every_array_matches(golden, capsys):
     name, _, values = golden
     expected = np.load(formula.FOLDER / f"{name}.npz")
     assert sorted(values) == sorted(expected.files)
-
-    worst = {}
-    for key in expected.files:
-        assert values[key].shape == expected[key].shape, key
-        span = max(float(np.ptp(expected[key])), 1.0)
-        worst[key] = float(np.abs(values[key] - expected[key]).max()) / span
-    with capsys.disabled():
-        report = "\n".join(f"  {key:20} {error:.1e}" for key, error in worst.items())
-        # The figures are the point of this test, so they are shown on every run.
-        print(f"\n{name}: maximum difference over the range\n{report}")  # noqa: T201
-    assert {key: error for key, error in worst.items() if error > TOLERANCE} == {}
+    largest, _ = differences(values, expected)
+    show(capsys, name, largest)
+    assert {key: error for key, error in largest.items() if error > TOLERANCE} == {}
 
 
 def test_number_of_parameters(golden):

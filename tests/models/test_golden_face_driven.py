@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support import formula
+from support.golden import differences, show
 
 from fnevr.compat import load_checkpoint
 from fnevr.geometry.driving import Coefficients, Landmarks68
@@ -29,25 +30,12 @@ MILLIONS = {
 }
 
 
-def errors(found, golden):
-    """Return the largest difference of each array over its range, and the mean one."""
-    assert set(found) <= set(golden.files)
-    largest, mean = {}, {}
-    for name, values in found.items():
-        array = np.asarray(values)
-        assert array.shape == golden[name].shape, name
-        difference = np.abs(array - golden[name])
-        largest[name] = float(difference.max()) / max(float(np.ptp(golden[name])), 1.0)
-        mean[name] = float(difference.mean())
-    return largest, mean
-
-
 def check_sizes(name, model, sizes):
     assert {part: round(size / 1e6, 3) for part, size in sizes.items()} == MILLIONS[name]
     assert sum(parameter.numel() for parameter in model.parameters()) == sum(sizes.values())
 
 
-def test_pirender(from_formula):
+def test_pirender(from_formula, capsys):
     golden = np.load(formula.FOLDER / "pirender.npz")
     model, sizes = from_formula("pirender")
     check_sizes("pirender", model, sizes)
@@ -80,7 +68,8 @@ def test_pirender(from_formula):
     for name, array in whole.items():
         found[f"{name}_mean"], found[f"{name}_std"] = array.mean(), array.std()
     assert set(found) == {name for name in golden.files if not name.startswith("block_stats/")}
-    largest, _ = errors(found, golden)
+    largest, _ = differences(found, golden)
+    show(capsys, "pirender", largest)
     assert {name: error for name, error in largest.items() if error > TOLERANCE} == {}
 
 
@@ -119,7 +108,7 @@ def run_bilayer(folder, parts):
     return model, source, composed, inferred, seen
 
 
-def test_bilayer(bilayer_parts, tmp_path):
+def test_bilayer(bilayer_parts, tmp_path, capsys):
     golden = np.load(formula.FOLDER / "bilayer.npz")
     base = {part: bilayer_parts[part] for part in bilayer_parts if part != "texture_enhancer"}
     model, source, composed, own, seen = run_bilayer(tmp_path, base)
@@ -154,7 +143,8 @@ def test_bilayer(bilayer_parts, tmp_path):
         ("segmentation", drawn.person),
     ):
         before[f"{name}_mean"], before[f"{name}_std"] = array.mean(), array.std()
-    largest, _ = errors(before, golden)
+    largest, _ = differences(before, golden)
+    show(capsys, "bilayer, up to the sampling", largest)
     assert {name: error for name, error in largest.items() if error > TOLERANCE} == {}
     assert torch.equal(source.features, seen["texture"])
 
@@ -164,13 +154,14 @@ def test_bilayer(bilayer_parts, tmp_path):
         "image_every3": composed.image[..., ::3, ::3],
         "image_masked_every6": masked[..., ::6, ::6],
     }
-    largest, mean = errors(after, golden)
+    largest, mean = differences(after, golden)
+    show(capsys, "bilayer, after the sampling", largest)
     assert max(mean.values()) < 1e-4
     assert max(largest.values()) < 5e-3
 
 
 @pytest.mark.slow
-def test_bilayer_with_its_enhancer(bilayer_parts, tmp_path):
+def test_bilayer_with_its_enhancer(bilayer_parts, tmp_path, capsys):
     golden = np.load(formula.FOLDER / "bilayer.npz")
     sizes = {part: formula.num_parameters(tensors) for part, tensors in bilayer_parts.items()}
     model, source, composed, _, _ = run_bilayer(tmp_path, bilayer_parts)
@@ -180,6 +171,7 @@ def test_bilayer_with_its_enhancer(bilayer_parts, tmp_path):
         "enhanced_high_frequency_every6": composed.high_frequency[..., ::6, ::6],
         "enhanced_image_every3": composed.image[..., ::3, ::3],
     }
-    largest, mean = errors(found, golden)
+    largest, mean = differences(found, golden)
+    show(capsys, "bilayer, enhanced", largest)
     assert max(mean.values()) < 3e-4
     assert max(largest.values()) < 1e-2

@@ -9,6 +9,7 @@ import pytest
 import torch
 from einops import rearrange
 from support import formula
+from support.golden import differences, show
 
 from fnevr.models.volume import composite, ray_weights
 
@@ -94,15 +95,12 @@ def found(from_formula):
     return {name: value.numpy() for name, value in values.items()}
 
 
-def test_every_array_of_the_volume_matches(golden, found):
+def test_every_array_of_the_volume_matches(golden, found, capsys):
     assert sorted(found) == sorted(golden.files)
-    errors = {}
-    for name in golden.files:
-        assert found[name].shape == golden[name].shape, name
-        # Of arrays that span less than 1, too: the weights of planes do.
-        span = float(np.ptp(golden[name])) or 1.0
-        errors[name] = float(np.abs(found[name] - golden[name]).max()) / span
-    assert {name: error for name, error in errors.items() if error > TOLERANCE} == {}
+    # Of arrays that span less than 1, too: the weights of planes do.
+    largest, _ = differences(found, golden, least_range=0.0)
+    show(capsys, "fnevr-dense", largest)
+    assert {name: error for name, error in largest.items() if error > TOLERANCE} == {}
 
 
 def test_the_arrays_tell_rules_and_planes_apart(golden):

@@ -134,13 +134,14 @@ def evaluate(
                 progress=progress,
                 shard=parse_shard(shard),
             )
+            summary = None if evaluation.waiting else write_report(evaluation, report, progress)
         for name, reason in evaluation.failed.items():
             say(f"Warning: left out '{name}': {in_options(reason)}", err=True)
-        if evaluation.waiting:
+        if summary is None:
             count = len(evaluation.waiting)
             say(f"{counted(count, 'clip')} to be scored by other shards: {WHOLE}", err=True)
             return
-        say(table_text(write_report(evaluation, report)))
+        say(table_text(summary))
         for name, reason in evaluation.missing.items():
             why = "; ".join(line.strip() for line in reason.splitlines())
             say(f"not measured: {name}: {in_options(why)}", err=True)

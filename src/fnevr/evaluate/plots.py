@@ -31,15 +31,17 @@ def sheet(
 
     For pose editing there is no driver: the first row says which turns were asked for.
     """
-    if evaluation.settings.protocol == "pose-editing":
+    settings = evaluation.settings
+    if settings.protocol == "pose-editing":
         return _turned_sheet(evaluation, source[0])
-    indices = np.linspace(1, len(driver) - 1, NUM_FRAMES).round().astype(int)
+    # Each frame once, though the driver may have fewer.
+    indices = np.unique(np.linspace(1, len(driver) - 1, NUM_FRAMES).round().astype(int))
     driving = driver[indices]
     rows = [[source[0], *driving]]
     for model in evaluation.models:
         if model.name == STILL:
             continue
-        predict = predictor_of(model, source[0], driver, evaluation.settings.protocol)
+        predict = predictor_of(model, source[0], driver, settings.protocol, settings.device)
         image_01 = predict(indices - 1).clamp(0, 1)
         rows.append([_label(model.name, len(source[0])), *to_frames(image_01)])
     return _grid(rows)
@@ -53,7 +55,7 @@ def _turned_sheet(
     for model in evaluation.models:
         if model.name == STILL:
             continue
-        image_01 = turner_of(model, source)(turns).clamp(0, 1)
+        image_01 = turner_of(model, source, evaluation.settings.device)(turns).clamp(0, 1)
         rows.append([_label(model.name, len(source)), *to_frames(image_01)])
     return _grid(rows)
 

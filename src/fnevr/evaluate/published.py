@@ -13,6 +13,8 @@ from typing import Any
 from fnevr.config.presets import asset
 
 PUBLISHED = "published.json"
+NOT_MEASURED = "-"
+"""Stands in tables, in rows of ours, for a number that is not there."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from fnevr.evaluate.columns import BY_NAME, Better, Column
 from fnevr.evaluate.page import render
 from fnevr.evaluate.plots import scores_over_time, sheet, to_jpeg_base64
 from fnevr.evaluate.published import (
+    NOT_MEASURED,
     PublishedTable,
     published_source,
     published_tables,
@@ -29,9 +30,11 @@ from fnevr.evaluate.published import (
 from fnevr.evaluate.runner import STILL, Evaluation
 from fnevr.evaluate.summary import Cell, Summary, summarize_evaluation
 from fnevr.media.files import atomic_path, make_folder
+from fnevr.progress import Progress
 from fnevr.versions import versions
 
 PAGE, SCORES, TABLE = "report.html", "scores.json", "scores.csv"
+STAGE = "drawing frames for the report"
 NUM_WORST, NUM_MEDIAN = 3, 2
 LEGENDS = (
     "In each sheet the first row is the driver (the source at its left), then one row per model.",
@@ -59,8 +62,20 @@ PROTOCOLS = {
 }
 
 
-def write_report(evaluation: Evaluation, out: Path) -> Summary:
+def write_report(
+    evaluation: Evaluation,
+    out: Path,
+    progress: Progress = lambda *_: None,
+    data_set: str | None = None,
+) -> Summary:
     """Write `report.html`, `scores.json` and `scores.csv`; those of the same scores stay.
+
+    Args:
+        evaluation: all scores.
+        out: the folder.
+        progress: is told after every clip whose frames are drawn anew, by all models.
+        data_set: what the clips are of, as published tables call it; the page shows its tables
+            alone. None shows those of all.
 
     Raises:
         FnevrError: if an extra is missing, or a file cannot be written.
@@ -71,7 +86,13 @@ def write_report(evaluation: Evaluation, out: Path) -> Summary:
     if _says(out / SCORES, scores) and (out / PAGE).is_file() and (out / TABLE).is_file():
         return summary  # drawing all models anew takes minutes
     # The scores come last: they stand for all three.
-    texts = {TABLE: _csv(evaluation, summary), PAGE: _page(evaluation, summary), SCORES: scores}
+    published = [
+        _beside(table, summary)
+        for table in published_tables(evaluation.settings.protocol)
+        if data_set in (None, table.data_set)
+    ]
+    page = _page(evaluation, summary, published, progress)
+    texts = {TABLE: _csv(evaluation, summary), PAGE: page, SCORES: scores}
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
             temporary.write_text(printable(text), encoding="utf-8")
@@ -154,7 +175,12 @@ def _csv(evaluation: Evaluation, summary: Summary) -> str:
     return buffer.getvalue()
 
 
-def _page(evaluation: Evaluation, summary: Summary) -> str:
+def _page(
+    evaluation: Evaluation,
+    summary: Summary,
+    published: list[dict[str, object]],
+    progress: Progress,
+) -> str:
     is_same = evaluation.settings.protocol != "cross-identity"
     ranking = BY_NAME["psnr" if evaluation.settings.protocol == "same-identity" else "pose_error"]
     names = [model.name for model in evaluation.models if model.name != STILL]
@@ -176,13 +202,11 @@ def _page(evaluation: Evaluation, summary: Summary) -> str:
         num_clips=len(evaluation.pairs),
         unit="clips" if is_same else "pairs",
         first=summary.first,
-        published=[
-            _beside(table, summary) for table in published_tables(evaluation.settings.protocol)
-        ],
+        published=published,
         published_source=published_source(),
         ranking=f"{ranking.label} of {summary.first}",
         sheet_legend=LEGENDS[evaluation.settings.protocol == "pose-editing"],
-        clips=_shown(evaluation, summary, ranking),
+        clips=_shown(evaluation, summary, ranking, progress),
         clip_columns=by_clip,
         by_clip=[
             {
@@ -210,14 +234,19 @@ def _beside(table: PublishedTable, summary: Summary) -> dict[str, object]:
 
 
 def measured_texts(table: PublishedTable, summary: Summary) -> dict[str, list[str]]:
-    """Return by model what was measured in the columns of a published table; "" is not measured."""
+    """Return by model, repeating the source last, what was measured in a table's columns.
+
+    What was not measured is `NOT_MEASURED`.
+    """
     columns = [BY_NAME[name] for name in table.columns]
+
+    def text(cells: dict[str, Cell], column: Column) -> str:
+        number = _number(cells[column.name].mean, column) if column.name in cells else ""
+        return number or NOT_MEASURED
+
     return {
-        name: [
-            _number(cells[column.name].mean, column) if column.name in cells else ""
-            for column in columns
-        ]
-        for name, cells in summary.cells.items()
+        name: [text(summary.cells[name], column) for column in columns]
+        for name in sorted(summary.cells, key=STILL.__eq__)
     }
 
 
@@ -239,7 +268,9 @@ def _row(summary: Summary, name: str) -> dict[str, object]:
     return {"name": name, "cells": cells}
 
 
-def _shown(evaluation: Evaluation, summary: Summary, ranking: Column) -> list[dict[str, str]]:
+def _shown(
+    evaluation: Evaluation, summary: Summary, ranking: Column, progress: Progress
+) -> list[dict[str, str]]:
     """Choose the first model's worst and median clips, and draw them."""
     values = np.array(summary.clips[summary.first][ranking.name])
     worst_first = values if ranking.better == "higher" else -values
@@ -249,19 +280,22 @@ def _shown(evaluation: Evaluation, summary: Summary, ranking: Column) -> list[di
     median = order[middle : middle + NUM_MEDIAN]
     choices += [("median", index) for index in median if index not in order[:NUM_WORST]]
     clips = {clip.name: clip for clip in find_clips(evaluation.data, evaluation.split)}
-    sections = []
+    sections: list[dict[str, str]] = []
     for kind, index in choices:
+        progress(STAGE, len(sections), len(choices))
         pair = evaluation.pairs[index]
         source = clips[pair.source].load(evaluation.side)
         is_same = pair.source == pair.driver
         driver = source if is_same else clips[pair.driver].load(evaluation.side)
+        value = _number(float(values[index]), ranking) or "unknown"
         sections.append(
             {
-                "title": f"{pair.name} ({kind}: {_number(float(values[index]), ranking)})",
+                "title": f"{pair.name} ({kind}: {value})",
                 "sheet": to_jpeg_base64(sheet(evaluation, source, driver)),
                 "plot": scores_over_time(evaluation, pair.name),
             }
         )
+    progress(STAGE, len(sections), len(choices))
     return sections
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from fnevr.cost.bench import machine_name
 from fnevr.cost.complexity import Complexity, measure_complexity
 from fnevr.evaluate.columns import Column
+from fnevr.evaluate.published import NOT_MEASURED
 from fnevr.media.files import atomic_path, make_folder
 from fnevr.progress import Progress
 from fnevr.reproduce.systems import NAMES
@@ -80,7 +81,7 @@ def cost_texts(costs: dict[str, Complexity]) -> dict[str, list[str]]:
         name: [
             f"{cost.plain_gmacs:.3f}",
             f"{cost.parameters_m:.3f}",
-            "" if cost.fps is None else f"{cost.fps:.3f}",
+            NOT_MEASURED if cost.fps is None else f"{cost.fps:.3f}",
         ]
         for name, cost in costs.items()
     }

@@ -31,7 +31,7 @@ from fnevr.evaluate.summary import Summary
 from fnevr.media.files import make_folder
 from fnevr.progress import Progress
 from fnevr.reproduce.costs import measure_costs, read_costs
-from fnevr.reproduce.systems import Systems, convert_checkpoints, find_checkpoints
+from fnevr.reproduce.systems import NAMES, Systems, convert_checkpoints, find_checkpoints
 
 EVALUATIONS: tuple[tuple[DataSet, Protocol], ...] = (
     ("VoxCeleb", "same-identity"),
@@ -172,7 +172,8 @@ def reproduce_paper(
     }
     costs, device = out / "costs", settings.evaluation.device
     if settings.shard.number == 1:
-        tell("measuring costs")
+        if len(read_costs(costs, device)) < len(NAMES):
+            tell("measuring costs")
         measure_costs(costs, device, progress, repeats=settings.repeats)
     nothing = "nothing of it to test on in '{}': put it there, and run the same command again"
     found = Reproduction(
@@ -220,9 +221,11 @@ def _prepare(
 ) -> PrepareReport:
     data_set, drawn = test_set.data_set, test_set.utterances
     people = {one.identity for one in drawn}
+    wanted = settings.utterances
+    fewer = "" if len(drawn) == wanted else f"; all that are here, {wanted} were asked for"
     tell(
         f"{data_set}: {counted(len(drawn), 'utterance')} of {test_set.num_found}, of "
-        f"{counted(len(people), 'person', 'people')}"
+        f"{counted(len(people), 'person', 'people')}{fewer}"
     )
     report = carry_out(
         test_set.plan,
@@ -258,7 +261,15 @@ def _evaluate(
             progress=lambda _, done, total: progress(title, done, total),
             shard=settings.shard,
         )
-        summary = None if evaluation.waiting else write_report(evaluation, out / folder)
+        summary = None
+        if not evaluation.waiting:
+            drawing = f"{title}: frames for its page"
+            summary = write_report(
+                evaluation,
+                out / folder,
+                lambda _, done, total: progress(drawing, done, total),
+                data_set,
+            )
     except WriteError:
         raise
     except FnevrError as error:

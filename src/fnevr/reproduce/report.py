@@ -12,6 +12,7 @@ from fnevr.errors import counted, printable
 from fnevr.evaluate.columns import BY_NAME, Column
 from fnevr.evaluate.page import render
 from fnevr.evaluate.published import (
+    NOT_MEASURED,
     PublishedTable,
     published_source,
     published_tables,
@@ -125,7 +126,9 @@ def state_of(reproduction: Reproduction) -> str:
             f"{shard.number}/{shard.count}). When they are done, the same command without a shard "
             "writes the tables."
         )
-    return "All that can be measured with what is here has been measured."
+    names = ", ".join(reproduction.missing)
+    for_want = f" Not measured, for want of a network ({NOT_MEASURED}): {names}." if names else ""
+    return f"All that can be measured with what is here has been measured.{for_want}"
 
 
 def make_table(table: PublishedTable, reproduction: Reproduction) -> Table:
@@ -187,8 +190,17 @@ def list_problems(reproduction: Reproduction) -> list[tuple[str, str]]:
 
 def _footage(reproduction: Reproduction) -> list[tuple[str, str]]:
     problems = []
+    wanted = reproduction.settings.utterances
     for data_set, test_set in reproduction.test_sets.items():
-        report = reproduction.prepared[data_set]
+        report, num_drawn = reproduction.prepared[data_set], len(test_set.utterances)
+        if num_drawn < wanted:
+            problems.append(
+                (
+                    f"{data_set}: {counted(num_drawn, 'utterance')}, not {wanted}",
+                    "all that are here are tested on; means of few clips are uncertain (each "
+                    "evaluation's page has the intervals), and FID grows when pictures are few",
+                )
+            )
         if test_set.num_without_video:
             problems.append(
                 (
@@ -218,13 +230,9 @@ def _what_on(one: Measured) -> str:
     if one.summary is None:
         num_all = len(evaluation.pairs) + len(evaluation.waiting)
         return f"here: not complete, {len(evaluation.pairs)} of {counted(num_all, unit)} scored"
-    num_pictures = sum(
-        len(next(iter(real.features.values()), ())) for real in evaluation.real.values()
-    )
-    return (
-        f"here: {counted(len(evaluation.pairs), unit)} of {people}; features of "
-        f"{counted(num_pictures, 'real picture')}"
-    )
+    num_pictures = sum(len(real.features.get("fid", ())) for real in evaluation.real.values())
+    fid = f"; FID of {counted(num_pictures, 'real picture')}" if num_pictures else ""
+    return f"here: {counted(len(evaluation.pairs), unit)} of {people}{fid}"
 
 
 def _methods(reproduction: Reproduction) -> list[str]:
@@ -249,6 +257,10 @@ def _methods(reproduction: Reproduction) -> list[str]:
     return [*lines, *HERE_AND_THERE]
 
 
+def _value(text: str) -> float | None:
+    return None if text in {"", NOT_MEASURED} else float(text)
+
+
 def _json(tables: list[Table], problems: list[tuple[str, str]], reproduction: Reproduction) -> str:
     page = {
         "source": published_source(),
@@ -259,7 +271,7 @@ def _json(tables: list[Table], problems: list[tuple[str, str]], reproduction: Re
                 "measured": table.measured,
                 "columns": [column.name for column in table.columns],
                 "rows": [
-                    {"name": name, "values": [float(text) if text else None for text in texts]}
+                    {"name": name, "values": [_value(text) for text in texts]}
                     for name, texts in table.rows
                 ],
             }

@@ -80,7 +80,7 @@ def test_region_puts_the_points_on_the_template(walk):
 
 
 def test_missing_and_foreign_files_say_what_to_do(tmp_path):
-    with pytest.raises(CheckpointError, match=r"(?s)cannot read.*buffalo_l.*`arcface=FILE`"):
+    with pytest.raises(CheckpointError, match=r"(?s)no such file.*buffalo_l.*`arcface=FILE`"):
         ArcFaceEmbedder(tmp_path / "nowhere.onnx")
     write_network(tmp_path / "face.onnx")
     with pytest.raises(CheckpointError, match="wanted 4c06341c"):

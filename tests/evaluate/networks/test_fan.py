@@ -80,7 +80,7 @@ def test_no_face_has_no_points(hub, walk, monkeypatch, tmp_path):
 
 def test_missing_and_foreign_files_say_what_to_do(hub, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(CheckpointError, match=r"(?s)2DFAN4.*cannot read.*fetch https"):
+    with pytest.raises(CheckpointError, match=r"(?s)no such file.*2DFAN4.*fetch https"):
         FacePoints()
     monkeypatch.setenv("TORCH_HOME", str(hub.parent))
     with pytest.raises(CheckpointError, match="wanted 11f355bf"):

@@ -29,7 +29,10 @@ def check_file(path: Path, sha256: str, remedy: str) -> str:
     try:
         actual = file_sha256(path)
     except MediaError as error:
-        raise CheckpointError(f"{path}: cannot read the weights ({error}).\n{remedy}") from error
+        reason = f"{path}: cannot read the weights ({error})"
+        if not path.exists():
+            reason = f"no such file: '{path}'"
+        raise CheckpointError(f"{reason}.\n{remedy}") from error
     if not actual.startswith(sha256):
         raise CheckpointError(
             f"{path}: not the file that is wanted: its SHA-256 begins with {actual[:8]}, wanted "
