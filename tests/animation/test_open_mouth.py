@@ -102,16 +102,20 @@ def test_teeth_are_lit_and_tinted_as_the_face(head):
     assert means[0][0] / means[0][2] > means[2][0] / means[2][2]
 
 
-def test_it_takes_the_place_of_what_the_networks_drew(head):
+def test_it_takes_the_place_of_lips_that_the_networks_drew_and_not_of_teeth(head):
     drawn = mouth()(face(0.06), head, 1.0)
     blank = np.zeros((1, 4, 8, 8), np.float32)
     layers = [np.zeros((1, 1, 2, 2), np.float32)] * INNER_FACE
-    view = np.ones((1, 4, HEIGHT, WIDTH), np.float32)
-    mixed = Detail(blank, blank[:, :3], mouth=drawn).carried([*layers, view, blank])[INNER_FACE]
     assert drawn is not None
+    view = np.ones((1, 4, HEIGHT, WIDTH), np.float32)
+    detail = Detail(blank, blank[:, :3], mouth=drawn)
+    np.testing.assert_array_equal(detail.carried([*layers, view, blank])[INNER_FACE], view)
+    view[:, 1:3] = 0.3  # all lip
+    mixed = detail.carried([*layers, view, blank])[INNER_FACE]
     inside = drawn.share[0, 0] == 1
     np.testing.assert_allclose(mixed[0, :3, inside], drawn.picture_01[0, :, inside], atol=1e-6)
     assert not mixed[0, 3, inside].any()
-    np.testing.assert_array_equal(mixed[0][:, drawn.share[0, 0] == 0], 1)
-    plain = Detail(blank, blank[:, :3], mouth=drawn).carried(layers)
+    beside = drawn.share[0, 0] == 0
+    np.testing.assert_array_equal(mixed[0][:, beside], view[0][:, beside])
+    plain = detail.carried(layers)
     assert all(a is b for a, b in zip(plain, layers, strict=True))

@@ -31,13 +31,14 @@ SKIN = [50, 280, 205, 425, 10, 151]
 EYES = [33, 263]  # outer corners
 
 SHUT, OPEN = 0.012, 0.032  # gaps of a portrait's lips, between which it shows teeth of its own
+WIDE, WIDEST = 0.06, 0.10  # gaps between which the networks' blur is no longer taken
 TEETH, FADE = 0.055, 0.014  # their length, and over which it ends
 SHADOW, LIT = 0.015, 0.75  # of the upper lip: how deep, and what light is left at the lip
 DEEP, DEEPEST = 0.07, 0.12  # gaps between which the tongue comes in; all of these in face heights
 CAVITY, TONGUE = np.array([0.22, 0.09, 0.09]), np.array([0.50, 0.26, 0.26])  # over the light
 SEEN = 0.8  # of the packaged teeth; further down they are a lip
-DULL = 0.9  # of the packaged teeth's brightness: those of smiles are brighter than others
-TINT = 0.4  # exponent: how much of the skin's tint teeth have
+DULL, COLOUR = 0.9, 0.5  # of the packaged teeth's, those of smiles: brightness and saturation
+TINT = 0.15  # exponent: how much of the skin's tint teeth have
 BRIGHT_SKIN, BRIGHT_EYE = 0.9, 0.97  # quantiles of brightness, which give the light
 EYE_SHARE = 20  # eyes are open by less than this part of the face's width to each side
 EDGE = 1.6  # pixels of the view over which lips end
@@ -106,10 +107,12 @@ class OpenMouth:
         soft *= smooth_step(np.minimum(along, 1 - along) / CORNER)
         if soft.max() < LEAST_SHARE:
             return None
+        gap = (lower - upper).max() / VIEW_SCALE
         picture = self._drawn(along, (down - upper) / VIEW_SCALE, (lower - upper) / VIEW_SCALE)
         return MouthView(
             picture.transpose(2, 0, 1)[None].astype(np.float32),
             (self.share * soft)[None, None].astype(np.float32),
+            float(smooth_step(np.array([(gap - WIDE) / (WIDEST - WIDE)]))[0]),
         )
 
     def _drawn(
@@ -132,7 +135,9 @@ class OpenMouth:
         tongue = tongue * smooth_step((gap - DEEP) / (DEEPEST - DEEP))
         dark = CAVITY + tongue[..., None] * (TONGUE - CAVITY)
         below = smooth_step((depth - TEETH + FADE / 2) / FADE)[..., None]
-        colours = DULL * self.tint * _bilinear(teeth, rows, columns)
+        colours = _bilinear(teeth, rows, columns)
+        gray = colours.mean(axis=-1, keepdims=True)
+        colours = DULL * self.tint * (gray + COLOUR * (colours - gray))
         colours = colours + below * (dark - colours)
         lit = LIT + (1 - LIT) * smooth_step(depth / SHADOW)
         return (self.light * colours * lit[..., None]).clip(0, 1)

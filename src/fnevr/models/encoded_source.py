@@ -17,6 +17,8 @@ from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
 
 CELL = 4  # pixels of a network's picture in a cell of the motion
+DARK = 0.15  # brightness up to which a mouth is dark, whatever its colour
+TEETH, LIPS = 0.38, 0.53  # mean saturations of a mouth: of one with teeth, of one that is all lip
 WHOLE = 0.99  # alpha from which a foreground has no background: 1 but for rounding
 # The view of the inner face (`models.lite.inner_face`): height and width in pixels, pixels in a
 # face height, and its middle in face heights from the middle of the face mesh.
@@ -47,10 +49,12 @@ class MouthView:
     Attributes:
         picture_01: RGB in [0, 1].
         share: where it shows, in [0, 1].
+        least: how much of it shows whatever the networks draw, in [0, 1].
     """
 
     picture_01: Float[Any, "B 3 h w"]
     share: Float[Any, "B 1 h w"]
+    least: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,23 @@ class Detail:
 
 
 def _with_mouth(view: Float[Any, "B 4 h w"], mouth: MouthView) -> Float[Any, "B 4 h w"]:
-    """Return the view of the inner face, in which the last channel is the source's share."""
+    """Return the view of the inner face, in which the last channel is the source's share.
+
+    What the networks drew stays as far as it is as colourless as teeth, or as dark as a mouth, on
+    average over the frame's mouth; where they drew lips or skin, the known mouth takes over.
+    """
     xp = namespace(view)
+    colours = xp.clip(view[:, :3], 0, 1)
+    brightest = xp.max(colours, axis=1, keepdims=True)
+    range_of_colours = brightest - xp.min(colours, axis=1, keepdims=True)
+    saturation = range_of_colours / xp.clip(brightest, DARK, None)
+    lip = saturation * xp.clip((brightest - DARK) / DARK, 0, 1)
+    total = xp.sum(mouth.share, axis=(1, 2, 3), keepdims=True)
+    mean = xp.sum(lip * mouth.share, axis=(1, 2, 3), keepdims=True) / xp.clip(total, 1.0, None)
+    taken = xp.clip((mean - TEETH) / (LIPS - TEETH), mouth.least, 1)
+    share = taken * mouth.share
     inside = xp.concat([mouth.picture_01, xp.zeros_like(mouth.share)], axis=1)
-    return view + mouth.share * (inside - view)
+    return view + share * (inside - view)
 
 
 def _gray(layer: Float[Any, "B C H W"]) -> Float[Any, "B C H W"]:

@@ -15,7 +15,7 @@ from fnevr.config.engines import EngineName, Precision
 from fnevr.errors import FnevrError
 from fnevr.geometry.driving import Driving, on_device
 from fnevr.geometry.keypoints import Keypoints
-from fnevr.models.encoded_source import Detail, EncodedSource, HeadFlow, MouthView, SourceFace
+from fnevr.models.encoded_source import Detail, EncodedSource, HeadFlow, SourceFace
 from fnevr.models.portrait import KeypointModel, PortraitModel
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.models.retarget_map import RetargetMap
@@ -148,7 +148,8 @@ class TorchEngine:
             head = HeadFlow(*map(self._tensor, (head.flow, head.share, head.shown)))
         mouth = detail.mouth
         if mouth is not None:
-            mouth = MouthView(self._tensor(mouth.picture_01), self._tensor(mouth.share))
+            picture_01, share = self._tensor(mouth.picture_01), self._tensor(mouth.share)
+            mouth = replace(mouth, picture_01=picture_01, share=share)
         foreground, plate_01 = self._tensor(detail.foreground), self._tensor(detail.plate_01)
         return replace(detail, foreground=foreground, plate_01=plate_01, head=head, mouth=mouth)
 
