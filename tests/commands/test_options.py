@@ -49,6 +49,14 @@ def test_every_option_is_found_by_the_name_of_its_argument(command, parameter):
         assert option_of(parameter.name, "'x'") == f"{parameter.opts[0]} x"
 
 
+def test_whole_numbers_have_an_end():
+    """10 ** 400 is a whole number too, and no float; seeds are bounded by the library."""
+    numbers = [each for each in OPTIONS if each[1].type_descriptor.annotation is int]
+    assert len(numbers) > 20
+    endless = {parameter.name for _, parameter in numbers if parameter.max is None}
+    assert endless == {"seed"}
+
+
 def test_every_argument_that_the_library_names_has_an_option():
     named = {
         option_of(match[1], match[2]).split()[0]

@@ -55,7 +55,10 @@ def test_times_as_people_write_them(text, seconds):
     assert parse_seconds(text, "start_s") == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "nan", "1e3", "1:", "1:100:00", "inf", "a"])
+WORDS = ["", "-1", "1:2:3:4", "nan", "1e3", "1:", "1:100:00", "inf", "a"]
+
+
+@pytest.mark.parametrize("text", [*WORDS, "9" * 10, "9" * 5000, "9" * 400 + ":00:00"])
 def test_what_is_no_time(text):
     with pytest.raises(FnevrError, match="is no time: wanted seconds"):
         parse_seconds(text, "start_s")
@@ -98,6 +101,9 @@ def test_the_sound_is_that_of_the_part(animator, files):
         ((-1, None), "times count from 0"),
         ((float("nan"), None), "must be a number"),
         ((0, float("inf")), "must be a number"),
+        ((0, 1e300), "must be a number"),
+        ((10**400, None), "must be a number"),
+        ((-(10**400), None), "must be a number"),
     ],
 )
 def test_parts_that_are_not_there(animator, files, tmp_path, driver, span, message):

@@ -93,9 +93,14 @@ Json = Annotated[
 ]
 
 
-Workers = Annotated[int, typer.Option("--workers", help="Processes.")]
+MAX_COUNT = 10**9  # more of anything than a command can do, and small enough to compute with
+
+Workers = Annotated[int, typer.Option("--workers", max=MAX_COUNT, help="Processes.")]
 Every = Annotated[
-    int, typer.Option("--every", help="AKD, AED, CSIM, LPIPS and FID look at every n-th frame.")
+    int,
+    typer.Option(
+        "--every", max=MAX_COUNT, help="AKD, AED, CSIM, LPIPS and FID look at every n-th frame."
+    ),
 ]
 AlexNet = Annotated[
     Path | None, typer.Option("--alexnet", help="For LPIPS: torchvision's AlexNet weights.")

@@ -89,7 +89,7 @@ class SingleShotDetector:
     def detect(
         self, rgb: UInt8[np.ndarray, "H W 3"], view: Region, min_score: float | None = None
     ) -> list[Face]:
-        """Find faces in a square of the picture, best first; boxes below `min_score` are dropped."""
+        """Find faces in a square of the picture, best first; below `min_score` are none."""
         image = cut_out(rgb, view, self.side, border="constant")
         boxes, scores = self.model(image.astype(np.float32) / 127.5 - 1.0)
         probability = 1.0 / (1.0 + np.exp(-scores[0, :, 0].clip(-50.0, 50.0)))

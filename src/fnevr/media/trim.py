@@ -11,7 +11,8 @@ from fractions import Fraction
 from fnevr.errors import FnevrError, MediaError
 from fnevr.media.reader import VideoFrame, VideoReader
 
-CLOCK_TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
+CLOCK_TIME = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,99})?)")
+LONGEST_S = 10**13  # what hours of nine digits come to
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,10 @@ def parse_seconds(text: str, argument: str) -> Fraction:
 
 
 def _exact(seconds: Fraction | float | int, argument: str) -> Fraction:
-    if not math.isfinite(seconds):
-        raise FnevrError(f"a time must be a number of seconds, got {seconds}", argument=argument)
+    if not abs(seconds) <= LONGEST_S:
+        raise FnevrError(
+            f"a time must be a number of seconds, {LONGEST_S:g} at most", argument=argument
+        )
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
