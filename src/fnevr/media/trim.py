@@ -99,7 +99,7 @@ def parse_seconds(text: str, argument: str) -> Fraction:
 
 
 def _exact(seconds: Fraction | float | int, argument: str) -> Fraction:
-    if not abs(seconds) <= LONGEST_S:
+    if not -LONGEST_S <= seconds <= LONGEST_S:
         raise FnevrError(
             f"a time must be a number of seconds, {LONGEST_S:g} at most", argument=argument
         )
