@@ -141,6 +141,7 @@ class Animation:
                 audio_from=driver.audio_from,
                 audio_start=driver.audio_start,
                 crf=self.options.crf,
+                end=driver.end,
             )
         told += [*driver.warnings, *still_warnings(output, count, transfer)]
         return Written(count, *size, transfer, index, told)
@@ -230,6 +231,7 @@ class Animation:
                     audio_from=driver.audio_from if from_driver else own,
                     audio_start=driver.audio_start if from_driver else Fraction(0),
                     crf=options.crf,
+                    end=lambda: reader.end,
                 )
             if reader.damage:
                 driver.warnings.append(reader.damage)

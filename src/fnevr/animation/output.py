@@ -6,7 +6,7 @@ Shapes: h and w of the output.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -59,6 +59,7 @@ def write_frames(
     audio_from: Path | None = None,
     audio_start: Fraction = Fraction(0),
     crf: int | None = None,
+    end: Callable[[], Fraction | None] = lambda: None,
 ) -> int:
     """Write all frames at their times; return how many there were.
 
@@ -73,6 +74,7 @@ def write_frames(
         audio_from: the file whose sound goes along; None for none.
         audio_start: seconds after that file's first frame at which its sound begins.
         crf: quality of the video; None is the writer's own.
+        end: says, once all frames were read, when the last one ends; None is a frame period later.
 
     Raises:
         MediaError: if the output is named as a picture and there are more frames.
@@ -94,4 +96,5 @@ def write_frames(
     ):
         for rgb, shown_at in drawn:
             writer.write(rgb, shown_at)
+        writer.end = end()
         return writer.num_frames

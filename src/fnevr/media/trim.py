@@ -122,17 +122,22 @@ class TrimmedReader(VideoReader):
         super().__init__(reader.path, replace(reader.info, num_frames=None, duration=None))
 
     def _frames(self) -> Iterator[VideoFrame]:
-        is_empty, time = True, Fraction(0)
+        is_empty, time, end = True, Fraction(0), None
         for frame in self._whole:
-            time = frame.time
-            if self._span.end is not None and time >= self._span.end:
+            if self._span.end is not None and frame.time >= self._span.end:
+                end = self._span.end
                 break
+            time = frame.time
             if self._span.holds(time):
                 yield VideoFrame(frame.rgb, Fraction(0) if is_empty else time - self._span.start)
                 is_empty = False
         self.damage = self._whole.damage
         if is_empty:
             raise self._span.nothing(time + 1 / self.info.frame_rate)
+        end = end or self._whole.end
+        if end is not None:
+            end = min(end, self._span.end or end)
+            self._ends_at(end - self._span.start, time - self._span.start)
 
     def close(self) -> None:
         """Close the file; iterators that are under way end."""
