@@ -209,6 +209,8 @@ def _answer(error: Exception) -> NoReturn:
         raise typer.Exit(CLOSED_PIPE)
     if isinstance(error, OSError) and error.errno in NO_ROOM:  # stdout, in a file
         fail(BAD_INPUT, f"Error: {error.strerror}: make room, or write to another disk")
+    if isinstance(error, OSError) and error.filename is not None:
+        fail(BAD_INPUT, f"Error: cannot use '{os.fsdecode(error.filename)}': {error.strerror}")
     if isinstance(error, RuntimeError) and NO_MEMORY_SIGNS.search(str(error)):  # of PyTorch
         fail(BAD_INPUT, NO_MEMORY)
     fail(OUR_FAULT, _internal(error))
