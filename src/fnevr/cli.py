@@ -71,6 +71,7 @@ app.add_typer(reproduce, name="reproduce")
 
 def main() -> None:
     """Run the command line."""
+    _open_closed_streams()
     received: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
@@ -90,6 +91,13 @@ def main() -> None:
     # What the package logs, the report lists as a warning; once is enough.
     logging.getLogger("fnevr").addHandler(logging.NullHandler())
     app(prog_name="fnevr")
+
+
+def _open_closed_streams() -> None:
+    """Open streams that whoever started this had closed: files would get their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - for the whole run
 
 
 def _leave_out_slow_imports() -> None:
