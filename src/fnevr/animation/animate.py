@@ -130,6 +130,7 @@ class Animation:
         read = read_image(source)
         picture, told = for_video(read, self.options.size)
         told = reduction_warning(source, read) + told
+        del read  # a hundred megabytes, where the video is smaller
         rendered = self._rendered(picture, file, faces, transfer, progress)
         with rendered as (scene, driver, index, frames):
             size = scene.width, scene.height

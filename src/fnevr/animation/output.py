@@ -21,7 +21,7 @@ from fnevr.media.image import EXTENSIONS, check_image_target, write_image
 from fnevr.media.writer import FORMATS, VideoWriter, check_video_target
 from fnevr.runtime.ahead import Ahead
 
-DRAW_AHEAD = 4  # frames that wait to be encoded
+DRAW_AHEAD, AHEAD_PIXELS = 4, 10_000_000  # frames that wait to be encoded, one at least
 
 Output = UInt8[np.ndarray, "h w 3"]
 
@@ -88,8 +88,9 @@ def write_frames(
             )
         write_image(output, stills[0][0])
         return 1
+    ahead = max(1, min(DRAW_AHEAD, AHEAD_PIXELS // (size[0] * size[1])))
     with (
-        closing(Ahead(frames, DRAW_AHEAD)) as drawn,
+        closing(Ahead(frames, ahead)) as drawn,
         VideoWriter(
             output, *size, frame_rate, audio_from, audio_start=audio_start, crf=crf
         ) as writer,
