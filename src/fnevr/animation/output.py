@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from fnevr.media.image import EXTENSIONS, check_image_target, write_image
 from fnevr.media.writer import FORMATS, VideoWriter, check_video_target
 from fnevr.runtime.ahead import Ahead
 
-DRAW_AHEAD, AHEAD_PIXELS = 4, 10_000_000  # frames that wait to be encoded, one at least
+DRAW_AHEAD, AHEAD_PIXELS = 4, 9_000_000  # frames that wait to be encoded, and pixels of them
 
 Output = UInt8[np.ndarray, "h w 3"]
 
@@ -63,8 +63,8 @@ def write_frames(
 ) -> int:
     """Write all frames at their times; return how many there were.
 
-    Frames are drawn while others are encoded. Of a driver that is one picture the result may be a
-    picture too, as the output's name says.
+    Frames are drawn while others are encoded, unless they are very large. Of a driver that is one
+    picture the result may be a picture too, as the output's name says.
 
     Args:
         output: the video, or the picture.
@@ -88,9 +88,9 @@ def write_frames(
             )
         write_image(output, stills[0][0])
         return 1
-    ahead = max(1, min(DRAW_AHEAD, AHEAD_PIXELS // (size[0] * size[1])))
+    ahead = min(DRAW_AHEAD, AHEAD_PIXELS // (size[0] * size[1]))
     with (
-        closing(Ahead(frames, ahead)) as drawn,
+        closing(Ahead(frames, ahead)) if ahead else nullcontext(frames) as drawn,
         VideoWriter(
             output, *size, frame_rate, audio_from, audio_start=audio_start, crf=crf
         ) as writer,
