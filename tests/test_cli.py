@@ -16,6 +16,7 @@ from support.media_clips import make_video
 from typer.testing import CliRunner
 
 import fnevr
+from fnevr.animation.keypoint_track import load_track
 from fnevr.cli import app
 from fnevr.config.engines import ENGINES, PRECISIONS
 from fnevr.media.image import write_image
@@ -238,6 +239,17 @@ def test_what_cannot_be_recorded_leaves_nothing(here, options, message):
     assert result.exit_code == 2, result.output
     assert re.search(message, " ".join(result.stderr.split()))
     assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="descriptors of POSIX")
+def test_streams_may_be_closed(here):
+    """As daemons do; a file that is opened then may not take the number of one."""
+    code = "from fnevr.cli import main; main()"
+    record = ("record", "talk.mp4", "--model", "tiny", "--no-crop", "-o", "out.safetensors")
+    arguments = [sys.executable, "-c", code, *record]
+    done = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *arguments], check=False)
+    assert done.returncode == 0
+    assert len(load_track("out.safetensors")) == 5
 
 
 def test_the_version():

@@ -1,10 +1,11 @@
 """What the library tells its callers is in Python's words; the command line finds its own."""
 
+import ast
 import pickle
 import re
 
 import pytest
-from support.texts import library_texts
+from support.texts import library_nodes, library_texts
 
 from fnevr.errors import MAX_MESSAGE, FaceError, FnevrError, counted, describe_problems, shown
 
@@ -25,6 +26,16 @@ def test_no_text_of_the_library_names_an_option_of_the_command_line():
         if re.search(r"(?<!-)--(?![-:|])", TYPED.sub("", text))
     }
     assert options == DASHES
+
+
+def test_workers_end_with_the_process_that_started_them():
+    """Killed, a process cannot end its workers; each watches for itself."""
+    pools = {
+        name: "end_with_parent" in ast.unparse(node)
+        for name, node in library_nodes()
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("ProcessPoolExecutor")
+    }
+    assert pools == {"data/prepare.py": True, "evaluate/runner.py": True}
 
 
 def test_an_error_says_which_argument_it_is_about():

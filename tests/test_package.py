@@ -1,5 +1,8 @@
 """What a wheel says of itself, and what it brings."""
 
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -8,6 +11,18 @@ import fnevr
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
+
+
+def test_onnx_runtime_reports_nothing(tmp_path):
+    """It keeps a number of the user in the home folder, and what it will send."""
+    code = (
+        "import numpy as np; from fnevr.faces.detector import FaceDetector;"
+        "FaceDetector(1).detect(np.zeros((64, 64, 3), np.uint8))"
+    )
+    kept = ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY")
+    env = {name: value for name, value in os.environ.items() if name not in kept}
+    subprocess.run([sys.executable, "-c", code], env={**env, "HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_the_wheel_says_who_made_it_and_what_it_is():

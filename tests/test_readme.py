@@ -3,12 +3,15 @@
 import ast
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 from support.commands import all_commands
+from support.texts import library_texts
 
 import fnevr
+from fnevr.extras import how_to_install
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -49,6 +52,45 @@ def test_the_python_parses_and_imports_what_there_is(text):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module == "fnevr":
             assert {alias.name for alias in node.names} <= set(fnevr.__all__)
+
+
+INSTALLS = [
+    (name, match[1])
+    for name, text in [
+        *((page.name, page.read_text(encoding="utf-8")) for page in PAGES),
+        *((extra, f"{how_to_install(extra)}") for extra in ("torch", "train", "eval", "web")),
+    ]
+    for match in re.finditer(r"pip install ((?:-e )?'?(?:fnevr|\.|/)[^\s`'*]*)", text)
+]
+
+
+def test_fnevr_is_installed_from_its_sources():
+    """No package index has it; other packages come from one."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    known = set(extras["project"]["optional-dependencies"])
+    assert len(INSTALLS) > 10
+    assert not [text for _, text in library_texts() if re.search(r"pip install '?fnevr", text)]
+    for name, what in INSTALLS:
+        found = re.fullmatch(r"(?:-e )?'?(?:\.|/[^\[]+)(?:\[([\w,]+)\])?", what)
+        assert found, (name, what)
+        assert set((found[1] or "torch").split(",")) <= known, (name, what)
+
+
+@pytest.mark.parametrize(
+    ("page", "how"),
+    [
+        ("README.md", r"^make animate\nsource \.venv/bin/activate$"),
+        ("docs/commands.md", r"`pip install -e \.`"),
+        ("docs/web.md", r"pip install -e '\.\[web\]'"),
+    ],
+)
+def test_a_page_says_how_to_install_before_it_says_what_to_run(page, how):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    install = re.search(how, text, re.MULTILINE)
+    first = re.search(r"^fnevr ", text, re.MULTILINE)
+    assert install
+    assert first
+    assert install.start() < first.start()
 
 
 def test_make_targets_exist():

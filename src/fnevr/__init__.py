@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from fnevr.extras import need_torch
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from fnevr.models.fnevr import FNeVR
 
 __version__ = "0.1.0"
+
+# ONNX Runtime (1.32) reports its use to its makers, with a lasting number that it keeps in the home
+# folder, unless this is set before it is imported. Nothing leaves the machine.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME_OF_NAME = {
     "Animator": "fnevr.animation.animator",

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fnevr.animation.face_crops import FaceView, face_crops, followed, performances, spans_text
 from fnevr.config.presets import asset
@@ -61,6 +61,20 @@ def test_a_face_that_is_gone_is_held_and_comes_back(at, num_gone):
     assert lost[0] == Fraction(4, 25)
     assert len(lost) < max(num_gone, 15) + 3
     assert np.abs(crops[-1].astype(int) - cropped_alone(at(620))).mean() < 3
+
+
+def test_a_face_behind_a_hand_is_held_and_told(at):
+    picture = Image.fromarray(at(10))
+    ImageDraw.Draw(picture).ellipse([50, 40, 215, 235], fill=(224, 160, 125))
+    frames = video([at(10)] * 4 + [np.asarray(picture)] * 5 + [at(10)] * 3)
+    lost: list[Fraction] = []
+    crops = [frame.rgb for frame in face_crops(frames, 64, lost=lost)]
+    assert lost == [Fraction(n, 25) for n in range(4, 9)]
+    assert all((crop == crops[3]).all() for crop in crops[4:9])
+    seen = [now.performances[0] for now in performances(frames, smooth=True)]
+    for now in seen[4:9]:
+        assert np.abs(now.rotations - seen[3].rotations).max() < 1e-6
+    assert np.abs(seen[8].expressions).sum() < np.abs(seen[3].expressions).sum()
 
 
 @pytest.mark.parametrize("after", [(600, 200), (450, 20)])

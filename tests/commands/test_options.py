@@ -3,6 +3,7 @@
 import ast
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,9 @@ import pytest
 import typer
 from support.commands import all_commands
 from support.texts import library_nodes, library_texts
+from typer.testing import CliRunner
 
+from fnevr.cli import app
 from fnevr.commands.options import (
     ARGUMENT,
     BAD_INPUT,
@@ -47,6 +50,14 @@ def test_every_option_is_found_by_the_name_of_its_argument(command, parameter):
         assert option_of(parameter.name, "False") == parameter.secondary_opts[0]
     else:
         assert option_of(parameter.name, "'x'") == f"{parameter.opts[0]} x"
+
+
+def test_whole_numbers_have_an_end():
+    """10 ** 400 is a whole number too, and no float; seeds are bounded by the library."""
+    numbers = [each for each in OPTIONS if each[1].type_descriptor.annotation is int]
+    assert len(numbers) > 20
+    endless = {parameter.name for _, parameter in numbers if parameter.max is None}
+    assert endless == {"seed"}
 
 
 def test_every_argument_that_the_library_names_has_an_option():
@@ -136,6 +147,36 @@ def test_a_full_disk_is_the_machines_fault(capsys, number):
     code, message = told(capsys, OSError(number, os.strerror(number)))
     assert code == BAD_INPUT
     assert "make room" in message
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE])
+def test_a_file_that_the_system_refuses_is_not_our_fault(capsys, number):
+    code, message = told(capsys, OSError(number, os.strerror(number), "me.jpg"))
+    assert code == BAD_INPUT
+    assert message == f"Error: cannot use 'me.jpg': {os.strerror(number)}"
+
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("animate", "--model", LONG),
+        ("edit", LONG),
+        ("prepare", LONG, "out"),
+        ("convert", LONG, "out"),
+        ("evaluate", "--data", LONG, "--model", "lite", "--report", "report"),
+        ("models", "--json", f"{LONG}/{LONG}.json"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_names_that_are_too_long(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == BAD_INPUT, result.output
+    assert re.search("File name too long|no such folder", " ".join(result.stderr.split()))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")

@@ -4,7 +4,7 @@ import argparse
 import os
 import pickle
 import zipfile
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -224,6 +224,32 @@ def test_what_scripts_keep_beside_the_weights_does_not_matter(model, checkpoint,
     loaded = load_checkpoint(checkpoint, model.config)
     for name, value in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+        lambda state: OrderedDict(
+            (name, torch.nn.Parameter(t, False)) for name, t in state.items()
+        ),
+        lambda state: {name: tensor.double() for name, tensor in state.items()},
+        lambda state: {
+            name: tensor.t().contiguous().t() if tensor.ndim == 2 else tensor
+            for name, tensor in state.items()
+        },
+    ],
+    ids=["DataParallel", "parameters", "double", "strides"],
+)
+def test_weights_as_people_hold_them(model, checkpoint, wrap):
+    def change(parts):
+        for part in ("generator", "kp_detector"):
+            parts[part] = wrap(parts[part])
+
+    edited(checkpoint, change)
+    loaded = load_checkpoint(checkpoint, model.config).state_dict()
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded[name], value) or name.endswith("num_batches_tracked"), name
 
 
 def test_weights_in_a_defaultdict(model, checkpoint):

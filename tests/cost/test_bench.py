@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
+from support.killed import left_by_a_kill
 from typer.testing import CliRunner
 
 from fnevr.cli import app
-from fnevr.cost.bench import PLAIN, bench, bench_table
+from fnevr.cost.bench import PLAIN, _folder, bench, bench_table
 from fnevr.cost.ceilings import seconds
 
 
@@ -41,6 +42,17 @@ def test_variants_are_set_against_the_plain_loop(quick, folder):
     for row in found.rows:
         assert row.fps == pytest.approx(1e3 / (row.keypoints_ms + row.draw_ms))
         assert row.share == pytest.approx(row.gmacs_per_s / 100)
+
+
+def test_what_a_killed_one_left_is_removed(tmp_path, monkeypatch, tiny_configs):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("fnevr.cost.bench.config_of", lambda _name: tiny_configs["fomm"])
+    left_by_a_kill(tmp_path).mkdir()
+    with _folder("fomm", set(), False, None) as (folder, has_weights):
+        assert not has_weights
+        assert (folder / "model.safetensors").is_file()
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["pirender", "bilayer"])

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
+from fnevr.faces.landmarks import landmarks_region
 from fnevr.faces.tracker import MAX_LOST, FacesTracker, FaceTracker
 
 
@@ -38,6 +39,55 @@ def test_holds_a_lost_face_and_finds_it_again(portrait, tracker):
     np.testing.assert_array_equal(lost[-1].landmarks, seen.landmarks)
     again = tracker.update(portrait)
     assert (again.status, again.num_lost) == ("detected", 0)
+
+
+def covered(rgb, landmarks, share, colour=None):
+    """Draw a disc of one colour, that of the cheek or another, over a share of the face."""
+    (left, top), (right, bottom) = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+    width, height = right - left, bottom - top
+    picture = Image.fromarray(rgb)
+    cheek = tuple(int(value) for value in rgb[tuple(landmarks[50, 1::-1].astype(int))])
+    disc = [left - 0.15 * width, bottom - 1.25 * share * height]
+    disc += [right + 0.15 * width, bottom + 0.2 * height]
+    ImageDraw.Draw(picture).ellipse(disc, fill=colour or cheek)
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize(
+    ("share", "colour"),
+    [
+        (1.0, None),
+        (1.0, (235, 235, 230)),
+        (1.0, (130, 90, 60)),
+        (0.75, None),
+        (0.75, (130, 90, 60)),
+    ],
+)
+def test_what_hides_a_face_is_no_face(portrait, tracker, landmarks, mesh, share, colour):
+    hidden = covered(portrait, landmarks, share, colour)
+    assert mesh.mesh(hidden, landmarks_region(landmarks), 1).is_face, "by itself, it is misled"
+    tracker.update(portrait)
+    assert [tracker.update(hidden).status for _ in range(3)] == ["held"] * 3
+    assert tracker.update(portrait).status == "detected"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rgb, landmarks: covered(rgb, landmarks, 0.5),
+        lambda rgb, _: (0.1 * rgb).astype(np.uint8),
+        lambda rgb, _: np.minimum(2.0 * rgb, 255).astype(np.uint8),
+        lambda rgb, _: np.asarray(Image.fromarray(rgb).filter(ImageFilter.GaussianBlur(4))),
+        lambda rgb, _: np.clip(
+            rgb + np.random.default_rng(0).normal(0, 50, rgb.shape), 0, 255
+        ).astype(np.uint8),
+    ],
+    ids=["half covered", "dark", "overexposed", "blurred", "noisy"],
+)
+def test_what_shows_a_face_poorly_is_followed(portrait, tracker, landmarks, change):
+    tracker.update(portrait)
+    for _ in range(2):
+        assert tracker.update(change(portrait, landmarks)).status == "tracked"
 
 
 def test_gives_up_after_a_while(portrait, tracker):

@@ -1,9 +1,12 @@
 """What headers claim is compared with the frames: rates, lengths, damage."""
 
 from fractions import Fraction
+from typing import Any
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 from support.media_clips import beeping_sound, make_video
 
 from fnevr.media.video import open_video
@@ -11,6 +14,12 @@ from fnevr.media.video import open_video
 NOISE = list(np.random.default_rng(0).integers(0, 256, (50, 48, 64, 3), dtype=np.uint8))
 CODECS = {"webm": ("libvpx-vp9", "libopus"), "avi": ("libx264", "mp3")}
 SECONDS_OF_SOUND = 6
+
+
+def frame_at(rgb, time):
+    frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+    frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+    return frame
 
 
 def read(path):
@@ -93,6 +102,41 @@ def test_files_that_claim_no_length(tmp_path, name, options):
     assert info.frame_rate == 25
     assert len(times) == 50
     assert damage is None
+
+
+def with_a_long_last_frame(path, seconds):
+    """Thirteen frames, the last of which is shown for longer, as screen recorders write them."""
+    codec, _ = CODECS.get(path.suffix[1:], ("libx264", ""))
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        packets = [
+            packet
+            for frame in [*(frame_at(NOISE[n], Fraction(n, 10)) for n in range(13)), None]
+            for packet in stream.encode(frame)
+        ]
+        tick = packets[-1].time_base
+        packets[-1].duration = round(seconds / tick)
+        container.mux(packets)
+    return path
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm", "gif"])
+@pytest.mark.parametrize("seconds", [Fraction(1, 2), Fraction(286, 100), Fraction(60)])
+def test_a_last_frame_that_is_shown_long(tmp_path, extension, seconds):
+    path = tmp_path / f"a.{extension}"
+    if extension == "gif":
+        stills = [Image.fromarray(rgb) for rgb in NOISE[:13]]
+        delays = [100] * 12 + [int(1000 * seconds)]
+        stills[0].save(path, save_all=True, append_images=stills[1:], duration=delays)
+    else:
+        with_a_long_last_frame(path, seconds)
+    with open_video(path) as video:
+        times = [frame.time for frame in video]
+        assert times == [Fraction(n, 10) for n in range(13)]
+        assert float(video.end or 0) == pytest.approx(1.2 + float(seconds), abs=0.01)
+        assert video.damage is None
 
 
 @pytest.mark.parametrize("extension", ["mkv", "avi"])

@@ -16,6 +16,7 @@ from fnevr.errors import FnevrError, MediaError
 from fnevr.media.image import write_image
 from fnevr.media.trim import Span, parse_seconds
 from fnevr.media.video import open_video
+from fnevr.media.writer import VideoWriter
 from fnevr.runtime.torch_engine import TorchEngine
 
 LEVELS = [40 + 2 * index for index in range(50)]
@@ -55,7 +56,10 @@ def test_times_as_people_write_them(text, seconds):
     assert parse_seconds(text, "start_s") == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "nan", "1e3", "1:", "1:100:00", "inf", "a"])
+WORDS = ["", "-1", "1:2:3:4", "nan", "1e3", "1:", "1:100:00", "inf", "a"]
+
+
+@pytest.mark.parametrize("text", [*WORDS, "9" * 10, "9" * 5000, "9" * 400 + ":00:00"])
 def test_what_is_no_time(text):
     with pytest.raises(FnevrError, match="is no time: wanted seconds"):
         parse_seconds(text, "start_s")
@@ -98,6 +102,9 @@ def test_the_sound_is_that_of_the_part(animator, files):
         ((-1, None), "times count from 0"),
         ((float("nan"), None), "must be a number"),
         ((0, float("inf")), "must be a number"),
+        ((0, 1e300), "must be a number"),
+        ((10**400, None), "must be a number"),
+        ((-(10**400), None), "must be a number"),
     ],
 )
 def test_parts_that_are_not_there(animator, files, tmp_path, driver, span, message):
@@ -116,6 +123,22 @@ def test_damage_after_the_part_is_not_told(files, tmp_path):
         with opened(path, Span(Fraction(1, 5), end)) as video:
             assert len(list(video)) > 5
             assert (video.damage is not None) == is_told
+
+
+@pytest.mark.parametrize(
+    ("span", "end"),
+    [((0, None), 3), ((0.2, None), 2.8), ((0.2, 2), 1.8), ((0, 9), 3), ((0, 0.4), None)],
+)
+def test_a_last_frame_that_is_shown_long_stays_so(animator, files, span, end):
+    with VideoWriter("long.mp4", 64, 64, 10) as writer:
+        for level in LEVELS[:8]:
+            writer.write(gray(level, 64, 64))
+        writer.end = Fraction(3)
+    animator.animate("me.png", "long.mp4", "out.mp4", crop=False, start_s=span[0], end_s=span[1])
+    with open_video("out.mp4") as video:
+        count = len(list(video))
+    assert count == (4 if span[1] == 0.4 else 8 - 10 * span[0])
+    assert float(video.end or 0) == pytest.approx(end or 0, abs=0.01)
 
 
 def test_quality(animator, files, tmp_path):

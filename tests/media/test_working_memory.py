@@ -102,6 +102,18 @@ def test_the_largest_pictures_of_each_format(tmp_path, name, save):
 
 
 @pytest.mark.slow
+def test_the_largest_video(tmp_path):
+    """As many frames as the encoder keeps."""
+    save_large_face(tmp_path / "a.jpg")
+    files = ("-s", tmp_path / "a.jpg", "-o", tmp_path / "b.mp4")
+    code, peak = peak_kib("animate", *files, "--end", "1.2")
+    assert code == 0
+    with open_video(tmp_path / "b.mp4") as video:
+        assert video.info.width == 3072
+    assert peak < LIMIT_KIB
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["edit", "reconstruct3d"])
 def test_the_largest_face(tmp_path, command):
     save_large_face(tmp_path / "a.jpg")

@@ -111,6 +111,12 @@ def test_saved_and_loaded(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [EDITOR_NAME]
 
 
+def test_a_presets_name_is_enough():
+    assert LightweightPoseEditor.from_pretrained("lite").num_keypoints == 45
+    with pytest.raises(CheckpointError, match="no weights ship for it"):
+        LightweightPoseEditor.from_pretrained("dagan")
+
+
 def test_other_keypoints_are_refused():
     with pytest.raises(ValueError, match="got 4 keypoints, this editor turns 7"):
         random_editor().lifted(some_keypoints(count=4))

@@ -1,9 +1,12 @@
 """Jobs: done one after the other, followed, cancelled, ended in time, deleted."""
 
+import queue
+
 import pytest
 from support.web import KEPT_S, ended, files_of, make_app, short_motion, until, visitor
 
 from fnevr.media.video import open_video
+from fnevr.server.work import _listen
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,17 @@ def test_a_job_has_so_much_time_and_is_deleted_after_a_while(tmp_path):
         job.ended -= KEPT_S
         until(lambda: client.get("/api/jobs").json() == [])
         assert files_of(app) == []
+
+
+@pytest.mark.parametrize("said", ["", '{"kind": "animate"}\n', "half a li"])
+def test_a_process_that_does_jobs_ends_with_its_server(tmp_path, said):
+    (tmp_path / "pipe").write_text(said)
+    requests: queue.Queue[str] = queue.Queue()
+    left: list[int] = []
+    with (tmp_path / "pipe").open() as lines:
+        _listen(lines, requests, left.append)
+    assert len(left) == 1
+    assert requests.qsize() == bool(said)
 
 
 def test_a_process_that_cannot_start_fails_its_job_alone(tmp_path, monkeypatch):

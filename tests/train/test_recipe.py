@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from pydantic import ValidationError
 
@@ -53,6 +55,16 @@ EXPECTED = {
 @STAGES
 def test_each_stage_has_its_knobs_and_no_others(stage):
     assert knobs(RECIPES[stage]).keys() == EXPECTED[stage]
+
+
+@STAGES
+def test_whole_numbers_have_an_end(stage):
+    recipe = type(RECIPES[stage])
+    whole = [name for name, info in recipe.model_fields.items() if "int" in str(info.annotation)]
+    assert {"steps", "batch_size", "seed", "workers", "validations"} <= set(whole)
+    for name, value in itertools.product(whole, (10**10, 10**400)):
+        with pytest.raises(ValidationError, match=f"{name}\n.*less than or equal to"):
+            recipe.model_validate({name: value})
 
 
 @STAGES

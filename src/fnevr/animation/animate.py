@@ -130,6 +130,7 @@ class Animation:
         read = read_image(source)
         picture, told = for_video(read, self.options.size)
         told = reduction_warning(source, read) + told
+        del read  # a hundred megabytes, where the video is smaller
         rendered = self._rendered(picture, file, faces, transfer, progress)
         with rendered as (scene, driver, index, frames):
             size = scene.width, scene.height
@@ -141,6 +142,7 @@ class Animation:
                 audio_from=driver.audio_from,
                 audio_start=driver.audio_start,
                 crf=self.options.crf,
+                end=driver.end,
             )
         told += [*driver.warnings, *still_warnings(output, count, transfer)]
         return Written(count, *size, transfer, index, told)
@@ -230,6 +232,7 @@ class Animation:
                     audio_from=driver.audio_from if from_driver else own,
                     audio_start=driver.audio_start if from_driver else Fraction(0),
                     crf=options.crf,
+                    end=lambda: reader.end,
                 )
             if reader.damage:
                 driver.warnings.append(reader.damage)

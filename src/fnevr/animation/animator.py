@@ -239,7 +239,12 @@ class Animator:
             _, frames = render(self.engine, scene, driver, None, progress)
             size = scene.width, scene.height
             count = write_frames(
-                output, size, driver.frame_rate, frames, audio_from=driver.audio_from
+                output,
+                size,
+                driver.frame_rate,
+                frames,
+                audio_from=driver.audio_from,
+                end=driver.end,
             )
         paths = {"source": str(clip), "driving": str(clip), "output": str(output)}
         written = Written(count, *size, "absolute", None, driver.warnings)

@@ -64,6 +64,7 @@ class Driver(Generic[M]):
         warnings: what the report should say about it.
         num_faces: how many of its faces drive: one drives all faces of the source, more drive one
             each.
+        end: says, once all is read, when its last frame ends; None is a frame period after it.
     """
 
     read: Read[M]
@@ -73,6 +74,7 @@ class Driver(Generic[M]):
     audio_start: Fraction = Fraction(0)
     warnings: list[str] = field(default_factory=list)
     num_faces: int = 1
+    end: Callable[[], Fraction | None] = lambda: None
 
     def check_faces(self, num_sources: int) -> None:
         """Raise FnevrError if the faces cannot be matched to so many of the source."""
@@ -283,7 +285,8 @@ class Drivers:
 
             def driver_of(read: Read[M]) -> Driver[M]:
                 rate, num_frames = info.frame_rate, info.num_frames
-                return Driver(read, rate, num_frames, audio_from, span.start, warnings)
+                sound = audio_from, span.start
+                return Driver(read, rate, num_frames, *sound, warnings, end=lambda: reader.end)
 
             with closing(Ahead(follow(reader, lost=lost), READ_AHEAD)) as ahead:
                 yield ahead, driver_of

@@ -6,8 +6,8 @@ Shapes: h and w of the output.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from fnevr.media.image import EXTENSIONS, check_image_target, write_image
 from fnevr.media.writer import FORMATS, VideoWriter, check_video_target
 from fnevr.runtime.ahead import Ahead
 
-DRAW_AHEAD = 4  # frames that wait to be encoded
+DRAW_AHEAD, AHEAD_PIXELS = 4, 9_000_000  # frames that wait to be encoded, and pixels of them
 
 Output = UInt8[np.ndarray, "h w 3"]
 
@@ -59,11 +59,12 @@ def write_frames(
     audio_from: Path | None = None,
     audio_start: Fraction = Fraction(0),
     crf: int | None = None,
+    end: Callable[[], Fraction | None] = lambda: None,
 ) -> int:
     """Write all frames at their times; return how many there were.
 
-    Frames are drawn while others are encoded. Of a driver that is one picture the result may be a
-    picture too, as the output's name says.
+    Frames are drawn while others are encoded, unless they are very large. Of a driver that is one
+    picture the result may be a picture too, as the output's name says.
 
     Args:
         output: the video, or the picture.
@@ -73,6 +74,7 @@ def write_frames(
         audio_from: the file whose sound goes along; None for none.
         audio_start: seconds after that file's first frame at which its sound begins.
         crf: quality of the video; None is the writer's own.
+        end: says, once all frames were read, when the last one ends; None is a frame period later.
 
     Raises:
         MediaError: if the output is named as a picture and there are more frames.
@@ -86,12 +88,14 @@ def write_frames(
             )
         write_image(output, stills[0][0])
         return 1
+    ahead = min(DRAW_AHEAD, AHEAD_PIXELS // (size[0] * size[1]))
     with (
-        closing(Ahead(frames, DRAW_AHEAD)) as drawn,
+        closing(Ahead(frames, ahead)) if ahead else nullcontext(frames) as drawn,
         VideoWriter(
             output, *size, frame_rate, audio_from, audio_start=audio_start, crf=crf
         ) as writer,
     ):
         for rgb, shown_at in drawn:
             writer.write(rgb, shown_at)
+        writer.end = end()
         return writer.num_frames

@@ -17,11 +17,11 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fnevr.animation.still_views import Motion, draw_views
 from fnevr.config.presets import DEFAULT, resolve_model
-from fnevr.config.stages import AS_TEXT, FrozenConfig, PathText
+from fnevr.config.stages import AS_TEXT, FrozenConfig, Many, PathText
 from fnevr.data.clips import load_clips, to_signed
 from fnevr.data.manifest import ClipRow, clip_path, write_manifest
 from fnevr.data.prepare import open_folder
@@ -49,7 +49,7 @@ class StillSettings(FrozenConfig):
     motion: PathText
     """The prepared folder whose training clips drive the views."""
 
-    views: PositiveInt = 4
+    views: Many = 4
     """Views that are drawn of each photograph."""
 
     model: PathText = DEFAULT

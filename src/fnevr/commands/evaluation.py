@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from fnevr.commands.options import (
+    MAX_COUNT,
     TAKEN_UP,
     AlexNet,
     ArcFace,
@@ -158,7 +159,10 @@ def complexity(
         ),
     ] = None,
     repeats: Annotated[
-        int, typer.Option("--repeats", min=0, help="Timed frames per model; 0 times none.")
+        int,
+        typer.Option(
+            "--repeats", min=0, max=MAX_COUNT, help="Timed frames per model; 0 times none."
+        ),
     ] = 3,
     device: Annotated[DeviceName, typer.Option("--device", help="For timed frames.")] = "cpu",
     json_file: Json = None,
@@ -206,9 +210,13 @@ def bench(
     ] = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option("--batch", min=1, help="Frames per call; repeatable. Default: 1."),
+        typer.Option(
+            "--batch", min=1, max=MAX_COUNT, help="Frames per call; repeatable. Default: 1."
+        ),
     ] = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Rounds; medians count.")] = 7,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, max=MAX_COUNT, help="Rounds; medians count.")
+    ] = 7,
     device: DeviceOption = None,
     json_file: Json = None,
     no_clobber: NoClobber = False,

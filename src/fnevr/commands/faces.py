@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fnevr.commands.options import (
+    MAX_COUNT,
     WHOLE_FILES,
     DeviceOption,
     Engine,
@@ -64,7 +65,10 @@ Faces = Annotated[
 Face = Annotated[
     int | None,
     typer.Option(
-        "--face", min=0, help="Which face of the picture; 0 is the largest, and the default."
+        "--face",
+        min=0,
+        max=MAX_COUNT,
+        help="Which face of the picture; 0 is the largest, and the default.",
     ),
 ]
 Detail = Annotated[
@@ -72,6 +76,7 @@ Detail = Annotated[
     typer.Option(
         "--detail",
         min=256,
+        max=MAX_COUNT,
         help="The face keeps the portrait's resolution up to this many pixels; fewer are quicker.",
     ),
 ]
@@ -87,6 +92,7 @@ Size = Annotated[
     typer.Option(
         "--size",
         min=16,
+        max=MAX_COUNT,
         help="Longer side of the result, in pixels. Default: the picture's.",
     ),
 ]

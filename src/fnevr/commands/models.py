@@ -13,6 +13,7 @@ import typer
 
 from fnevr.commands.options import (
     INTERRUPTED,
+    MAX_COUNT,
     TAKEN_UP,
     DeviceOption,
     Json,
@@ -76,7 +77,7 @@ def prepare(
         bool,
         typer.Option("--cropped", help="IN holds clips.tsv and clips/: cropped already."),
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=MAX_COUNT, help="Processes.")] = 1,
     shards: Annotated[
         Path | None,
         typer.Option("--shards", metavar="DIR", help="Also pack the clips for object stores."),
@@ -144,7 +145,7 @@ def prepare_stills(
         ),
     ],
     views: Annotated[
-        int, typer.Option("--views", min=1, help="Views to draw of each photograph.")
+        int, typer.Option("--views", min=1, max=MAX_COUNT, help="Views to draw of each photograph.")
     ] = 4,
     model: Model = "lite",
     json_file: Json = None,
@@ -211,9 +212,12 @@ def train(
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time budget.")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Step budget.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", max=MAX_COUNT, help="Step budget.")
+    ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Pairs per step, over all processes.")
+        int | None,
+        typer.Option("--batch-size", max=MAX_COUNT, help="Pairs per step, over all processes."),
     ] = None,
     device: DeviceOption = None,
     dry_run: Annotated[
@@ -265,9 +269,14 @@ def train_editor(
         Path, typer.Argument(metavar="FOLDER", help="A model's folder; gets the pose editor.")
     ],
     stride: Annotated[
-        int, typer.Option("--stride", min=1, help="Learn from every n-th frame of a clip.")
+        int,
+        typer.Option(
+            "--stride", min=1, max=MAX_COUNT, help="Learn from every n-th frame of a clip."
+        ),
     ] = 8,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Of the training.")] = 3000,
+    steps: Annotated[
+        int, typer.Option("--steps", min=1, max=MAX_COUNT, help="Of the training.")
+    ] = 3000,
     seed: Annotated[int, typer.Option("--seed", help="Of the weights and of what is drawn.")] = 0,
     device: DeviceOption = None,
 ) -> None:

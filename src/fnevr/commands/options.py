@@ -93,9 +93,14 @@ Json = Annotated[
 ]
 
 
-Workers = Annotated[int, typer.Option("--workers", help="Processes.")]
+MAX_COUNT = 10**9  # more of anything than a command can do, and small enough to compute with
+
+Workers = Annotated[int, typer.Option("--workers", max=MAX_COUNT, help="Processes.")]
 Every = Annotated[
-    int, typer.Option("--every", help="AKD, AED, CSIM, LPIPS and FID look at every n-th frame.")
+    int,
+    typer.Option(
+        "--every", max=MAX_COUNT, help="AKD, AED, CSIM, LPIPS and FID look at every n-th frame."
+    ),
 ]
 AlexNet = Annotated[
     Path | None, typer.Option("--alexnet", help="For LPIPS: torchvision's AlexNet weights.")
@@ -204,6 +209,8 @@ def _answer(error: Exception) -> NoReturn:
         raise typer.Exit(CLOSED_PIPE)
     if isinstance(error, OSError) and error.errno in NO_ROOM:  # stdout, in a file
         fail(BAD_INPUT, f"Error: {error.strerror}: make room, or write to another disk")
+    if isinstance(error, OSError) and error.filename is not None:
+        fail(BAD_INPUT, f"Error: cannot use '{os.fsdecode(error.filename)}': {error.strerror}")
     if isinstance(error, RuntimeError) and NO_MEMORY_SIGNS.search(str(error)):  # of PyTorch
         fail(BAD_INPUT, NO_MEMORY)
     fail(OUR_FAULT, _internal(error))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fnevr.commands.options import (
+    MAX_COUNT,
     TAKEN_UP,
     AlexNet,
     ArcFace,
@@ -50,7 +51,10 @@ def paper(
         ),
     ],
     utterances: Annotated[
-        int, typer.Option("--utterances", help="Test on so many of each data set at most.")
+        int,
+        typer.Option(
+            "--utterances", max=MAX_COUNT, help="Test on so many of each data set at most."
+        ),
     ] = 525,
     seed: Annotated[
         int, typer.Option("--seed", help="Of drawn utterances, pairs and intervals.")

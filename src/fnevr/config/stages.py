@@ -16,7 +16,7 @@ DrivenBy = Literal["keypoints", "coefficients", "landmarks"]
 """What moves a model; `geometry.driving` has the three."""
 
 # Numbers of a file are bounded before anything is computed of them: 2 ** num_levels, for one.
-MAX_LEVELS, MAX_SIZE, MAX_SEED = 12, 16_384, 2**32 - 1
+MAX_LEVELS, MAX_SIZE, MAX_SEED, MAX_MANY = 12, 16_384, 2**32 - 1, 10**9
 Size = Annotated[int, Field(gt=0, le=MAX_SIZE)]
 """Channels, or pixels."""
 Count = Annotated[int, Field(gt=0, le=1024)]
@@ -25,6 +25,10 @@ Blocks = Annotated[int, Field(gt=0, le=128)]
 """Layers of a kind, one after the other."""
 Levels = Annotated[int, Field(gt=0, le=MAX_LEVELS)]
 """Halvings of the resolution."""
+Many = Annotated[int, Field(gt=0, le=MAX_MANY)]
+"""Steps, frames, pictures: as many as there is time for."""
+ManyOrNone = Annotated[int, Field(ge=0, le=MAX_MANY)]
+"""The same, or 0."""
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 """Of a random generator."""
 

@@ -32,6 +32,7 @@ from fnevr.data.clips import Clip
 from fnevr.errors import CheckpointError, FnevrError
 from fnevr.geometry.driving import Driving
 from fnevr.geometry.keypoints import Keypoints
+from fnevr.media.files import partial_folder
 from fnevr.models import ARCHITECTURES, load_model
 from fnevr.models.encoded_source import EncodedSource, SourceFace
 from fnevr.models.portrait import KeypointModel, PortraitModel
@@ -247,8 +248,8 @@ def _folder(
         if not graph_engines or is_complete or model.config.why_no_graphs:
             yield folder, has_weights
             return
-    with tempfile.TemporaryDirectory(prefix="fnevr-bench-") as temporary:
-        copy = Path(temporary) / "model"
+    with partial_folder(Path(tempfile.gettempdir()) / "fnevr-bench") as temporary:
+        copy = temporary / "model"
         model.save_pretrained(copy)
         if graph_engines and isinstance(model, KeypointModel) and not model.config.why_no_graphs:
             noise = [_noise(model.config.image_size)]

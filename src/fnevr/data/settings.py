@@ -10,12 +10,11 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
     model_validator,
 )
 
-from fnevr.config.stages import AS_TEXT, FrozenConfig
+from fnevr.config.stages import AS_TEXT, FrozenConfig, Many
 from fnevr.errors import FnevrError, counted
 
 SIZE = 256
@@ -41,7 +40,7 @@ class PrepareSettings(FrozenConfig):
     max_seconds: PositiveFloat = 10.0
     """Longer shots become several clips, of equal length."""
 
-    min_frames: PositiveInt = 12
+    min_frames: Many = 12
     """Clips with fewer frames are left out."""
 
     min_face_px: PositiveFloat = 90.0

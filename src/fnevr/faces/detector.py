@@ -13,7 +13,7 @@ Shapes: A anchors, K = 6 points of a face (eyes, nose tip, mouth, ears), N detec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -23,6 +23,7 @@ from fnevr.faces.session import FaceModel
 from fnevr.media.strips import reduced
 
 MAX_OVERLAP = 0.3  # intersection over union above which two boxes are one face
+MAYBE = 0.4  # score of what may be a face where one is expected: faces in the dark have 0.45
 MIN_PICTURE = 16  # pixels: a smaller picture holds no face
 ENOUGH = 2048  # pixels of the longer side: the smallest faces that are searched for have 50 then
 
@@ -85,12 +86,14 @@ class SingleShotDetector:
         self.min_score = min_score
         self.anchors = np.concatenate([anchor_centres(side // s, n) for s, n in layers]) * side
 
-    def detect(self, rgb: UInt8[np.ndarray, "H W 3"], view: Region) -> list[Face]:
-        """Find faces in a square of the picture, best first."""
+    def detect(
+        self, rgb: UInt8[np.ndarray, "H W 3"], view: Region, min_score: float | None = None
+    ) -> list[Face]:
+        """Find faces in a square of the picture, best first; below `min_score` are none."""
         image = cut_out(rgb, view, self.side, border="constant")
         boxes, scores = self.model(image.astype(np.float32) / 127.5 - 1.0)
         probability = 1.0 / (1.0 + np.exp(-scores[0, :, 0].clip(-50.0, 50.0)))
-        is_face = probability >= self.min_score
+        is_face = probability >= (self.min_score if min_score is None else min_score)
         # Each row: centre, width and height, then the points; all but the size from the anchor.
         rows = boxes[0, is_face].reshape(-1, 8, 2)
         rows[:, [0, *range(2, 8)]] += self.anchors[is_face, None]
@@ -142,6 +145,20 @@ class FaceDetector:
             for view in part_views(width, height, self.full_range.side) if parts else ():
                 faces += self.full_range.detect(rgb, view)
         return sorted(distinct(faces), key=lambda face: face.size, reverse=True)
+
+    def may_see(self, rgb: UInt8[np.ndarray, "H W 3"], region: Region, box: Box) -> bool:
+        """Return whether there may be a face where one is expected, as landmarks have it.
+
+        Landmark models find faces in hands too, in whatever is round and before a face.
+
+        Args:
+            rgb: the picture.
+            region: around the face, larger than it by half.
+            box: of the face, in pixels of the picture.
+        """
+        view = replace(region, size=2 * region.size)
+        faces = self.short_range.detect(rgb, view, MAYBE)
+        return any(contained(face.box, box) > 0.5 for face in faces)
 
 
 def anchor_centres(cells: int, per_cell: int) -> Float[np.ndarray, "A 2"]:

@@ -1,7 +1,7 @@
 """Follow faces through a video.
 
-The landmarks of a frame say where to look in the next one, so the detector runs only at the start
-and when the face is lost. While it is lost the last landmarks are held.
+The landmarks of a frame say where to look in the next one, so whole frames are searched only at the
+start and when the face is lost. While it is lost the last landmarks are held.
 
 Shapes: H and W of the frames.
 """
@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_faces, is_free
-from fnevr.faces.landmarks import FaceMesh, Landmarks, landmarks_box, landmarks_region
+from fnevr.faces.landmarks import FaceMesh, Landmarks, Mesh, landmarks_box, landmarks_region
 
 MAX_LOST, MAX_LOST_OF_SEVERAL = 15, 50
 FRAMES_PER_SEARCH = 10  # of which one is searched thoroughly, while no face is known
@@ -106,7 +106,7 @@ class FaceTracker:
         last = self.seen
         if last is not None:
             mesh = self.mesh.mesh(rgb, landmarks_region(last), num_passes=1)
-            if mesh.is_face and is_free(mesh.landmarks, taken):
+            if mesh.is_face and is_free(mesh.landmarks, taken) and self._is_seen(rgb, mesh):
                 self.last = mesh.landmarks
                 return Track(mesh.landmarks, "tracked")
         is_new = self.last is None
@@ -121,6 +121,11 @@ class FaceTracker:
             self.last, self.num_lost = None, 0
             return None
         return Track(self.last, "held", self.num_lost)
+
+    def _is_seen(self, rgb: UInt8[np.ndarray, "H W 3"], mesh: Mesh) -> bool:
+        """Ask the detector too: the mesh goes on where a hand hides the whole face."""
+        box = landmarks_box(mesh.landmarks)
+        return self.detector.may_see(rgb, landmarks_region(mesh.landmarks), box)
 
     def _detect(
         self, rgb: UInt8[np.ndarray, "H W 3"], taken: Sequence[Landmarks]

@@ -160,6 +160,8 @@ class ContainerReader(VideoReader):
                     progress.first_corrupt = time
                 yield VideoFrame(converter.convert(frame, stream.sample_aspect_ratio), time)
             is_cut = progress.is_cut(container, stream)
+            if not is_cut and progress.error is None:
+                self._ends_at(progress.ends.get(stream.index, clock.start) - clock.start, time)
         self._check_end(progress, time, is_cut=is_cut)
 
     def _check_end(self, progress: _Progress, time: Fraction, *, is_cut: bool) -> None:
@@ -235,6 +237,11 @@ class _Clock:
         self._is_coarse = tick > 0 and (1 / rate / tick).denominator != 1
         self._start: Fraction | None = None
         self._last: Fraction | None = None
+
+    @property
+    def start(self) -> Fraction:
+        """Time of the first frame on the file's clock."""
+        return self._start or Fraction(0)
 
     def time(self, frame: av.VideoFrame) -> Fraction:
         stamp = frame_time(frame)

@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 
 MAX_RATE = 1e6  # frames per second
 MAX_TERM = 2**31 - 1  # of FFmpeg's fractions
+LONG_FRAME = 1.5  # frame periods: a last frame that is shown longer keeps its length
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +68,15 @@ class VideoReader(abc.ABC):
         path: what was opened.
         info: what is known in advance.
         damage: what went wrong while reading, None while nothing has.
+        end: when the last frame ends, in seconds after the first, known when all are read; None
+            where it is shown as long as the others.
     """
 
     def __init__(self, path: Path, info: VideoInfo):
         self.path = path
         self.info = info
         self.damage: str | None = None
+        self.end: Fraction | None = None
         self._running: list[Iterator[VideoFrame]] = []
 
     @abc.abstractmethod
@@ -95,6 +99,10 @@ class VideoReader(abc.ABC):
         for frames in self._running:
             frames.close()  # type: ignore[attr-defined]  # they are generators
         self._running.clear()
+
+    def _ends_at(self, end: Fraction, last: Fraction) -> None:
+        """Remember when the last frame ends, if it is shown longer than the others."""
+        self.end = end if (end - last) * self.info.frame_rate > LONG_FRAME else None
 
     def _report_damage(self, message: str) -> None:
         """Remember and log that the video ends early."""

@@ -73,7 +73,7 @@ class AnimationReader(VideoReader):
         )
 
     def _frames(self) -> Iterator[VideoFrame]:
-        time = Fraction(0)
+        time = last = Fraction(0)
         with open_image(self.path) as image:
             for index in range(self.info.num_frames or 1):
                 try:
@@ -87,7 +87,8 @@ class AnimationReader(VideoReader):
                     )
                     return
                 yield VideoFrame(rgb, time)
-                time += delay / 1000
+                last, time = time, time + delay / 1000
+        self._ends_at(time, last)
 
 
 class FolderReader(VideoReader):

@@ -11,7 +11,8 @@ from fractions import Fraction
 from fnevr.errors import FnevrError, MediaError
 from fnevr.media.reader import VideoFrame, VideoReader
 
-CLOCK_TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
+CLOCK_TIME = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,99})?)")
+LONGEST_S = 10**13  # what hours of nine digits come to
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,10 @@ def parse_seconds(text: str, argument: str) -> Fraction:
 
 
 def _exact(seconds: Fraction | float | int, argument: str) -> Fraction:
-    if not math.isfinite(seconds):
-        raise FnevrError(f"a time must be a number of seconds, got {seconds}", argument=argument)
+    if not -LONGEST_S <= seconds <= LONGEST_S:
+        raise FnevrError(
+            f"a time must be a number of seconds, {LONGEST_S:g} at most", argument=argument
+        )
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
@@ -119,17 +122,22 @@ class TrimmedReader(VideoReader):
         super().__init__(reader.path, replace(reader.info, num_frames=None, duration=None))
 
     def _frames(self) -> Iterator[VideoFrame]:
-        is_empty, time = True, Fraction(0)
+        is_empty, time, end = True, Fraction(0), None
         for frame in self._whole:
-            time = frame.time
-            if self._span.end is not None and time >= self._span.end:
+            if self._span.end is not None and frame.time >= self._span.end:
+                end = self._span.end
                 break
+            time = frame.time
             if self._span.holds(time):
                 yield VideoFrame(frame.rgb, Fraction(0) if is_empty else time - self._span.start)
                 is_empty = False
         self.damage = self._whole.damage
         if is_empty:
             raise self._span.nothing(time + 1 / self.info.frame_rate)
+        end = end or self._whole.end
+        if end is not None:
+            end = min(end, self._span.end or end)
+            self._ends_at(end - self._span.start, time - self._span.start)
 
     def close(self) -> None:
         """Close the file; iterators that are under way end."""

@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fnevr.config.folder import EDITOR_NAME
+from fnevr.config.presets import find_preset, resolve_model
 from fnevr.errors import CheckpointError
 from fnevr.geometry.arrays import identity
 from fnevr.geometry.keypoints import Keypoints
@@ -198,10 +199,13 @@ class LightweightPoseEditor(nn.Module):
     def from_pretrained(cls, folder: str | Path) -> LightweightPoseEditor:
         """Load the editor that lies beside a model's weights.
 
+        Args:
+            folder: the model's, or a preset's name.
+
         Raises:
             CheckpointError: if there is none, or it is damaged.
         """
-        path = Path(folder) / EDITOR_NAME
+        path = (resolve_model(folder) if find_preset(str(folder)) else Path(folder)) / EDITOR_NAME
         if not path.is_file():
             raise CheckpointError(
                 f"the model in '{folder}' has no pose editor ({EDITOR_NAME})\n"

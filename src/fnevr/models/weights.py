@@ -66,15 +66,22 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def with_counters(expected: Mapping[str, Tensor], actual: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the counts of batches that checkpoints of before PyTorch 0.4.1 lack; nobody reads them.
+    """Make up the counts of batches; nobody reads them.
+
+    Checkpoints of before PyTorch 0.4.1 lack them, and whoever halves all tensors halves these too.
 
     Args:
         expected: the tensors that are wanted.
         actual: those that are there, by the same names.
     """
+    halved = {
+        name
+        for name, value in actual.items()
+        if name.endswith(COUNTER) and isinstance(value, Tensor) and value.is_floating_point()
+    }
     return {
         **{name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith(COUNTER)},
-        **actual,
+        **{name: value for name, value in actual.items() if name not in halved},
     }
 
 

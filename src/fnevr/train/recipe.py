@@ -20,9 +20,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from fnevr.config.stages import FrozenConfig, Seed
+from fnevr.config.stages import FrozenConfig, Many, ManyOrNone, Seed
 
 GanName = Literal["least-squares", "hinge", "relativistic-hinge"]
 
@@ -176,10 +176,10 @@ class Recipe(FrozenConfig):
     minutes: PositiveFloat | None = 60.0
     """Time budget, validations included; the learning rates follow what is spent of it."""
 
-    steps: PositiveInt | None = None
+    steps: Many | None = None
     """Step budget. With both budgets, the one that ends first counts."""
 
-    batch_size: PositiveInt = 12
+    batch_size: Many = 12
     """Pairs per step, over all processes; a multiple of their number times `accumulate`."""
 
     stills_share: float | None = Field(default=None, gt=0, le=1)
@@ -191,13 +191,13 @@ class Recipe(FrozenConfig):
     seed: Seed = 0
     """Seed of the pairs, windows and warps."""
 
-    checkpoint_every: PositiveInt = 600
+    checkpoint_every: Many = 600
     """Steps between two checkpoints."""
 
-    accumulate: PositiveInt = 1
+    accumulate: Many = 1
     """In how many turns a process works through its share of a batch, when memory is short."""
 
-    workers: NonNegativeInt = 0
+    workers: ManyOrNone = 0
     """Processes that decode and augment ahead, for each process that trains; 0 for none."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -209,11 +209,11 @@ class Recipe(FrozenConfig):
     max_gradient_norm: PositiveFloat = 5.0
     """Longer gradients are shortened to this."""
 
-    validations: NonNegativeInt = 10
+    validations: ManyOrNone = 10
     """Validations, evenly over the budget, the last at its end; 0 for none. There are fewer where
     they would take more than a quarter of the time."""
 
-    validation_stride: PositiveInt = 10
+    validation_stride: Many = 10
     """Every how many frames of a held-out clip are scored."""
 
     @property
@@ -250,7 +250,7 @@ class LiteRecipe(MovingRecipe):
     motion_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of the dense motion network's channels that a step leaves out."""
 
-    equivariance_every: PositiveInt = 4
+    equivariance_every: Many = 4
     """Steps between two equivariance terms (each costs a detector pass)."""
 
 
@@ -299,7 +299,7 @@ class MotionRecipe(LiteRecipe):
 
     stage: Literal["motion"] = "motion"
     minutes: PositiveFloat | None = 25.0
-    batch_size: PositiveInt = 16
+    batch_size: Many = 16
     motion_rate: PositiveFloat = 1e-3
     target_keypoints: float = Field(default=0.15, ge=0, le=1)
     weights: MotionWeights = MotionWeights()
@@ -311,7 +311,7 @@ class FullRecipe(LiteRecipe, PictureRecipe):
     stage: Literal["full"] = "full"
     weights: FullWeights = FullWeights()
 
-    window: PositiveInt = Field(default=128, multiple_of=32)
+    window: Many = Field(default=128, multiple_of=32)
     """Side of the window that is decoded and compared, in pixels; a multiple of 32."""
 
 
