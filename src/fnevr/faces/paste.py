@@ -75,7 +75,7 @@ class PasteBack:
         blocks, self.whole = _fading_blocks(weight)
         if unfaded is not None:
             weight = np.maximum(weight, self._share(unfaded))
-        self.weight = np.ascontiguousarray(weight, dtype=np.float32)
+        self.weight = np.ascontiguousarray(weight, dtype=np.float16)  # large in large pictures
         num_fading = sum(weight[block].size for block in blocks)
         self.blends = [self._blend(block) for block in blocks] if num_fading <= KEPT_BLENDS else []
         self.strips = [] if self.blends else [s for block in blocks for s in _in_strips(block)]
@@ -110,7 +110,7 @@ class PasteBack:
 
     def _blend(self, block: Block) -> tuple[Block, np.ndarray, np.ndarray]:
         """Return how much of the crop a block takes, and what of the picture is taken for that."""
-        share = np.repeat(self.weight[block][..., None], 3, axis=2)
+        share = np.repeat(self.weight[block].astype(np.float32)[..., None], 3, axis=2)
         # The half rounds to the nearest level.
         taken = np.float32(0.5) - share * self.picture[self.rows, self.columns][block]
         return block, share, taken
