@@ -17,7 +17,7 @@ from fnevr.animation.driver import Driver
 from fnevr.animation.keypoint_log import DrivingBatch
 from fnevr.animation.keypoint_track import load_track, save_track
 from fnevr.animation.reanimate import WIDENED, Timeline, shown
-from fnevr.animation.retargeting import Regions
+from fnevr.animation.regions import Regions
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import Framing
 from fnevr.animation.source_video import RETURN_S, in_square, source_frames

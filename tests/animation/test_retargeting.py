@@ -9,15 +9,9 @@ from support.media_clips import make_video
 from fnevr.animation.animator import Animator
 from fnevr.animation.driver import DriverFile
 from fnevr.animation.keypoint_track import load_track, save_track
+from fnevr.animation.regions import Regions
 from fnevr.animation.response import LIPS, Response
-from fnevr.animation.retargeting import (
-    Regions,
-    Retargeting,
-    Ride,
-    can_retarget,
-    in_head,
-    in_picture,
-)
+from fnevr.animation.retargeting import Retargeting, Ride, can_retarget, in_head, in_picture
 from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Framing, prepare
 from fnevr.config.presets import asset

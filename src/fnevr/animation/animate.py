@@ -23,7 +23,8 @@ from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.output import Output, check_output, still_warnings, write_frames
 from fnevr.animation.reanimate import reanimate
 from fnevr.animation.reference_frame import BestFrame
-from fnevr.animation.retargeting import Regions, can_retarget
+from fnevr.animation.regions import Regions
+from fnevr.animation.retargeting import can_retarget
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import Framing, Scene, for_video, prepare
 from fnevr.animation.source_video import SourceFrame, source_frames

@@ -30,8 +30,8 @@ from fnevr.animation.keypoint_track import (
 )
 from fnevr.animation.output import Output, write_frames
 from fnevr.animation.reference_frame import BestFrame
+from fnevr.animation.regions import Regions
 from fnevr.animation.report import Report
-from fnevr.animation.retargeting import Regions
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import MAX_DETAIL, Framing, for_video, prepare
 from fnevr.animation.transfers import TransferChoice

@@ -17,7 +17,8 @@ from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict
 
 from fnevr.animation.head_turn import AXES, Axis, HeadTurn
-from fnevr.animation.retargeting import Regions, Retargeting, can_retarget
+from fnevr.animation.regions import Regions
+from fnevr.animation.retargeting import Retargeting, can_retarget
 from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Framing, Source, draw, prepare
 from fnevr.config.stages import PathText

@@ -19,7 +19,8 @@ from fnevr.animation.reference_frame import (
     face_positions,
     num_face_keypoints,
 )
-from fnevr.animation.retargeting import Regions, Retargeting
+from fnevr.animation.regions import Regions
+from fnevr.animation.retargeting import Retargeting
 from fnevr.animation.sliders import FaceSliders, added
 from fnevr.animation.source import Scene, Source, draw
 from fnevr.face3d.performance import Performance

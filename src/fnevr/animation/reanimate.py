@@ -23,7 +23,8 @@ from fnevr.animation.gaze import Irises
 from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.keypoint_log import DrivingBatch
 from fnevr.animation.open_mouth import OpenMouth
-from fnevr.animation.retargeting import Extras, Regions, Retargeting
+from fnevr.animation.regions import Regions
+from fnevr.animation.retargeting import Extras, Retargeting
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source_video import FrameFace, SourceFrame
 from fnevr.face3d.performance import Performance, mixed

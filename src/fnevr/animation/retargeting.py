@@ -24,7 +24,6 @@ from fnevr.animation.moving_head import MovingHead
 from fnevr.animation.open_mouth import OpenMouth
 from fnevr.animation.response import EYES, LIPS
 from fnevr.animation.source import Source, mirrored
-from fnevr.errors import FnevrError
 from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
 from fnevr.face3d.head_surface import brought_into_view, looks_aside
 from fnevr.face3d.performance import (
@@ -52,7 +51,6 @@ CLOSED_SOURCE = 0.6  # of the usual opening: an eye less open than this may be w
 NODS = np.array([1.15, 1.0, 1.0])  # drawn heads nod by less than their keypoints
 GAZE_GAIN = 2.0  # landmarks see half of how far irises move
 PRESS, TOUCH = 0.025, 0.008  # lips that touch are pressed together; face heights
-LARGEST_FACTOR = 2.0
 LEAST_SHARE = 0.05  # of a mirror image: less is not drawn
 STEPS = 3  # of Newton's method, for lids and lips
 
@@ -60,68 +58,6 @@ STEPS = 3  # of Newton's method, for lids and lips
 def can_retarget(engine: Engine) -> bool:
     """Return whether a model's faces can be driven by a performance."""
     return engine.retarget_map is not None
-
-
-@dataclass(frozen=True)
-class Regions:
-    """How much of the driver's performance goes over, by region: 1 is all, 0 leaves the source's.
-
-    Attributes:
-        head: turns, place and size of the head; None is 1 for a picture and 0 for a video, whose
-            head has a motion of its own, to which the driver's would be added.
-        expression: brows, cheeks, jaw and the shape of the mouth.
-        eyes: how far lids are open.
-        lips: how far lips are apart.
-        gaze: where the eyes look; None is 1 for a picture and 0 for a video, whose eyes look at
-            something.
-
-    Raises:
-        FnevrError: if a factor is not a number from 0 to 2.
-    """
-
-    head: float | None = None
-    expression: float = 1.0
-    eyes: float = 1.0
-    lips: float = 1.0
-    gaze: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, factor in vars(self).items():
-            # The second half is also false for not-a-number.
-            if factor is not None and not 0 <= factor <= LARGEST_FACTOR:
-                raise FnevrError(
-                    f"the factor of {name} is {factor:g}: wanted 0 to {LARGEST_FACTOR:g}",
-                    argument=name,
-                )
-
-    @property
-    def of_video(self) -> Regions:
-        """The same for a source that is a video."""
-        head, gaze_factor = (factor or 0.0 for factor in (self.head, self.gaze))
-        return replace(self, head=head, gaze=gaze_factor)
-
-    def of(self, performance: Performance, own: Performance) -> Performance:
-        """Return the share of a performance: own + factor (performance - own).
-
-        Args:
-            performance: the driver's.
-            own: what the source itself does.
-        """
-        head, looks = (1.0 if factor is None else factor for factor in (self.head, self.gaze))
-
-        def part(factor: float, name: str) -> np.ndarray:
-            start, end = getattr(own, name), getattr(performance, name)
-            return start + factor * (end - start)
-
-        return Performance(
-            rotations=part(head, "rotations"),
-            shifts=part(head, "shifts"),
-            zooms=part(head, "zooms"),
-            expressions=part(self.expression, "expressions"),
-            eyes=part(self.eyes, "eyes"),
-            lips=part(self.lips, "lips").clip(0),
-            gazes=part(looks, "gazes"),
-        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 from fnevr.animation.reference_frame import BestFrame
-from fnevr.animation.retargeting import Regions, can_retarget
+from fnevr.animation.regions import Regions
+from fnevr.animation.retargeting import can_retarget
 from fnevr.animation.sliders import FaceSliders
 from fnevr.errors import FnevrError
 from fnevr.runtime.engine import Engine

@@ -239,7 +239,7 @@ def animate(
         if face is not None and not crop:
             raise FnevrError("--face has no meaning with --no-crop: leave one of them out")
 
-        from fnevr.animation.retargeting import Regions
+        from fnevr.animation.regions import Regions
         from fnevr.animation.sliders import FaceSliders
         from fnevr.config.presets import asset
         from fnevr.progress import progress_bar

@@ -25,7 +25,7 @@ from fnevr import __version__
 from fnevr.animation.animator import Animator
 from fnevr.animation.edit import Edit
 from fnevr.animation.head_turn import AXES, LIMIT_DEG, REACH_DEG, HeadTurn
-from fnevr.animation.retargeting import LARGEST_FACTOR, Regions
+from fnevr.animation.regions import LARGEST_FACTOR, Regions
 from fnevr.animation.sliders import LIMITS as SLIDER_LIMITS
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import Framing

@@ -20,7 +20,7 @@ from PIL import Image
 
 from fnevr.animation.edit import PoseEditor
 from fnevr.animation.live import CameraReader
-from fnevr.animation.retargeting import Regions
+from fnevr.animation.regions import Regions
 from fnevr.animation.sliders import FaceSliders
 from fnevr.errors import FnevrError, MediaError
 from fnevr.face3d.performance import Performance

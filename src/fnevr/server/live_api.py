@@ -28,7 +28,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from starlette.websockets import WebSocketState
 
-from fnevr.animation.retargeting import Regions
+from fnevr.animation.regions import Regions
 from fnevr.errors import FnevrError
 from fnevr.server.answers import Refusal, error_json
 from fnevr.server.files import BUNDLED_PICTURE, Session

@@ -25,8 +25,8 @@ from fnevr.animation.animator import Animator
 from fnevr.animation.contact_sheet import around_face, contact_sheet, spaced_frames
 from fnevr.animation.edit import EditReport, Sweep
 from fnevr.animation.reference_frame import BestFrame
+from fnevr.animation.regions import Regions
 from fnevr.animation.report import Report
-from fnevr.animation.retargeting import Regions
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.transfers import TransferChoice
 from fnevr.errors import FaceError, FnevrError
