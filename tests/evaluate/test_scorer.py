@@ -175,7 +175,7 @@ def test_what_is_not_there_is_named_and_what_was_named_must_be_there(monkeypatch
     found = load_networks(NetworkFiles())
     assert {"lpips", "fid", "csim", "akd", "aed, aed-l1"} <= set(found.missing)
     for why in found.missing.values():
-        assert re.search("(fetch|take) .*https://", why), "the remedy"
+        assert re.search("(fetch|take) .*https://|pip install", why), "the remedy"
     assert {"l1", "psnr", "ssim", "lpips-efficientnet"} == set(found.pictures)
     assert set(found.features) == {"fid-efficientnet"}
     for name in ("alexnet", "inception", "arcface", "openface"):
