@@ -38,6 +38,7 @@ from fnevr.face3d.performance import (
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_face
 from fnevr.faces.landmarks import FaceMesh
+from fnevr.geometry.foreshortening import at_least_this_wide
 from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
@@ -111,12 +112,12 @@ class Retargeting:
             slopes(_openings, self.still, self.fit.basis.expression_basis)
         )
         num_face = self.patches.num_keypoints
-        face, self.beside = (
+        self.face, self.beside = (
             Keypoints(keypoints.positions[:, part], keypoints.jacobians[:, part])
             for part in (slice(num_face), slice(num_face, None))
         )
         start = self._face(self.fit.similarity(self.fit.at_rest))
-        self.start_local, self.seen_local = in_head(start, start), in_head(face, start)
+        self.start_local, self.seen_local = in_head(start, start), in_head(self.face, start)
 
     @classmethod
     def of_source(cls, engine: Engine, source: Source, *, has_twin: bool = True) -> Retargeting:
@@ -253,10 +254,11 @@ class Retargeting:
         face = self._face(landmarks)
         change = self.retarget_map.as_detected(in_head(face, face) - self.start_local)
         face = in_picture(self.seen_local + change, face)
+        jacobians = at_least_this_wide(face.jacobians, self.face.jacobians)
         beside = self._carried(place)
         return Keypoints(
             np.concatenate((face.positions, beside.positions), axis=1, dtype=np.float32),
-            np.concatenate((face.jacobians, beside.jacobians), axis=1, dtype=np.float32),
+            np.concatenate((jacobians, beside.jacobians), axis=1, dtype=np.float32),
         )
 
     def _face(self, landmarks: Float[np.ndarray, "N 3"]) -> Keypoints:
