@@ -24,7 +24,7 @@ def at_least_this_wide(
 ) -> Float[np.ndarray, "B K 2 2"]:
     """Keep patches from becoming narrower than a share of what they are in the source.
 
-    With J_D J_S^-1 = U diag(s) V^T the result is U diag(max(s, least)) V^T J_S. Patches that are
+    With J_D J_S^-1 = U diag(w) V^T the result is U diag(max(w, least)) V^T J_S. Patches that are
     seen from behind, whose determinant is negative, count as having no width.
 
     Args:
