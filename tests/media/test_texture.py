@@ -81,3 +81,10 @@ def test_nothing_to_fill_or_nothing_to_take(is_known):
     known = np.full((SIDE, SIDE), is_known)
     _, belief = filled_with_texture(rgb, known, rgb.astype(np.float32), REACH)
     assert not belief.any()
+
+
+def test_a_plain_background_stays_smooth(gap):
+    """Where nobody sees texture, none is looked for."""
+    rgb = stripes(400, 1)
+    _, belief = filled_with_texture(rgb, ~gap, smoothly(rgb, gap), REACH)
+    assert not belief.any()

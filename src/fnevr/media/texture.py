@@ -27,6 +27,7 @@ STEPS = (4, 2, 1)  # to the neighbours that are asked
 NARROWING = 3  # by which the places that are tried at random come nearer
 TRUST = 0.9  # in a pixel of the gap, of that in its neighbour which is nearer to what is known
 LEAST_WEIGHT = 1e-4
+PLAIN = 2.0  # levels, by which nine of ten pixels of a plain background differ at most
 
 Size = tuple[int, int]
 
@@ -95,9 +96,9 @@ def filled_with_texture(
             _reduced(known.astype(np.float32), size) > 1 - 1e-6, round(reach * side)
         )
         coarser, gap = gap, _Gap.of_steps(steps, reach * side)
-        if not (gap.usable.any() and len(gap.pixels)):
-            return smooth, np.zeros((height, width), np.float32)
         image = np.stack([_reduced(smooth[..., index], size) for index in range(3)], axis=-1)
+        if not (gap.usable.any() and len(gap.pixels)) or _is_plain(image, steps == 0):
+            return smooth, np.zeros((height, width), np.float32)
         found = _start(gap, coarser, found, rng)
         for _ in range(ROUNDS):
             patches = _patches(image)
@@ -108,6 +109,15 @@ def filled_with_texture(
     belief = (1 - steps / (reach * SIDES[-1])).clip(0, 1) * (gap.numbers.reshape(gap.size) >= 0)
     colours, share = _taken(rgb, known, gap, found)
     return colours, share * np.minimum(1, 2 * enlarged(belief, (height, width)))
+
+
+def _is_plain(image: Float[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"]) -> bool:
+    """Say whether what is known is smooth anyway: by how little pixels differ from those around."""
+    around = image[:-2, 1:-1] + image[2:, 1:-1] + image[1:-1, :-2] + image[1:-1, 2:]
+    differences = np.abs(image[1:-1, 1:-1] - around / 4).mean(axis=-1)
+    inside = known[1:-1, 1:-1] & known[:-2, 1:-1] & known[2:, 1:-1]
+    inside &= known[1:-1, :-2] & known[1:-1, 2:]
+    return not inside.any() or float(np.quantile(differences[inside], 0.9)) < PLAIN
 
 
 def _reduced(plane: Float[np.ndarray, "H W"], size: Size) -> Float[np.ndarray, "h w"]:
