@@ -229,6 +229,7 @@ def test_engines_move_a_head_alike(source):
         turn = rotation_matrices(np.array([0.1, -0.3, 0.05])) @ start.rotation
         assert retarget.extras.head is not None
         end = Similarity(start.scale, turn, start.shift)
-        detail = retarget.extras.head.moved(start, end, None)
+        assert retarget.extras.layers is not None
+        detail = retarget.extras.head.moved(start, end, retarget.extras.layers)
         pictures.append(engine.draw(own.sources[0].encoded, moved, detail))
     assert np.square(pictures[0] - pictures[1]).mean() < 1e-6

@@ -27,12 +27,12 @@ class MovingHead:
     """A head that moves as a whole.
 
     Attributes:
-        layers: the source, in arrays.
         free: how far each cell may move.
+        canvas: side of what is drawn, of that of the networks' picture.
     """
 
-    layers: Detail
     free: Float[np.ndarray, "h w"]
+    canvas: float
 
     @classmethod
     def of_source(cls, source: Source, config: PortraitConfig) -> MovingHead | None:
@@ -44,18 +44,19 @@ class MovingHead:
         """
         if source.detail is None or not source.has_layers:
             return None
-        cells = round(source.detail.canvas * config.image_size / CELL)
+        canvas = source.detail.canvas
+        cells = round(canvas * config.image_size / CELL)
         if source.is_put_back:
-            return cls(source.detail, kept_at_border(source.detail, cells))
-        return cls(source.detail, np.ones((cells, cells), np.float32))
+            return cls(kept_at_border(source.detail, cells), canvas)
+        return cls(np.ones((cells, cells), np.float32), canvas)
 
-    def moved(self, start: Similarity, end: Similarity, detail: Detail | None) -> Detail:
+    def moved(self, start: Similarity, end: Similarity, detail: Detail) -> Detail:
         """Return the source with its head on the way.
 
         Args:
             start: where the head is in the source.
             end: where it goes.
-            detail: takes the place of the source's own layers.
+            detail: the source, in arrays.
         """
-        went = head_flow(start, end, len(self.free), self.layers.canvas)
-        return replace(detail or self.layers, head=replace(went, flow=self.free * went.flow))
+        went = head_flow(start, end, len(self.free), self.canvas)
+        return replace(detail, head=replace(went, flow=self.free * went.flow))

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from safetensors.numpy import load
 
 from fnevr.faces.landmarks import Landmarks
-from fnevr.geometry.arrays import smooth_step
+from fnevr.geometry.arrays import rising
 from fnevr.geometry.inverse import invert
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.image import Picture
@@ -56,7 +56,7 @@ class OpenMouth:
     """
 
     def __init__(self, view: Picture, landmarks: Landmarks, gap: float) -> None:
-        self.share = 1 - float(smooth_step(np.array([(gap - SHUT) / (OPEN - SHUT)]))[0])
+        self.share = 1 - float(rising(gap, SHUT, OPEN))
         image_01 = view.astype(np.float32) / 255
         points = landmarks[:, :2].astype(int).clip(0, len(view) - 1)
         skin = image_01[points[SKIN, 1], points[SKIN, 0]]
@@ -94,7 +94,12 @@ class OpenMouth:
         if self.share == 0 or length < 1:
             return None
         to_mouth = np.array([[axis[0], -axis[1]], [axis[1], axis[0]]]) / length
-        grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) - corner
+        least = (np.floor(contour.min(axis=0)).astype(int) - 2).clip(0, (width, height))
+        most = (np.ceil(contour.max(axis=0)).astype(int) + 3).clip(0, (width, height))
+        x, y = (np.arange(*ends) for ends in zip(least, most, strict=True))
+        if not (len(x) and len(y)):
+            return None
+        grid = np.stack(np.meshgrid(x, y), axis=-1) - corner
         along, down = np.moveaxis(grid @ to_mouth, -1, 0)
         upper, lower = (
             np.interp(along, *((line - corner) @ to_mouth).T)
@@ -104,16 +109,16 @@ class OpenMouth:
         upper, lower = middle - half, middle + half
         soft = ((down - upper) / EDGE + 0.2).clip(0, 1) * ((lower - down) / EDGE + 0.2).clip(0, 1)
         along = along / length
-        soft *= smooth_step(np.minimum(along, 1 - along) / CORNER)
+        soft *= rising(np.minimum(along, 1 - along), 0.0, CORNER)
         if soft.max() < LEAST_SHARE:
             return None
         gap = (lower - upper).max() / VIEW_SCALE
-        picture = self._drawn(along, (down - upper) / VIEW_SCALE, (lower - upper) / VIEW_SCALE)
-        return MouthView(
-            picture.transpose(2, 0, 1)[None].astype(np.float32),
-            (self.share * soft)[None, None].astype(np.float32),
-            float(smooth_step(np.array([(gap - WIDE) / (WIDEST - WIDE)]))[0]),
-        )
+        colours = self._drawn(along, (down - upper) / VIEW_SCALE, (lower - upper) / VIEW_SCALE)
+        picture_01 = np.zeros((1, 3, height, width), np.float32)
+        share = np.zeros((1, 1, height, width), np.float32)
+        box = (0, slice(None), slice(y[0], y[-1] + 1), slice(x[0], x[-1] + 1))
+        picture_01[box], share[box] = colours.transpose(2, 0, 1), self.share * soft
+        return MouthView(picture_01, share, float(rising(gap, WIDE, WIDEST)))
 
     def _drawn(
         self,
@@ -131,15 +136,14 @@ class OpenMouth:
         teeth = _teeth()
         rows = (depth / TEETH).clip(0, 1) * (SEEN * len(teeth))
         columns = along.clip(0, 1) * (teeth.shape[1] - 1)
-        tongue = smooth_step(2 * depth / np.maximum(gap, TINY) - 1)
-        tongue = tongue * smooth_step((gap - DEEP) / (DEEPEST - DEEP))
+        tongue = rising(depth / np.maximum(gap, TINY), 0.5, 1.0) * rising(gap, DEEP, DEEPEST)
         dark = CAVITY + tongue[..., None] * (TONGUE - CAVITY)
-        below = smooth_step((depth - TEETH + FADE / 2) / FADE)[..., None]
+        below = rising(depth, TEETH - FADE / 2, TEETH + FADE / 2)[..., None]
         colours = _bilinear(teeth, rows, columns)
         gray = colours.mean(axis=-1, keepdims=True)
         colours = DULL * self.tint * (gray + COLOUR * (colours - gray))
         colours = colours + below * (dark - colours)
-        lit = LIT + (1 - LIT) * smooth_step(depth / SHADOW)
+        lit = LIT + (1 - LIT) * rising(depth, 0.0, SHADOW)
         return (self.light * colours * lit[..., None]).clip(0, 1)
 
 

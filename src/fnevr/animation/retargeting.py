@@ -191,7 +191,7 @@ class Retargeting:
         detail = self.extras.layers
         if self.extras.irises is not None:
             detail = self.extras.irises.detail(GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0]))
-        if self.extras.head is not None:
+        if self.extras.head is not None and detail is not None:
             detail = self.extras.head.moved(self.fit.similarity, place, detail)
         shape = self._shape(frame)
         moved = self._keypoints(place(shape), place)
@@ -228,8 +228,7 @@ class Retargeting:
         head, read_twin = self.extras.head, self.extras.twin
         if head is None or read_twin is None:
             return image_01
-        cells, canvas = len(head.free), head.layers.canvas
-        share = brought_into_view(self.fit.similarity, place, cells, canvas)
+        share = brought_into_view(self.fit.similarity, place, len(head.free), head.canvas)
         if share.max() < LEAST_SHARE:
             return image_01
         if self.twin is None:

@@ -26,7 +26,7 @@ from jaxtyping import Float
 
 from fnevr.face3d.face_fit import Similarity
 from fnevr.face3d.performance import NECK
-from fnevr.geometry.arrays import smooth_step
+from fnevr.geometry.arrays import rising
 from fnevr.models.encoded_source import HeadFlow
 
 FRONT = -0.24  # z0
@@ -72,24 +72,24 @@ def head_flow(start: Similarity, end: Similarity, cells: int, canvas: float = 1.
     contour = _contour(at_rest)
     # As if the body were a head that looks into the camera, in which the neck's top is its own.
     body = NECK[:2] + (of_body - start(NECK)[:2]) / start.scale
-    neck = _rising(at_rest[:, 1], *NECK_TOP) * _rising(_risen(start, end), *RISEN)
+    neck = rising(at_rest[:, 1], *NECK_TOP) * rising(_risen(start, end), *RISEN)
     from_jaw = FACE_RADII[1] * np.maximum(contour - JAW, 0)
     to_collar = np.maximum(COLLAR - body[:, 1], 0)
     stays = neck * from_jaw / np.maximum(from_jaw + to_collar, TINY)
     flow = of_head + stays[:, None] * (of_body - of_head) - places
     flow[np.abs(flow) < STILL] = 0
-    neck *= _rising(contour, *BELOW_JAW) * (1 - _rising(body[:, 1], COLLAR, SHIRT))
-    neck *= 1 - _rising(np.abs(body[:, 0]), *NECK_WIDTH)
+    neck *= rising(contour, *BELOW_JAW) * (1 - rising(body[:, 1], COLLAR, SHIRT))
+    neck *= 1 - rising(np.abs(body[:, 0]), *NECK_WIDTH)
     share, shown = _shares(at_rest)
     maps = (flow / canvas, np.maximum(share, neck), shown)
     shaped = (np.reshape(array.T, (1, -1, cells, cells)).astype(np.float32) for array in maps)
     return HeadFlow(*shaped)
 
 
-def _risen(start: Similarity, end: Similarity) -> Float[np.ndarray, " 1"]:
+def _risen(start: Similarity, end: Similarity) -> float:
     """Return by how many face heights a jaw has risen over the neck."""
     before, after = ((head(UNDER_CHIN) - head(NECK))[1] / head.scale for head in (start, end))
-    return np.array([before - after])
+    return float(before - after)
 
 
 def looks_aside(head: Similarity) -> bool:
@@ -122,8 +122,8 @@ def brought_into_view(
         return cosine * sight[2] - side * sine * sight[0]
 
     own, mirrored = (seen(start.rotation[2], side) for side in (1, -1))
-    share = _rising(-own, -WELL, -HARDLY) * _rising(mirrored - own, 0.0, BETTER)
-    share *= _rising(seen(end.rotation[2], 1) - own, *TURNED) * _above_neck(at_rest, *MIRRORED)
+    share = rising(-own, -WELL, -HARDLY) * rising(mirrored - own, 0.0, BETTER)
+    share *= rising(seen(end.rotation[2], 1) - own, *TURNED) * _above_neck(at_rest, *MIRRORED)
     return share.reshape(cells, cells).astype(np.float32)
 
 
@@ -161,8 +161,8 @@ def _shares(
     points: Float[np.ndarray, "N 3"],
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
     """Return `HeadFlow.share` and `shown` of points at rest."""
-    share = _rising(_contour(points), INSIDE, OUTSIDE) * _above_neck(points, CHIN, THROAT)
-    return share, 1 - _rising(np.hypot(points[:, 0], points[:, 1]), FAR, FARTHEST)
+    share = rising(_contour(points), INSIDE, OUTSIDE) * _above_neck(points, CHIN, THROAT)
+    return share, 1 - rising(np.hypot(points[:, 0], points[:, 1]), FAR, FARTHEST)
 
 
 def _contour(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
@@ -175,15 +175,10 @@ def _above_neck(
 ) -> Float[np.ndarray, " N"]:
     """Return 1 on the head, falling to 0 between two heights, beside the head higher up."""
     low = points[:, 1] + SHOULDERS * np.maximum(np.abs(points[:, 0]) - WIDTH, 0)
-    return 1 - _rising(low, start, end)
+    return 1 - rising(low, start, end)
 
 
 def _places(cells: int, canvas: float) -> Float[np.ndarray, "N 2"]:
     """Return the middles of the cells of what is drawn, in [-1, 1] of the picture."""
     centres = canvas * ((2 * np.arange(cells) + 1) / cells - 1)
     return np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
-
-
-def _rising(values: Float[np.ndarray, " N"], start: float, end: float) -> Float[np.ndarray, " N"]:
-    """Return 0 up to the start, 1 from the end on, and a smooth step in between."""
-    return smooth_step((values - start) / (end - start))

@@ -49,7 +49,12 @@ def as_numpy(array: Array) -> np.ndarray:
     return np.asarray(array if isinstance(array, np.ndarray) else array.detach().cpu())
 
 
+def rising(values: Array, start: float, end: float) -> Array:
+    """Return 0 up to the start, 1 from the end on, and a smooth step in between."""
+    share = np.clip((values - start) / (end - start), 0, 1)
+    return share * share * (3 - 2 * share)
+
+
 def smooth_step(share: np.ndarray) -> np.ndarray:
     """Return a share that sets out and arrives gently: 3 s^2 - 2 s^3, with s clipped to [0, 1]."""
-    share = share.clip(0, 1)
-    return share * share * (3 - 2 * share)
+    return rising(share, 0.0, 1.0)
