@@ -34,6 +34,11 @@ EQUIVARIANCE = {"weights.equivariance_position", "weights.equivariance_jacobian"
 EXPECTED = {
     "motion": OF_EVERY_RUN | OF_LITE,
     "inner-face": OF_EVERY_RUN | OF_JUDGES | {"weights.image", "weights.drawn"},
+    "composed": OF_EVERY_RUN
+    | OF_JUDGES
+    | {"motion_rate", "motion_dropout", "region_gain", "weights.warped", "weights.decoded"}
+    | {"weights.image", "weights.log_squared", "weights.regions"}
+    | {"weights.inner_image", "weights.inner_drawn"},
     "full": OF_EVERY_RUN
     | OF_LITE
     | OF_PICTURES

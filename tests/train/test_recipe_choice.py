@@ -63,8 +63,8 @@ def test_a_budget_that_is_given_replaces_the_other():
         (
             "motion",
             "weights.image=1",
-            "weights.image does nothing in the stage 'motion': it is of inner-face and full and "
-            "reference",
+            "weights.image does nothing in the stage 'motion': it is of inner-face and composed "
+            "and full and reference",
         ),
         ("full", "features=vgg19", "features does nothing without weights.perceptual"),
         (
@@ -103,12 +103,12 @@ def test_files_of_before_are_read_where_what_does_nothing_has_its_default(stage,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "neither one of motion, inner-face, full, reference, .* nor a file"),
+        (None, "neither one of motion, inner-face, composed, full, reference, .* nor a file"),
         ("{", "not a valid recipe: .*Invalid JSON"),
         ("[]", "not a valid recipe: wanted an object"),
         (
             '{"stage": "picture"}',
-            "not a valid recipe: stage: .*'picture'.*'motion', 'inner-face', 'full'",
+            "not a valid recipe: stage: .*'picture'.*'motion', 'inner-face', 'composed', 'full'",
         ),
         ('{"step": 5}', "not a valid recipe: step: Extra inputs"),
         ('{"weights": 5}', "not a valid recipe: weights: Input should be"),

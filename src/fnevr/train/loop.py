@@ -38,7 +38,7 @@ from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.discriminator import DiscriminatorObjective
 from fnevr.train.objectives.model import Objective, weigh
 from fnevr.train.parameters import parameter_groups
-from fnevr.train.recipe import FullRecipe, InnerFaceRecipe, JudgedRecipe, Recipe
+from fnevr.train.recipe import ComposedRecipe, FullRecipe, InnerFaceRecipe, JudgedRecipe, Recipe
 from fnevr.train.recipe_table import AnyRecipe
 from fnevr.train.share import Share
 from fnevr.train.state import CHECKPOINT_NAME, RunProgress, restore_state, save_state
@@ -342,7 +342,8 @@ def _compared_px(recipe: Recipe, side_px: int) -> int:
     """Return the shorter side of what is compared, of pictures of this side."""
     if isinstance(recipe, FullRecipe):
         return recipe.window
-    return inner_face.WIDTH if isinstance(recipe, InnerFaceRecipe) else side_px
+    has_view = isinstance(recipe, (InnerFaceRecipe, ComposedRecipe))
+    return inner_face.WIDTH if has_view else side_px
 
 
 def _shares(recipe: Recipe, accelerator: Accelerator | None) -> list[Share]:

@@ -17,7 +17,8 @@ def parameter_groups(model: PortraitModel, recipe: Recipe) -> list[dict[str, Any
     """Group the parameters that the stage trains by learning rate; freeze the others.
 
     The groups are the motion, the widths and biases of its Gaussian blend (`lite`), and the
-    generator (all stages but "motion"); "inner-face" has the last one alone.
+    generator (all stages but "motion"); "inner-face" has the last one alone, and in "composed" the
+    widths and biases count as motion.
     """
     rates = {}
     if isinstance(recipe, MovingRecipe):
@@ -43,6 +44,6 @@ def is_left(name: str, model: PortraitModel, recipe: Recipe) -> bool:
 
 
 def _group_of(name: str, recipe: Recipe) -> str:
-    if name in PRIOR:
+    if name in PRIOR and isinstance(recipe, LiteRecipe):
         return "prior"
     return "generator" if name.startswith(recipe.generator_parts) else "motion"

@@ -9,6 +9,7 @@ are shared, or of FNeVR and FOMM; `recipe_baselines` has the others, `recipe_tab
           MotionRecipe  detector and dense motion, on warped pictures
       JudgedRecipe      of pictures: the generator's rate, the networks that judge
         InnerFaceRecipe what `lite` draws eyes and mouth with
+        ComposedRecipe  all that `lite` draws with, as engines compose (a MovingRecipe too)
         PictureRecipe   of whole pictures (a MovingRecipe too)
           FullRecipe    all of `lite` (a LiteRecipe too)
           PublishedRecipe as the authors of published models train them
@@ -118,6 +119,35 @@ class InnerFaceWeights(JudgedWeights):
     perceptual: NonNegativeFloat = 1.5
     generator: NonNegativeFloat = 1.0
     feature_matching: NonNegativeFloat = 10.0
+
+
+class ComposedWeights(JudgedWeights):
+    """Of pictures as engines compose them, and of eyes and mouth in their view."""
+
+    image: float = 5.0
+    """Pyramid L1 of the final picture."""
+
+    log_squared: float = 2.5
+    """Logarithm of the final picture's mean squared error, by picture."""
+
+    regions: float = 5.0
+    """L1 of the final picture, with more weight on eyes and mouth."""
+
+    decoded: float = 2.0
+    """Pyramid L1 of the decoded picture before the composite."""
+
+    warped: float = 10.0
+    """Pyramid L1 of the warped source at half size."""
+
+    inner_image: float = 4.0
+    """L1 of eyes and mouth in their view."""
+
+    inner_drawn: float = 1.5
+    """L1 of what was drawn there, before the composite."""
+
+    perceptual: NonNegativeFloat = 2.5
+    generator: NonNegativeFloat = 0.4
+    feature_matching: NonNegativeFloat = 3.0
 
 
 class PublishedWeights(PictureWeights):
@@ -329,6 +359,37 @@ class InnerFaceRecipe(JudgedRecipe):
 
     discriminator_rate: PositiveFloat = 4e-4
     weights: InnerFaceWeights = InnerFaceWeights()
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Adam's decay rates."""
+        return 0.5, 0.99
+
+
+class ComposedRecipe(JudgedRecipe, MovingRecipe):
+    """All that `lite` draws with, by pictures as engines compose them; the keypoints stay."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("fnevr-lite",)
+    generator_parts: ClassVar[tuple[str, ...]] = ("encoder.", "renderer.", "decoder.", "inner_face.")
+    # Nothing here looks at the auxiliary picture.
+    untrained: ClassVar[str | None] = r"detector\.|renderer\.auxiliary\."
+    last_is_best: ClassVar[bool] = True
+
+    stage: Literal["composed"] = "composed"
+    motion_rate: PositiveFloat = 2e-4
+    """Adam's learning rate of the dense motion."""
+
+    generator_rate: PositiveFloat = 4e-4
+    """Adam's learning rate of encoder, renderer, decoder and what draws eyes and mouth."""
+
+    discriminator_rate: PositiveFloat = 4e-4
+    motion_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the dense motion network's channels that a step leaves out."""
+
+    region_gain: NonNegativeFloat = 12.0
+    """How much more than the rest the middle of an eye or the mouth weighs in the regions."""
+
+    weights: ComposedWeights = ComposedWeights()
 
     @property
     def betas(self) -> tuple[float, float]:

@@ -6,7 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
-from fnevr.train.recipe import FullRecipe, InnerFaceRecipe, MotionRecipe, Recipe, ReferenceRecipe
+from fnevr.train.recipe import (
+    ComposedRecipe,
+    FullRecipe,
+    InnerFaceRecipe,
+    MotionRecipe,
+    Recipe,
+    ReferenceRecipe,
+)
 from fnevr.train.recipe_baselines import (
     BilayerRecipe,
     DaGANRecipe,
@@ -17,6 +24,7 @@ from fnevr.train.recipe_baselines import (
 AnyRecipe = (
     MotionRecipe
     | InnerFaceRecipe
+    | ComposedRecipe
     | FullRecipe
     | ReferenceRecipe
     | FaceVid2VidRecipe
@@ -29,6 +37,7 @@ RECIPE: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discrimi
 RECIPES: dict[str, AnyRecipe] = {
     "motion": MotionRecipe(),
     "inner-face": InnerFaceRecipe(),
+    "composed": ComposedRecipe(),
     "full": FullRecipe(),
     "reference": ReferenceRecipe(),
     "face-vid2vid": FaceVid2VidRecipe(),

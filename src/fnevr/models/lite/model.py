@@ -177,10 +177,21 @@ class FNeVRLite(KeypointModel):
             composite_mask=mask if self.config.composite else None,
         )
 
-    def draw_layers(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, ...]:
-        """Draw what `layers.blend_person` takes, in its order; see `KeypointModel`."""
+    def draw_layers(
+        self,
+        source: EncodedSource,
+        driving: Keypoints,
+        channel_gain: Float[Tensor, "B C 1 1"] | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Draw what `layers.blend_person` takes, in its order; see `KeypointModel`.
+
+        Args:
+            source: one for all driving frames, or one for each.
+            driving: B of them.
+            channel_gain: as `LiteDenseMotion` takes it, in training.
+        """
         source = self.one_each(source, driving)
-        motion = self.motion(source.image_01, source.keypoints, driving)
+        motion = self.motion(source.image_01, source.keypoints, driving, channel_gain)
         drawn = self._decode(source.features, motion, None, details=False)
         if not self.config.composite:
             return (drawn.picture,)

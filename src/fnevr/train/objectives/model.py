@@ -17,6 +17,7 @@ from fnevr.errors import FnevrError
 from fnevr.geometry.patches import FacePatches
 from fnevr.models.portrait import PortraitModel
 from fnevr.train.objectives.bilayer import PersonMasks, bilayer_terms
+from fnevr.train.objectives.composed import composed_terms
 from fnevr.train.objectives.critics import Critics
 from fnevr.train.objectives.dagan import dagan_terms
 from fnevr.train.objectives.face_vid2vid import HeadRotation, face_vid2vid_terms
@@ -81,6 +82,10 @@ def _inner_face(model: Any, pairs: Pairs, recipe: Any, turn: Turn) -> dict[str, 
     return inner_face_terms(model, pairs, turn.critics.compare)
 
 
+def _composed(model: Any, pairs: Pairs, recipe: Any, turn: Turn) -> dict[str, Tensor]:
+    return composed_terms(model, pairs, recipe, turn.rng, turn.share, turn.critics.compare)
+
+
 def _published(terms: Callable[..., dict[str, Tensor]]) -> Terms:
     """Call what needs neither the step nor targets of keypoints."""
 
@@ -102,6 +107,7 @@ def _undrawn(terms: Callable[..., dict[str, Tensor]]) -> Terms:
 OBJECTIVES = {
     "motion": Kind(_motion),
     "inner-face": Kind(_inner_face),
+    "composed": Kind(_composed),
     "full": Kind(_full),
     "reference": Kind(_published(reference_terms)),
     "face-vid2vid": Kind(_published(face_vid2vid_terms), HeadRotation()),
