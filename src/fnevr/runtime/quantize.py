@@ -83,6 +83,8 @@ def quantize(
             nodes_to_quantize=nodes,
             op_types_to_quantize=["Conv"],
             calibrate_method=CalibrationMethod.MinMax,
+            # The mean of the frames' ranges: one odd frame would widen those of all.
+            extra_options={"CalibMovingAverage": True},
         )
     rounded = onnx.load(quantized)
     round_before_moving(rounded)
