@@ -42,7 +42,9 @@ below are probably somewhat larger than on clips by which nothing was chosen.
   is softer and gains 0.3 dB more), from prepared clips.
 - still: frame 0 repeated. Clips below 21 dB count as moving.
 - What each column is, `fnevr evaluate` prints in its report (`src/fnevr/evaluate/columns.py`).
-- third, fourth: the weights of `lite` in the order in which they shipped.
+- fourth, fifth: the weights of `lite` in the order in which they shipped.
+- lpips-efficientnet, aed-dlib and csim-dlib look at every 10th frame (on the pages before, at every
+  5th).
 - openings: Pearson's correlation of the mouth's (gap over width) and the eyes' (aspect ratio) with
   the driver's; pooled over all clips with each clip's own mean taken out, and as the mean of the
   clips' own correlations. Slope: by how much of the driver's change the output changes, pooled.
@@ -61,6 +63,7 @@ def main(
     model: Annotated[list[str], typer.Option(help="NAME=FOLDER; repeatable, the last is shown.")],
     split: Split = "val",
     workers: int = 2,
+    every: Annotated[int, typer.Option(help="As in `fnevr evaluate`.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Write the tables to this page.")] = None,
     sheet: Annotated[
         Path | None, typer.Option(help="Write the worst clips to this picture.")
@@ -70,7 +73,7 @@ def main(
     ] = "",
 ) -> None:
     """Score what has not been scored, then write the tables and the sheet."""
-    settings = EvaluationSettings(engine="torch", precision="float32")  # as in all pages before
+    settings = EvaluationSettings(engine="torch", precision="float32", every=every)
     found = run_evaluation(data, model, evaluation, split=split, settings=settings, workers=workers)
     text = page(found)
     typer.echo(text.removeprefix(PROTOCOL))

@@ -61,16 +61,16 @@ def test_what_the_source_does_changes_nothing(retarget, source):
 def test_lids_and_lips_are_asked_for_what_draws_as_much(retarget):
     own = retarget.own
     for lips, asked_lips, eyes, asked_eyes in (
-        (0.03, 0.045, 1.0, 1.0),
-        (0.085, 0.11, 0.62, 0.3),
-        (0.1, 0.1325, 0.0, -0.6),
+        (0.043, 0.045, 1.0, 1.0),
+        (0.097, 0.11, 0.49, 0.3),
+        (0.1145, 0.1325, -0.2, -0.6),
         (0.5, 0.28, 3.0, 1.4),
     ):
         frame = performance(retarget, lips=[[lips]], eyes=[[eyes, eyes]])
         shape = retarget.still + retarget.fit.basis.expression_basis @ retarget.expression(frame)
         moved = lip_gap(shape) - lip_gap(retarget.fit.at_rest)
         touching = np.exp(-own.lips[0, 0] / 0.008)
-        press = 0.025 * (np.exp(-lips / 0.008) - touching) * (1 - touching)
+        press = 0.035 * (np.exp(-lips / 0.008) - touching) * (1 - touching)
         at_rest = np.interp(own.lips[0, 0], LIPS.drawn, LIPS.asked)
         assert moved == pytest.approx(asked_lips - at_rest - press, abs=2e-3)
         shares = (eye_openings(shape) - 0.08) / (retarget.open_eyes - 0.08)

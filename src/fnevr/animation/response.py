@@ -36,10 +36,10 @@ class Response:
         return own + asked - at_rest
 
 
-# Shares of an open eye: drawn lids hardly move at first and then fall shut.
-EYES = Response((-0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.4), (0.05, 0.2, 0.38, 0.62, 0.82, 1.0, 1.09))
+# Shares of an open eye; lids are shut a little below 0.
+EYES = Response((-0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.4), (-0.12, -0.03, 0.2, 0.49, 0.83, 1.0, 1.14))
 # Face heights: lips that touch stay together at first.
 LIPS = Response(
     (0.0, 0.02, 0.045, 0.08, 0.11, 0.155, 0.22, 0.28),
-    (0.0, 0.008, 0.03, 0.06, 0.085, 0.115, 0.155, 0.2),
+    (0.0, 0.014, 0.043, 0.07, 0.097, 0.132, 0.18, 0.203),
 )

@@ -51,7 +51,7 @@ from fnevr.runtime.engine import Engine
 CLOSED_SOURCE = 0.6  # of the usual opening: an eye less open than this may be wider than it shows
 NODS = np.array([1.15, 1.0, 1.0])  # drawn heads nod by less than their keypoints
 GAZE_GAIN = 2.0  # landmarks see half of how far irises move
-PRESS, TOUCH = 0.025, 0.008  # lips that touch are pressed together; face heights
+PRESS, TOUCH = 0.035, 0.008  # lips that touch are pressed together; face heights
 LEAST_SHARE = 0.05  # of a mirror image: less is not drawn
 STEPS = 3  # of Newton's method, for lids and lips
 

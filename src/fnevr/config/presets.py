@@ -68,8 +68,8 @@ PRESETS = (
     Preset(
         name="lite",
         summary="small and quick on a CPU; the default",
-        config=partial(LiteConfig, detail_gain=3.0, detail_shift=3.6, inner_face_width=48),
-        sha256="fef4787f684775c85c7a35b7d5aa497e3079d2f9a01c5341c2f8b8d50efc98af",
+        config=partial(LiteConfig, detail_gain=4.0, detail_shift=4.8, inner_face_width=48),
+        sha256="952a61ba99002e98051c48cc961facbb8db4aa96470cb251752fe91d249a40d1",
         how_to_get="its weights are not in this installation; install fnevr again",
     ),
     Preset(

@@ -241,6 +241,7 @@ def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = Fal
     options.log_severity_level = 3
     # Threads that wait would keep the cores from what runs beside: decoding, encoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = name != "blend"
     session = onnxruntime.InferenceSession(graph, options, providers=[provider])
     names = INPUTS[name][: len(session.get_inputs())]
 

@@ -370,7 +370,12 @@ class ComposedRecipe(JudgedRecipe, MovingRecipe):
     """All that `lite` draws with, by pictures as engines compose them; the keypoints stay."""
 
     architectures: ClassVar[tuple[str, ...]] = ("fnevr-lite",)
-    generator_parts: ClassVar[tuple[str, ...]] = ("encoder.", "renderer.", "decoder.", "inner_face.")
+    generator_parts: ClassVar[tuple[str, ...]] = (
+        "encoder.",
+        "renderer.",
+        "decoder.",
+        "inner_face.",
+    )
     # Nothing here looks at the auxiliary picture.
     untrained: ClassVar[str | None] = r"detector\.|renderer\.auxiliary\."
     last_is_best: ClassVar[bool] = True
