@@ -102,11 +102,12 @@ def test_the_largest_pictures_of_each_format(tmp_path, name, save):
 
 
 @pytest.mark.slow
-def test_the_largest_video(tmp_path):
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_the_largest_video(tmp_path, engine):
     """As many frames as the encoder keeps."""
     save_large_face(tmp_path / "a.jpg")
     files = ("-s", tmp_path / "a.jpg", "-o", tmp_path / "b.mp4")
-    code, peak = peak_kib("animate", *files, "--end", "1.2")
+    code, peak = peak_kib("animate", *files, "--end", "1.2", "--engine", engine)
     assert code == 0
     with open_video(tmp_path / "b.mp4") as video:
         assert video.info.width == 3072

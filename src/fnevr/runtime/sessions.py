@@ -40,6 +40,9 @@ THREADS_VARIABLE = "OMP_NUM_THREADS"
 AUTO_PSNR_DB = 49.0
 """PSNR between pictures in eight bits and in float32 from which "auto" takes eight bits."""
 
+KEPT_BYTES = 32 * 2**20
+"""Inputs of a graph from which on ONNX Runtime keeps no memory between two runs."""
+
 LATE: tuple[GraphName, ...] = ("blend", "turn")
 """Graphs that are loaded when they first run: `blend` is small, and most commands turn no head."""
 
@@ -241,12 +244,17 @@ def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = Fal
     options.log_severity_level = 3
     # Threads that wait would keep the cores from what runs beside: decoding, encoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = name != "blend"
     session = onnxruntime.InferenceSession(graph, options, providers=[provider])
     names = INPUTS[name][: len(session.get_inputs())]
 
+    # Memory is kept for the next run, which is quicker, unless it is much.
+    giving_back = onnxruntime.RunOptions()
+    giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
     def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-        return session.run(None, dict(zip(names, arrays, strict=True)))
+        is_much = device == "cpu" and sum(array.nbytes for array in arrays) > KEPT_BYTES
+        inputs = dict(zip(names, arrays, strict=True))
+        return session.run(None, inputs, giving_back if is_much else None)
 
     return run
 
