@@ -183,7 +183,7 @@ class Retargeting:
             place = place if turn is None or turn.is_none else turn.place(place)
             image_01 = self._drawn(engine, source, frame, place)
             drawn.append(self._with_far_side(engine, image_01, frame, place))
-        return np.concatenate(drawn)
+        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
 
     def _drawn(
         self, engine: Engine, source: EncodedSource, frame: Performance, place: Similarity
