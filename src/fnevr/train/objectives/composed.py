@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from fnevr.data.pairs import Pairs
-from fnevr.errors import FnevrError
 from fnevr.geometry.flow import flow_to_grid, sample
 from fnevr.losses import log_squared, pyramid_l1, region_weights, weighted_l1
 from fnevr.models.encoded_source import Detail, EncodedSource
 from fnevr.models.lite import FNeVRLite
-from fnevr.models.lite.inner_face import HEIGHT, WIDTH, head_coordinates, view_grid
-from fnevr.models.lite.layers import blend, eyes_and_mouth
+from fnevr.models.lite.inner_face import HEIGHT, WIDTH, view_grid
+from fnevr.models.lite.layers import blend
 from fnevr.train.objectives.critics import Compare
+from fnevr.train.objectives.inner_face import expected_view, inner_face_of
 from fnevr.train.objectives.lite_motion import dropout_gain
 from fnevr.train.recipe import ComposedRecipe
 from fnevr.train.share import WHOLE, Share
@@ -50,11 +50,7 @@ def composed_terms(
     Raises:
         FnevrError: if the model does not draw eyes and mouth anew.
     """
-    if model.inner_face is None:
-        raise FnevrError(
-            "the model does not draw the inner face anew, which is a part of what is composed: its "
-            "config.json has no inner_face_width"
-        )
+    inner_face_of(model)
     model.train()
     model.detector.eval()
     count, size = len(pairs.source_01), pairs.driving_01.shape[-1]
@@ -76,10 +72,8 @@ def composed_terms(
         "decoded": pyramid_l1(decoded, pairs.driving_01, levels=2),
         "warped": pyramid_l1(warped, F.avg_pool2d(pairs.driving_01, 2), levels=4),
     }
-    with torch.no_grad():
-        grid = view_grid(driving, model.config.num_face_keypoints, HEIGHT, WIDTH)
-        expected = sample(pairs.driving_01, grid, "bicubic").clamp(0, 1)
-        parts = eyes_and_mouth(head_coordinates(HEIGHT, WIDTH, like=expected))
+    expected, parts = expected_view(model, pairs, driving)
+    grid = view_grid(driving, model.config.num_face_keypoints, HEIGHT, WIDTH)
     looks = grid + sample(flow, grid).permute(0, 2, 3, 1)
     seen = sample(pairs.source_01, looks, "bicubic").clamp(0, 1)
     final = blend(seen, drawn[:, :3], drawn[:, 3:])
