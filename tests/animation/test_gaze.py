@@ -36,19 +36,25 @@ def opaque(view):
     return Detail.opaque(to_images_01([view]))
 
 
-def seen(detail):
+def foreground(irises, x, y=0.0):
+    """Return the foreground with the irises moved."""
+    with irises.moved(np.array([x, y])):
+        return np.array(irises.foreground)
+
+
+def seen(foreground_01):
     """Return the gaze in the middle of a foreground that has no margin."""
-    (view,) = to_pictures(detail.foreground[:, :3])
+    (view,) = to_pictures(foreground_01[:, :3])
     return gaze(find_face(view, None, FaceDetector(1), FaceMesh(1)))
 
 
 def test_the_gaze_follows(portrait):
     _, _, view, landmarks = portrait
     irises = Irises(opaque(view), signed(landmarks))
-    left, ahead, right = (seen(irises.detail(np.array([x, 0.0])))[0] for x in (-0.2, 0.0, 0.2))
+    left, ahead, right = (seen(foreground(irises, x))[0] for x in (-0.2, 0.0, 0.2))
     assert ahead - left > 0.06
     assert right - ahead > 0.06
-    up, down = (seen(irises.detail(np.array([0.0, y])))[1] for y in (-0.08, 0.08))
+    up, down = (seen(foreground(irises, 0.0, y))[1] for y in (-0.08, 0.08))
     assert down - up > 0.01
 
 
@@ -56,9 +62,8 @@ def test_no_shift_changes_nothing_and_one_leaves_the_rest(portrait):
     _, _, view, landmarks = portrait
     detail = opaque(view)
     irises = Irises(detail, signed(landmarks))
-    still = irises.detail(np.zeros(2)).foreground
-    np.testing.assert_allclose(still, detail.foreground, atol=1e-6)
-    moved = irises.detail(np.array([0.15, 0.05])).foreground
+    np.testing.assert_array_equal(foreground(irises, 0.0), detail.foreground)
+    moved = foreground(irises, 0.15, 0.05)
     changed = np.abs(moved - detail.foreground).max(axis=(0, 1)) > 0.02
     y, x = np.nonzero(changed)
     for index, iris in enumerate(IRISES):
@@ -74,8 +79,7 @@ def test_no_shift_changes_nothing_and_one_leaves_the_rest(portrait):
 def test_irises_stay_within_their_eyes(portrait):
     _, _, view, landmarks = portrait
     irises = Irises(opaque(view), signed(landmarks))
-    far = np.array(irises.detail(np.array([0.24, 0.0])).foreground)
-    farther = irises.detail(np.array([5.0, 0.0])).foreground
+    far, farther = (foreground(irises, x) for x in (0.24, 5.0))
     assert np.abs(farther - far).mean() < 1e-3
     assert np.isfinite(farther).all()
 
@@ -86,10 +90,11 @@ def test_a_foreground_with_a_margin_is_moved_at_the_same_place(portrait):
     margin = (wide.foreground.shape[-1] - SIDE) // 2
     assert margin > 0
     middle = (slice(None), slice(3), *[slice(margin, margin + SIDE)] * 2)
-    shift = np.array([0.1, 0.0])
-    change = Irises(wide, signed(landmarks)).detail(shift).foreground - wide.foreground
     plain = opaque(view)
-    expected = Irises(plain, signed(landmarks)).detail(shift).foreground - plain.foreground
+    change, expected = (
+        foreground(Irises(detail, signed(landmarks)), 0.1) - detail.foreground
+        for detail in (wide, plain)
+    )
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(change[middle], expected[:, :3], atol=0.02)
 
@@ -101,4 +106,15 @@ def test_shut_eyes_and_eyes_beyond_the_picture_are_left_alone(portrait):
     shut[:, 1] = 0.02 * shut[:, 1] + 150  # all points nearly on a line
     away = landmarks + np.array([SIDE, 0.0, 0.0])
     for points in (shut, away):
-        assert Irises(detail, signed(points)).detail(np.array([0.2, 0.0])) is detail
+        moved = foreground(Irises(detail, signed(points)), 0.2)
+        np.testing.assert_array_equal(moved, detail.foreground)
+
+
+def test_the_source_is_as_it_was_afterwards(portrait):
+    _, _, view, landmarks = portrait
+    detail = opaque(view)
+    irises = Irises(detail, signed(landmarks))
+    with pytest.raises(ZeroDivisionError), irises.moved(np.array([0.2, 0.0])):
+        assert np.abs(detail.foreground[:, :3] - to_images_01([view])).max() > 0.1
+        raise ZeroDivisionError
+    np.testing.assert_array_equal(detail.foreground[:, :3], to_images_01([view]))

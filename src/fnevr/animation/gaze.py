@@ -10,7 +10,9 @@ Shapes: N = 478 landmarks, H2 and W2 pixels of a foreground, h and w of the box 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -39,8 +41,8 @@ class _Eye:
     """One eye of a picture, in pixels of the foreground.
 
     Attributes:
-        rows: of the box around it.
-        columns: of the box.
+        box: around it, in the foreground.
+        patch: the foreground there.
         along: of each pixel of the box, from the middle of the eye towards its right corner, in
             eye widths.
         share: how much of a shift each pixel takes part in, by how far it is beyond the lids.
@@ -48,53 +50,74 @@ class _Eye:
         axis: from the left corner to the right one, as long as the eye.
     """
 
-    rows: slice
-    columns: slice
+    box: tuple[int, slice, slice, slice]
+    patch: Float[np.ndarray, "4 h w"]
     along: Float[np.ndarray, "h w"]
     share: Float[np.ndarray, "h w"]
     iris: float
     axis: Float[np.ndarray, " 2"]
+
+    def moved(self, shift: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "4 h w"]:
+        """Return the patch with its iris moved.
+
+        Args:
+            shift: to the picture's right and down along the eye, in eye widths.
+        """
+        end = float(np.clip(self.iris + shift[0], -FARTHEST, FARTHEST))
+        radius = min(IRIS, 0.5 - 0.02 - max(abs(self.iris), abs(end)))
+        # Where each place along the eye looks: the corners stay, the iris keeps its size.
+        ends = [-0.5, end - radius, end + radius, 0.5]
+        starts = [-0.5, self.iris - radius, self.iris + radius, 0.5]
+        along = self.share * (np.interp(self.along, ends, starts, left=0, right=0) - self.along)
+        along[(self.along <= ends[0]) | (self.along >= ends[-1])] = 0
+        down = -float(np.clip(shift[1], -FARTHEST_DOWN, FARTHEST_DOWN)) * self.share
+        down *= (1 - np.square(2 * self.along)).clip(0, 1)
+        y, x = np.indices(self.along.shape, dtype=np.float32)
+        right = along * self.axis[0] - down * self.axis[1]
+        below = along * self.axis[1] + down * self.axis[0]
+        return _sampled(self.patch, x + right, y + below)
 
 
 class Irises:
     """Moves the irises of one source.
 
     Args:
-        detail: the source, in arrays; it is not changed.
+        detail: the source, in arrays; its foreground is changed while it is used.
         landmarks: of its face, in [-1, 1] of the networks' picture.
     """
 
     def __init__(self, detail: Detail, landmarks: Landmarks) -> None:
-        self.source = detail
-        self.foreground = np.array(detail.foreground)
-        zoom = detail.plate_01.shape[-1] / (detail.canvas * self.foreground.shape[-1])
-        points = (np.asarray(landmarks)[:, :2] * zoom + 1) * (self.foreground.shape[-1] / 2) - 0.5
+        self.foreground = detail.foreground
+        side = detail.foreground.shape[-1]
+        zoom = detail.plate_01.shape[-1] / (detail.canvas * side)
+        points = (np.asarray(landmarks)[:, :2] * zoom + 1) * (side / 2) - 0.5
         openings = eye_openings(np.asarray(landmarks, np.float64))
         self.eyes = [
             eye
             for index, opening in enumerate(openings)
-            if opening > LEAST_OPEN
-            and (eye := _eye(points, index, self.foreground.shape[-1])) is not None
+            if opening > LEAST_OPEN and (eye := _eye(points, index, detail.foreground)) is not None
         ]
 
-    def detail(self, shift: Float[np.ndarray, " 2"]) -> Detail:
-        """Return the source with both irises moved.
+    @contextmanager
+    def moved(self, shift: Float[np.ndarray, " 2"]) -> Iterator[None]:
+        """Keep both irises moved, in the source's own array.
 
         Args:
             shift: to the picture's right and down along the eyes, in eye widths.
-
-        Returns:
-            It holds an array of this object, which the next call writes anew.
         """
-        if not (self.eyes and np.any(shift)):
-            return self.source
-        for eye in self.eyes:
-            box = (0, slice(None), eye.rows, eye.columns)
-            self.foreground[box] = _moved(self.source.foreground, eye, shift)
-        return replace(self.source, foreground=self.foreground)
+        moving = self.eyes if np.any(shift) else []
+        try:
+            for eye in moving:
+                self.foreground[eye.box] = eye.moved(shift)
+            yield
+        finally:
+            for eye in moving:
+                self.foreground[eye.box] = eye.patch
 
 
-def _eye(points: Float[np.ndarray, "N 2"], index: int, side: int) -> _Eye | None:
+def _eye(
+    points: Float[np.ndarray, "N 2"], index: int, foreground: Float[np.ndarray, "1 4 H2 W2"]
+) -> _Eye | None:
     """Return an eye; None where it is not wholly in the picture."""
     corners, upper, lower = (points[list(part)] for part in (EYE_CORNERS[index], *LIDS[index]))
     axis = corners[1] - corners[0]
@@ -102,7 +125,7 @@ def _eye(points: Float[np.ndarray, "N 2"], index: int, side: int) -> _Eye | None
     contour = np.concatenate((corners, upper, lower))
     least = np.floor(contour.min(axis=0) - MARGIN * width).astype(int)
     most = np.ceil(contour.max(axis=0) + MARGIN * width).astype(int) + 1
-    if width < 1 or least.min() < 0 or most.max() > side:
+    if width < 1 or least.min() < 0 or most.max() > foreground.shape[-1]:
         return None
     columns, rows = (slice(int(a), int(b)) for a, b in zip(least, most, strict=True))
     y, x = np.mgrid[rows, columns]
@@ -116,7 +139,9 @@ def _eye(points: Float[np.ndarray, "N 2"], index: int, side: int) -> _Eye | None
     beyond = np.maximum(ends[0] - local[..., 1], local[..., 1] - ends[1])
     share = smooth_step(1 - beyond / BEYOND)
     iris = float(((points[IRISES[index]] - middle) @ to_eye.T)[0])
-    return _Eye(rows, columns, along, share, iris, axis)
+    box = (0, slice(None), rows, columns)
+    patch = np.array(foreground[box])
+    return _Eye(box, patch, along.astype(np.float32), share.astype(np.float32), iris, axis)
 
 
 def _edge(along: Float[np.ndarray, "h w"], lid: Float[np.ndarray, "P 2"]) -> np.ndarray:
@@ -127,49 +152,25 @@ def _edge(along: Float[np.ndarray, "h w"], lid: Float[np.ndarray, "P 2"]) -> np.
     return np.interp(along, x, y)
 
 
-def _moved(
-    foreground: Float[np.ndarray, "1 4 H2 W2"], eye: _Eye, shift: Float[np.ndarray, " 2"]
-) -> Float[np.ndarray, "4 h w"]:
-    """Return the box of an eye with its iris moved."""
-    end = float(np.clip(eye.iris + shift[0], -FARTHEST, FARTHEST))
-    radius = min(IRIS, 0.5 - 0.02 - max(abs(eye.iris), abs(end)))
-    # Where each place along the eye looks in the source: the corners stay, the iris keeps its size.
-    ends = [-0.5, end - radius, end + radius, 0.5]
-    starts = [-0.5, eye.iris - radius, eye.iris + radius, 0.5]
-    along = eye.share * (np.interp(eye.along, ends, starts, left=0, right=0) - eye.along)
-    along[(eye.along <= ends[0]) | (eye.along >= ends[-1])] = 0
-    down = -float(np.clip(shift[1], -FARTHEST_DOWN, FARTHEST_DOWN)) * eye.share
-    down *= (1 - np.square(2 * eye.along)).clip(0, 1)
-    y, x = np.mgrid[eye.rows, eye.columns]
-    right = along * eye.axis[0] - down * eye.axis[1]
-    below = along * eye.axis[1] + down * eye.axis[0]
-    return _sampled(foreground[0], x + right, y + below)
-
-
 def _sampled(
-    image: Float[np.ndarray, "4 H2 W2"],
-    x: Float[np.ndarray, "h w"],
-    y: Float[np.ndarray, "h w"],
+    patch: Float[np.ndarray, "4 h w"], x: Float[np.ndarray, "h w"], y: Float[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "4 h w"]:
-    """Sample at pixels, by Catmull-Rom splines (Keys, 1981)."""
-    side = np.array(image.shape[1:])
+    """Sample at pixels, by Catmull-Rom splines (Keys, 1981); its border is repeated."""
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    across, down = _weights(x - left), _weights(y - top)
-    total = np.zeros((len(image), *x.shape))
-    for i in range(4):
-        row = (top + i - 1).clip(0, side[0] - 1)
-        line = np.zeros_like(total)
-        for j in range(4):
-            line += across[j] * image[:, row, (left + j - 1).clip(0, side[1] - 1)]
-        total += down[i] * line
-    return total
+    taps = np.arange(-1, 3)[:, None, None]
+    columns = (left + taps).clip(0, patch.shape[2] - 1)
+    rows = (top + taps).clip(0, patch.shape[1] - 1)
+    values = patch[:, rows[:, None], columns[None]]
+    return np.einsum("cijhw,ihw,jhw->chw", values, _weights(y - top), _weights(x - left))
 
 
-def _weights(t: Float[np.ndarray, "h w"]) -> list[Float[np.ndarray, "h w"]]:
+def _weights(t: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "4 h w"]:
     """Return the weights of four neighbours at a share t of the way between the inner two."""
-    return [
-        -0.5 * t + t**2 - 0.5 * t**3,
-        1 - 2.5 * t**2 + 1.5 * t**3,
-        0.5 * t + 2 * t**2 - 1.5 * t**3,
-        -0.5 * t**2 + 0.5 * t**3,
-    ]
+    return np.stack(
+        [
+            -0.5 * t + t**2 - 0.5 * t**3,
+            1 - 2.5 * t**2 + 1.5 * t**3,
+            0.5 * t + 2 * t**2 - 1.5 * t**3,
+            -0.5 * t**2 + 0.5 * t**3,
+        ]
+    )

@@ -12,6 +12,7 @@ of expression.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -188,15 +189,19 @@ class Retargeting:
     def _drawn(
         self, engine: Engine, source: EncodedSource, frame: Performance, place: Similarity
     ) -> Float[np.ndarray, "1 3 H1 W1"]:
-        detail = self.extras.layers
-        if self.extras.irises is not None:
-            detail = self.extras.irises.detail(GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0]))
+        detail, shape = self.extras.layers, self._shape(frame)
         if self.extras.head is not None and detail is not None:
             detail = self.extras.head.moved(self.fit.similarity, place, detail)
-        shape = self._shape(frame)
         moved = self._keypoints(place(shape), place)
         detail = self._with_mouth(detail, frame, shape, place, moved)
-        return engine.draw(source, moved, detail)
+        with self._irises_moved(frame):
+            return engine.draw(source, moved, detail)
+
+    def _irises_moved(self, frame: Performance) -> AbstractContextManager[None]:
+        """Keep the irises where they look, in the layers."""
+        if self.extras.irises is None:
+            return nullcontext()
+        return self.extras.irises.moved(GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0]))
 
     def _with_mouth(
         self,
