@@ -49,7 +49,7 @@ class FaceMesh:
     """
 
     def __init__(self, num_threads: int = 2) -> None:
-        self.model = FaceModel("face_landmark_with_attention", num_threads)
+        self.model = FaceModel("face_landmark_with_attention", num_threads, is_for_videos=True)
 
     def landmarks(self, rgb: UInt8[np.ndarray, "H W 3"], face: Face) -> Landmarks:
         """Give a detected face's landmarks in pixels of the picture."""

@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.config.presets import resolve_model
 from fnevr.errors import CheckpointError, FnevrError
+from fnevr.openvino_graph import OpenVINOGraph, has_openvino, import_openvino
 from fnevr.runtime.graphs import (
     GRAPHS,
     INPUTS,
@@ -29,7 +29,6 @@ from fnevr.runtime.graphs import (
     measured_psnr_db,
     read_graphs,
 )
-from fnevr.runtime.openvino_graph import OpenVINOGraph, import_openvino, openvino_core
 
 logger = logging.getLogger(__name__)
 
@@ -72,24 +71,12 @@ def choose(
         if not has_graphs_here or precision in ("bfloat16", "float16"):
             engine = "torch"
         else:
-            engine = "openvino" if _has_openvino() else "onnx"
+            engine = "openvino" if has_openvino() else "onnx"
     if precision == "auto":
         psnr_db = measured_psnr_db(folder, "int8")
         is_close = psnr_db is not None and psnr_db >= AUTO_PSNR_DB
         precision = "int8" if engine in ("onnx", "openvino") and is_close else "float32"
     return engine, precision
-
-
-def _has_openvino() -> bool:
-    """Return whether OpenVINO is installed and can be loaded."""
-    if find_spec("openvino") is None:
-        return False
-    try:
-        openvino_core()
-    except FnevrError as error:
-        logger.warning("%s; ONNX Runtime is taken", error)
-        return False
-    return True
 
 
 def start_loading(

@@ -125,7 +125,8 @@ def coarse_outline(alpha: Float[Tensor, "S 1 H2 W2"], zoom: float) -> Float[Tens
 
 def widened(outline: Float[Tensor, "S 1 h w"]) -> Float[Tensor, "S 1 h w"]:
     """Return 1 on the person and up to `NEAR` / 2 cells around it."""
-    wide = F.max_pool2d(outline, NEAR, stride=1, padding=NEAR // 2)
+    wide = F.max_pool2d(outline, (NEAR, 1), stride=1, padding=(NEAR // 2, 0))
+    wide = F.max_pool2d(wide, (1, NEAR), stride=1, padding=(0, NEAR // 2))
     return (SURE * wide).clamp(max=1)
 
 

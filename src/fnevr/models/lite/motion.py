@@ -100,15 +100,14 @@ class LiteDenseMotion(nn.Module):
         """
         height, width = source_01.shape[-2] // 4, source_01.shape[-1] // 4
         grid = centre_grid(height, width, like=source_01)
-        displacements = _with_background(affine_displacements(source, driving, grid))
         features = self.hourglass(self._describe(source_01, source, driving))
         if channel_gain is not None:
             features = features * channel_gain
         correction = CORRECTION_GAIN * _double(self.masks(features))
         masks = (self._prior_logits(driving, grid) + correction).softmax(dim=1)
-        flow = torch.einsum("bkhw,bkhwc->bchw", masks, displacements)
-        person = masks[:, 1:].sum(dim=1, keepdim=True)
         # The background's displacement is 0, so the flow is what the others add to it.
+        flow = _blended(masks[:, 1:], source, driving, grid)
+        person = masks[:, 1:].sum(dim=1, keepdim=True)
         person_flow = suppress_noise(flow / person.clamp(min=TINY), self.noise_floor)
         flow = suppress_noise(flow, self.noise_floor)
         occlusion = torch.sigmoid(_double(self.occlusion(features)))
@@ -119,9 +118,7 @@ class LiteDenseMotion(nn.Module):
 
     def _prior_logits(self, driving: Keypoints, grid: Tensor) -> Float[Tensor, "B K1 h w"]:
         """Return the logarithm of the Gaussian blend; the background's is its bias everywhere."""
-        distance = _squared_distances(driving, grid)
-        scale = 2 * (2 * self.log_widths).exp()
-        logits = -distance / scale[:, None, None]
+        logits = _log_gaussians(driving.positions, (2 * self.log_widths).exp(), grid)
         return _with_background(logits) + self.biases[:, None, None]
 
     def _express(self, source: Keypoints, driving: Keypoints, grid: Tensor) -> list[Tensor]:
@@ -138,8 +135,8 @@ class LiteDenseMotion(nn.Module):
         ]
         coordinates = grid_in_head(driving.detach(), self.num_face_keypoints, grid)
         code = self.code(torch.cat(parts, dim=1))
-        face = _squared_distances(driving.detach(), grid)[:, : self.num_face_keypoints - 1]
-        maps = torch.exp(-0.5 * face / MAP_WIDTH**2)
+        face = driving.positions.detach()[:, : self.num_face_keypoints - 1]
+        maps = _log_gaussians(face, MAP_WIDTH**2, grid).exp()
         return [code[:, :, None, None].expand(-1, -1, *grid.shape[:2]), coordinates.tanh(), maps]
 
     @torch.no_grad()
@@ -160,7 +157,7 @@ class LiteDenseMotion(nn.Module):
         copies = small[:, None].expand(batch, count, -1, -1, -1).flatten(0, 1)
         warped = sample(copies, looks).unflatten(0, (batch, count)) - 0.5
         gaussians = [
-            torch.exp(-0.5 * _squared_distances(keypoints, grid) / self.variance)
+            _log_gaussians(keypoints.positions, self.variance, grid).exp()
             for keypoints in (driving, source)
         ]
         heat = _with_background(gaussians[0] - gaussians[1])
@@ -226,8 +223,35 @@ def _with_background(per_keypoint: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(per_keypoint[:, :1]), per_keypoint], dim=1)
 
 
-def _squared_distances(keypoints: Keypoints, grid: Tensor) -> Float[Tensor, "B K h w"]:
-    return (grid - keypoints.positions[:, :, None, None, :]).square().sum(dim=-1)
+def _log_gaussians(
+    positions: Float[Tensor, "B K 2"],
+    variances: Float[Tensor, " K"] | float,
+    grid: Float[Tensor, "h w 2"],
+) -> Float[Tensor, "B K h w"]:
+    """Return ``-|z - p_k|^2 / (2 s_k^2)``, as a product of matrices: quickest in every engine."""
+    z, scale = grid.flatten(0, 1), -0.5 / torch.as_tensor(variances, device=grid.device)
+    of_places = torch.stack(
+        (z.square().sum(dim=-1), -2 * z[:, 0], -2 * z[:, 1], torch.ones_like(z[:, 0]))
+    )
+    squared = positions.square().sum(dim=-1, keepdim=True)
+    of_points = torch.cat((torch.ones_like(squared), positions, squared), dim=-1)
+    return (scale[..., None] * of_points @ of_places).unflatten(-1, grid.shape[:2])
+
+
+def _blended(
+    masks: Float[Tensor, "B K h w"],
+    source: Keypoints,
+    driving: Keypoints,
+    grid: Float[Tensor, "h w 2"],
+) -> Float[Tensor, "B 2 h w"]:
+    """Return ``sum_k m_k (T_k(z) - z)``: since T_k is affine, the matrices are blended first."""
+    linear = source.jacobians @ invert_2x2(driving.jacobians)
+    moved = source.positions[..., None] - linear @ driving.positions[..., None]
+    change = torch.cat((linear - torch.eye(2, device=grid.device, dtype=grid.dtype), moved), dim=-1)
+    blended = change.flatten(2).transpose(1, 2) @ masks.flatten(2)
+    x, y = grid[..., 0], grid[..., 1]
+    rows = blended.unflatten(2, grid.shape[:2]).unflatten(1, (2, 3))
+    return rows[:, :, 0] * x + rows[:, :, 1] * y + rows[:, :, 2]
 
 
 def _double(x: Tensor) -> Tensor:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ import numpy as np
 from fnevr.errors import FnevrError
 from fnevr.extras import how_to_install
 from fnevr.media.files import atomic_path, home
+
+logger = logging.getLogger(__name__)
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -44,26 +48,38 @@ class OpenVINOGraph:
         self.graph, self.core = graph, openvino_core()
         self.settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
+            # Threads that are bound to cores wait for what else runs there: reading, encoding.
+            "ENABLE_CPU_PINNING": False,
             # Otherwise processors with bfloat16 units take it unasked.
             "INFERENCE_PRECISION_HINT": "f32",
         }
         if num_threads:
             self.settings["INFERENCE_NUM_THREADS"] = num_threads
-        self.requests: dict[Shapes, Any] = {}
+        self.compiled: dict[Shapes, Any] = {}
+        self.idle: dict[Shapes, list[Any]] = {}  # requests; a thread takes one while it runs
         self.any_size = any_size
         if not any_size:
             compiled = self._cached(None)
             shapes = tuple(tuple(graph_input.shape) for graph_input in compiled.inputs)
-            self.requests[shapes] = compiled.create_infer_request()
+            self._keep(shapes, compiled)
 
     def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        """Run it: inputs in their order in, outputs in their order out."""
+        """Run it, in any thread: inputs in their order in, outputs in their order out."""
         shapes = tuple(array.shape for array in arrays)
-        if shapes not in self.requests:
-            compiled = self._cached(shapes) if self.any_size else self._compiled(shapes)
-            self.requests[shapes] = compiled.create_infer_request()
-        outputs = self.requests[shapes].infer(arrays, share_inputs=True)
-        return [np.array(output) for output in outputs.values()]
+        if shapes not in self.compiled:
+            self._keep(shapes, self._cached(shapes) if self.any_size else self._compiled(shapes))
+        try:
+            request = self.idle[shapes].pop()
+        except IndexError:
+            request = self.compiled[shapes].create_infer_request()
+        outputs = request.infer(arrays, share_inputs=True)
+        results = [np.array(output) for output in outputs.values()]
+        self.idle[shapes].append(request)
+        return results
+
+    def _keep(self, shapes: Shapes, compiled: Any) -> None:
+        self.idle[shapes] = [compiled.create_infer_request()]
+        self.compiled[shapes] = compiled
 
     def _compiled(self, shapes: Shapes | None) -> Any:
         """Compile for these shapes, or for one frame; static shapes are quicker."""
@@ -74,6 +90,8 @@ class OpenVINOGraph:
                 for entry in network.inputs
             )
         network.reshape(dict(enumerate(list(shape) for shape in shapes)))
+        if self.any_size:
+            drop_identities(network)
         return self.core.compile_model(network, "CPU", self.settings)
 
     def _cached(self, shapes: Shapes | None) -> Any:
@@ -90,6 +108,49 @@ class OpenVINOGraph:
         if path is not None:
             write_blob(path, compiled.export_model().getvalue())
         return compiled
+
+
+def drop_identities(network: Any) -> None:
+    """Leave out products with identity matrices, which enlarge a picture to the size it has.
+
+    Args:
+        network: of static shapes, in float32: its constants are computed, which would turn weights
+            of eight bits into floats.
+    """
+    from openvino.passes import ConstantFolding, Manager  # noqa: PLC0415 (optional, slow)
+
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(network)
+    for product in network.get_ops():
+        if product.get_type_name() != "MatMul":
+            continue
+        left, right = (product.input_value(index) for index in (0, 1))
+        for factor, other in ((left, right), (right, left)):
+            if _is_identity(factor.get_node()) and other.shape == product.output(0).shape:
+                product.output(0).replace(other)
+                break
+
+
+def _is_identity(node: Any) -> bool:
+    if node.get_type_name() != "Constant":
+        return False
+    matrix = np.squeeze(node.data)
+    is_square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    return is_square and np.array_equal(matrix, np.eye(len(matrix)))
+
+
+@cache
+def has_openvino() -> bool:
+    """Return whether OpenVINO is installed and can be loaded; where it cannot, that is said."""
+    if find_spec("openvino") is None:
+        return False
+    try:
+        openvino_core()
+    except FnevrError as error:
+        logger.warning("%s; ONNX Runtime is taken", error)
+        return False
+    return True
 
 
 @cache

@@ -11,10 +11,16 @@ import types
 import numpy as np
 import pytest
 
+from fnevr import openvino_graph
 from fnevr.config.presets import resolve_model
 from fnevr.errors import FnevrError
-from fnevr.runtime import openvino_graph
-from fnevr.runtime.openvino_graph import OpenVINOGraph, cache_path, read_blob, write_blob
+from fnevr.openvino_graph import (
+    OpenVINOGraph,
+    cache_path,
+    has_openvino,
+    read_blob,
+    write_blob,
+)
 from fnevr.runtime.sessions import choose
 
 
@@ -177,7 +183,8 @@ def test_openvino_that_cannot_be_loaded_is_left_aside(monkeypatch, caplog, error
 
     # The core of this process has to stay: see `openvino_core`.
     anew = openvino_graph.openvino_core.__wrapped__
-    monkeypatch.setattr("fnevr.runtime.sessions.openvino_core", anew)
+    monkeypatch.setattr("fnevr.openvino_graph.openvino_core", anew)
+    monkeypatch.setattr("fnevr.runtime.sessions.has_openvino", has_openvino.__wrapped__)
     monkeypatch.setattr("builtins.__import__", imported)
     with pytest.raises(FnevrError, match="installed, but cannot be loaded"):
         anew()
