@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
@@ -26,6 +27,8 @@ from fnevr.media.files import atomic_path, home
 logger = logging.getLogger(__name__)
 
 Shapes = tuple[tuple[int, ...], ...]
+Use = tuple[Shapes, int]
+"""Shapes of the inputs, and how many calls there are at the same time."""
 
 CACHE_VARIABLE = "FNEVR_CACHE"
 MOST_FILES = 16  # of the cache, the last ones used; a model has three, and one for each size
@@ -39,49 +42,68 @@ class OpenVINOGraph:
         graph: content of the file.
         num_threads: that it may use; 0 for OpenVINO's own choice.
         any_size: its pictures have any size, so that nothing can be compiled before they come.
+        at_once: for how many calls at the same time it is compiled first.
 
     Raises:
         FnevrError: if OpenVINO is not installed.
     """
 
-    def __init__(self, graph: bytes, num_threads: int = 0, *, any_size: bool = False) -> None:
+    def __init__(
+        self, graph: bytes, num_threads: int = 0, *, any_size: bool = False, at_once: int = 1
+    ) -> None:
         self.graph, self.core = graph, openvino_core()
-        self.settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
+        self.num_threads, self.any_size = num_threads, any_size
+        self.compiled: dict[Use, Any] = {}
+        self.idle: dict[Use, list[Any]] = {}  # requests; a thread takes one while it runs
+        self.compiling = threading.Lock()
+        if not any_size:
+            compiled = self._cached(None, at_once)
+            shapes = tuple(tuple(graph_input.shape) for graph_input in compiled.inputs)
+            self._keep((shapes, at_once), compiled)
+
+    def __call__(self, arrays: list[np.ndarray], at_once: int = 1) -> list[np.ndarray]:
+        """Run it, in any thread: inputs in their order in, outputs in their order out.
+
+        Args:
+            arrays: the inputs.
+            at_once: how many threads call it at the same time. Each of them takes longer than one
+                alone; all together are quicker.
+        """
+        use = tuple(array.shape for array in arrays), at_once
+        with self.compiling:
+            if use not in self.compiled:
+                make = self._cached if self.any_size or at_once > 1 else self._compiled
+                self._keep(use, make(*use))
+        try:
+            request = self.idle[use].pop()
+        except IndexError:
+            request = self.compiled[use].create_infer_request()
+        outputs = request.infer(arrays, share_inputs=True)
+        results = [np.array(output) for output in outputs.values()]
+        self.idle[use].append(request)
+        return results
+
+    def _keep(self, use: Use, compiled: Any) -> None:
+        self.idle[use] = [compiled.create_infer_request()]
+        self.compiled[use] = compiled
+
+    def settings(self, at_once: int) -> dict[str, Any]:
+        """Return OpenVINO's settings for so many calls at the same time."""
+        settings: dict[str, Any] = {
             # Threads that are bound to cores wait for what else runs there: reading, encoding.
             "ENABLE_CPU_PINNING": False,
             # Otherwise processors with bfloat16 units take it unasked.
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        if num_threads:
-            self.settings["INFERENCE_NUM_THREADS"] = num_threads
-        self.compiled: dict[Shapes, Any] = {}
-        self.idle: dict[Shapes, list[Any]] = {}  # requests; a thread takes one while it runs
-        self.any_size = any_size
-        if not any_size:
-            compiled = self._cached(None)
-            shapes = tuple(tuple(graph_input.shape) for graph_input in compiled.inputs)
-            self._keep(shapes, compiled)
+        if at_once > 1:
+            num_threads = self.num_threads or os.cpu_count() or at_once
+            return settings | {"NUM_STREAMS": at_once, "INFERENCE_NUM_THREADS": num_threads}
+        settings["PERFORMANCE_HINT"] = "LATENCY"
+        if self.num_threads:
+            settings["INFERENCE_NUM_THREADS"] = self.num_threads
+        return settings
 
-    def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        """Run it, in any thread: inputs in their order in, outputs in their order out."""
-        shapes = tuple(array.shape for array in arrays)
-        if shapes not in self.compiled:
-            self._keep(shapes, self._cached(shapes) if self.any_size else self._compiled(shapes))
-        try:
-            request = self.idle[shapes].pop()
-        except IndexError:
-            request = self.compiled[shapes].create_infer_request()
-        outputs = request.infer(arrays, share_inputs=True)
-        results = [np.array(output) for output in outputs.values()]
-        self.idle[shapes].append(request)
-        return results
-
-    def _keep(self, shapes: Shapes, compiled: Any) -> None:
-        self.idle[shapes] = [compiled.create_infer_request()]
-        self.compiled[shapes] = compiled
-
-    def _compiled(self, shapes: Shapes | None) -> Any:
+    def _compiled(self, shapes: Shapes | None, at_once: int = 1) -> Any:
         """Compile for these shapes, or for one frame; static shapes are quicker."""
         network = self.core.read_model(self.graph)
         if shapes is None:
@@ -92,19 +114,20 @@ class OpenVINOGraph:
         network.reshape(dict(enumerate(list(shape) for shape in shapes)))
         if self.any_size:
             drop_identities(network)
-        return self.core.compile_model(network, "CPU", self.settings)
+        return self.core.compile_model(network, "CPU", self.settings(at_once))
 
-    def _cached(self, shapes: Shapes | None) -> Any:
+    def _cached(self, shapes: Shapes | None, at_once: int = 1) -> Any:
         """Return the graph for these shapes, or for one frame, from the cache if it is there."""
         processor = self.core.get_property("CPU", "FULL_DEVICE_NAME")
         version = import_openvino().__version__
-        facts = f"{version} {processor} {sorted(self.settings.items())} {shapes} ".encode()
+        settings = self.settings(at_once)
+        facts = f"{version} {processor} {sorted(settings.items())} {shapes} ".encode()
         path = cache_path(hashlib.sha256(facts + self.graph).hexdigest())
         blob = None if path is None else read_blob(path)
         if blob is not None:
             with suppress(RuntimeError):  # OpenVINO's word for what it cannot use
-                return self.core.import_model(io.BytesIO(blob), "CPU", self.settings)
-        compiled = self._compiled(shapes)
+                return self.core.import_model(io.BytesIO(blob), "CPU", settings)
+        compiled = self._compiled(shapes, at_once)
         if path is not None:
             write_blob(path, compiled.export_model().getvalue())
         return compiled

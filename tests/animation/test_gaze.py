@@ -38,8 +38,8 @@ def opaque(view):
 
 def foreground(irises, x, y=0.0):
     """Return the foreground with the irises moved."""
-    with irises.moved(np.array([x, y])):
-        return np.array(irises.foreground)
+    with irises.moved(np.array([x, y])) as moved:
+        return np.array(moved)
 
 
 def seen(foreground_01):

@@ -20,14 +20,14 @@ from jaxtyping import UInt8
 from fnevr.animation.driver import ALL, READ_AHEAD, Driver, DriverFile, Drivers, timed
 from fnevr.animation.frames import Adjust, Frames, render, render_performance
 from fnevr.animation.head_turn import HeadTurn
-from fnevr.animation.output import Output, check_output, still_warnings, write_frames
+from fnevr.animation.output import Output, check_output, for_many, still_warnings, write_frames
 from fnevr.animation.reanimate import reanimate
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.regions import Regions
 from fnevr.animation.retargeting import can_retarget
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source import Framing, Scene, for_video, prepare
-from fnevr.animation.source_video import SourceFrame, source_frames
+from fnevr.animation.source_video import source_frames
 from fnevr.animation.transfers import (
     RetargetingOptions,
     Transfer,
@@ -157,7 +157,7 @@ class Animation:
             faces, on_top = self._of_video()
             performer = self.drivers.performance_of_arrays(driving, options.smooth, faces)
             read = source_frames(timed(source), engine.config, options.framing)
-            return _pictures(lambda: self._reanimated(read, performer, None, None, on_top))
+            return _pictures(lambda: reanimate(engine, read, performer, None, None, turn, **on_top))
         check_rgb(source)
         transfer = self._transfer()
         faces = self._driver_faces(transfer)
@@ -194,6 +194,7 @@ class Animation:
         if transfer == "retarget":
             with self.drivers.performance(file, options.smooth, faces, options.span) as performer:
                 scene = prepare(engine, picture, options.framing)
+                engine = for_many(engine, scene.width, scene.height)
                 yield (
                     scene,
                     performer,
@@ -203,6 +204,7 @@ class Animation:
             return
         with self.drivers.motion(file, options.framing.crop, faces[0], options.span) as driver:
             scene = prepare(engine, picture, options.framing)
+            engine = for_many(engine, scene.width, scene.height)
             wanted: BestFrame = "auto" if options.best_frame is None else options.best_frame
             choice = wanted if transfer == "relative" else None
             yield scene, driver, *render(engine, scene, driver, choice, progress, self._adjust)
@@ -222,7 +224,8 @@ class Animation:
             read = source_frames(frames_in, self.drivers.engine.config, options.framing)
             with closing(Ahead(read, READ_AHEAD)) as ahead:
                 count = _shorter(info, driver)
-                frames = self._reanimated(ahead, driver, count, progress, on_top)
+                engine = for_many(self.drivers.engine, *size)
+                frames = reanimate(engine, ahead, driver, count, progress, options.turn, **on_top)
                 from_driver = options.sound == "driver"
                 own = source if info.has_audio else None
                 written = write_frames(
@@ -238,17 +241,6 @@ class Animation:
             if reader.damage:
                 driver.warnings.append(reader.damage)
         return Written(written, *size, "retarget", None, driver.warnings)
-
-    def _reanimated(
-        self,
-        frames: Iterator[SourceFrame],
-        driver: Driver[Performance],
-        count: int | None,
-        progress: Progress | None,
-        on_top: RetargetingOptions,
-    ) -> Frames:
-        engine = self.drivers.engine
-        return reanimate(engine, frames, driver, count, progress, self.options.turn, **on_top)
 
     def _of_video(self, *, has_pictures: bool = True) -> tuple[tuple[int, ...], RetargetingOptions]:
         """Return which of the driver's faces drive a source video, and how much of them goes over.

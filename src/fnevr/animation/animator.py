@@ -236,7 +236,7 @@ class Animator:
             first = next(iter(reader)).rgb
         scene = prepare(self.engine, first, Framing(False, False))
         with self.drivers.motion(DriverFile(clip, None), False) as driver:
-            _, frames = render(self.engine, scene, driver, None, progress)
+            _, frames = render(self.engine.side_by_side(), scene, driver, None, progress)
             size = scene.width, scene.height
             count = write_frames(
                 output,

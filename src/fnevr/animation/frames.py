@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fnevr.animation.driver import Driver, keypoints_alone
 from fnevr.animation.head_turn import HeadTurn
@@ -31,6 +31,7 @@ from fnevr.media.arrays import to_pictures
 from fnevr.media.image import Picture
 from fnevr.models.encoded_source import EncodedSource
 from fnevr.progress import Progress
+from fnevr.runtime.ahead import side_by_side
 from fnevr.runtime.engine import Engine
 
 T = TypeVar("T")
@@ -38,6 +39,8 @@ T = TypeVar("T")
 Adjust = Callable[[Keypoints], Keypoints]
 Frames = Iterator[tuple[Picture, Fraction]]
 """Pictures of the output, and when each is shown."""
+DrawnBatch = list[tuple[Any, ...]]
+"""Of each frame the pictures of all faces, and when it is shown."""
 
 READING, ANIMATING = "reading the motion", "animating"
 
@@ -71,7 +74,7 @@ def render(
     read = driver.read([source.encoded for source in sources])
     if best_frame is None and adjust is None:
         as_driven = [partial(draw, engine, source) for source in sources]
-        return None, _frames(scene, driver.num_frames, read, as_driven, progress)
+        return None, _frames(scene, driver.num_frames, read, as_driven, progress, engine.at_once)
 
     def show(source: Source, move: Adjust) -> Callable[[Keypoints], list[Picture]]:
         return lambda driving: draw(engine, source, move(driving))
@@ -80,7 +83,7 @@ def render(
     if best_frame is None:
         assert adjust is not None
         shows = [show(source, adjust) for source in sources]
-        return None, _frames(scene, driver.num_frames, batches, shows, progress)
+        return None, _frames(scene, driver.num_frames, batches, shows, progress, engine.at_once)
     if best_frame == "auto":
         batches = watched(batches, READING, driver.num_frames, progress, num_frames_of)
     num_face = num_face_keypoints(engine)
@@ -90,7 +93,7 @@ def render(
         show(source, _relative(source.keypoints, start, num_face, adjust))
         for source, start in zip(sources, reference.keypoints, strict=True)
     ]
-    frames = _frames(scene, driver.num_frames, reference.batches, shows, progress)
+    frames = _frames(scene, driver.num_frames, reference.batches, shows, progress, engine.at_once)
     return reference.index, frames
 
 
@@ -137,7 +140,7 @@ def render_performance(
     for source in scene.sources:
         retarget = Retargeting.of_source(engine, source)
         shows.append(performing(engine, source.encoded, retarget, regions, sliders, turn))
-    return _frames(scene, driver.num_frames, driver.read([]), shows, progress)
+    return _frames(scene, driver.num_frames, driver.read([]), shows, progress, engine.at_once)
 
 
 def performing(
@@ -164,11 +167,17 @@ def _frames(
     batches: Iterator[DrivingBatch[M]],
     shows: Sequence[Callable[[M], list[Picture]]],
     progress: Progress | None,
+    at_once: int,
 ) -> Frames:
     """Draw the faces of the picture, each by its own of `shows`, and put the frames together."""
-    for batch in watched(batches, ANIMATING, num_frames, progress, num_frames_of):
+
+    def draw_batch(batch: DrivingBatch[M]) -> DrawnBatch:
         faces = [show(batch.of(index)) for index, show in enumerate(shows)]
-        for *images, shown_at in zip(*faces, batch.times, strict=True):
+        return list(zip(*faces, batch.times, strict=True))
+
+    drawn = side_by_side(draw_batch, batches, at_once)
+    for frames in watched(drawn, ANIMATING, num_frames, progress, len):
+        for *images, shown_at in frames:
             yield scene.finish(images), shown_at
 
 

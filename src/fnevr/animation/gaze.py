@@ -87,7 +87,8 @@ class Irises:
     """
 
     def __init__(self, detail: Detail, landmarks: Landmarks) -> None:
-        self.foreground = detail.foreground
+        self.source = detail
+        self.idle = [detail.foreground]  # more of them where several threads draw
         side = detail.foreground.shape[-1]
         zoom = detail.plate_01.shape[-1] / (detail.canvas * side)
         points = (np.asarray(landmarks)[:, :2] * zoom + 1) * (side / 2) - 0.5
@@ -99,20 +100,24 @@ class Irises:
         ]
 
     @contextmanager
-    def moved(self, shift: Float[np.ndarray, " 2"]) -> Iterator[None]:
-        """Keep both irises moved, in the source's own array.
+    def moved(self, shift: Float[np.ndarray, " 2"]) -> Iterator[Float[np.ndarray, "1 4 H2 W2"]]:
+        """Give the foreground with both irises moved, to one thread, until it is done with it.
 
         Args:
             shift: to the picture's right and down along the eyes, in eye widths.
         """
-        moving = self.eyes if np.any(shift) else []
         try:
-            for eye in moving:
-                self.foreground[eye.box] = eye.moved(shift)
-            yield
+            foreground = self.idle.pop()
+        except IndexError:
+            foreground = np.array(self.source.foreground)
+        try:
+            for eye in self.eyes:
+                foreground[eye.box] = eye.moved(shift) if np.any(shift) else eye.patch
+            yield foreground
         finally:
-            for eye in moving:
-                self.foreground[eye.box] = eye.patch
+            for eye in self.eyes:
+                foreground[eye.box] = eye.patch
+            self.idle.append(foreground)
 
 
 def _eye(

@@ -20,10 +20,16 @@ from fnevr.media.files import PathLike
 from fnevr.media.image import EXTENSIONS, check_image_target, write_image
 from fnevr.media.writer import FORMATS, VideoWriter, check_video_target
 from fnevr.runtime.ahead import Ahead
+from fnevr.runtime.engine import Engine
 
 DRAW_AHEAD, AHEAD_PIXELS = 4, 9_000_000  # frames that wait to be encoded, and pixels of them
 
 Output = UInt8[np.ndarray, "h w 3"]
+
+
+def for_many(engine: Engine, width: int, height: int) -> Engine:
+    """Return what draws frames of a size: large ones one at a time, for the sake of memory."""
+    return engine.side_by_side() if width * height <= AHEAD_PIXELS else engine
 
 
 def is_picture_name(output: PathLike) -> bool:

@@ -34,6 +34,7 @@ from fnevr.media.arrays import to_images_01
 from fnevr.media.image import Picture
 from fnevr.models.encoded_source import Detail
 from fnevr.progress import Progress
+from fnevr.runtime.ahead import side_by_side
 from fnevr.runtime.engine import Engine
 
 WIDENED = 1.25  # how much wider than in the frame an eye may open: behind lids nothing is seen
@@ -116,9 +117,10 @@ def reanimate(
     Raises:
         FnevrError: if several of the driver's faces are not as many as the source's.
     """
-    pairs = matched(frames, Timeline(driver))
     draw = partial(_drawn, engine, regions, sliders, turn)
-    for frame, driving in watched(pairs, ANIMATING, num_frames, progress, lambda _pair: 1):
+
+    def draw_frame(pair: tuple[SourceFrame, DrivingBatch[Performance]]) -> tuple[Picture, Fraction]:
+        frame, driving = pair
         if frame.faces:
             driver.check_faces(len(frame.faces))
         result = frame.rgb.copy()
@@ -126,7 +128,10 @@ def reanimate(
             if face is not None:
                 image = draw(face, driving.of(index))
                 _paste_back(frame, index, image, result)
-        yield result, frame.time
+        return result, frame.time
+
+    drawn = side_by_side(draw_frame, matched(frames, Timeline(driver)), engine.at_once)
+    yield from watched(drawn, ANIMATING, num_frames, progress, lambda _frame: 1)
 
 
 def _drawn(

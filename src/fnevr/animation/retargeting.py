@@ -12,9 +12,9 @@ of expression.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Float
@@ -57,6 +57,9 @@ LEAST_SHARE = 0.05  # of a mirror image: less is not drawn
 STEPS = 3  # of Newton's method, for lids and lips
 
 
+ReadTwin = Callable[[Float[np.ndarray, "1 4 H2 W2"]], Source]
+
+
 def can_retarget(engine: Engine) -> bool:
     """Return whether a model's faces can be driven by a performance."""
     return engine.retarget_map is not None
@@ -71,15 +74,15 @@ class Extras:
         irises: moves them in the picture; None leaves them where they are.
         head: moves hair, ears and skull; None leaves them to the keypoints.
         mouth: draws what shows between parted lips; None leaves that to the networks.
-        twin: reads the mirror image of the source, which shows what a turn brings into view; None
-            goes without.
+        twin: reads the mirror image of the source, given its foreground, which shows what a turn
+            brings into view; None goes without.
     """
 
     layers: Detail | None = None
     irises: Irises | None = None
     head: MovingHead | None = None
     mouth: OpenMouth | None = None
-    twin: Callable[[], Source] | None = None
+    twin: ReadTwin | None = None
 
 
 class Retargeting:
@@ -106,6 +109,7 @@ class Retargeting:
         self.fit, self.own, self.open_eyes = fit, own, open_eyes
         self.retarget_map, self.extras = retarget_map, extras or Extras()
         self.twin: tuple[EncodedSource, Retargeting] | None = None
+        self.reading_twin = Lock()
         self.patches = FacePatches.packaged()
         # The neutral face, with what the model cannot explain.
         self.still = fit.at_rest - fit.basis.expression_basis @ own.expressions[0]
@@ -194,14 +198,11 @@ class Retargeting:
             detail = self.extras.head.moved(self.fit.similarity, place, detail)
         moved = self._keypoints(place(shape), place)
         detail = self._with_mouth(detail, frame, shape, place, moved)
-        with self._irises_moved(frame):
+        if self.extras.irises is None or detail is None:
             return engine.draw(source, moved, detail)
-
-    def _irises_moved(self, frame: Performance) -> AbstractContextManager[None]:
-        """Keep the irises where they look, in the layers."""
-        if self.extras.irises is None:
-            return nullcontext()
-        return self.extras.irises.moved(GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0]))
+        gaze_shift = GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0])
+        with self.extras.irises.moved(gaze_shift) as foreground:
+            return engine.draw(source, moved, replace(detail, foreground=foreground))
 
     def _with_mouth(
         self,
@@ -236,12 +237,18 @@ class Retargeting:
         share = brought_into_view(self.fit.similarity, place, len(head.free), head.canvas)
         if share.max() < LEAST_SHARE:
             return image_01
-        if self.twin is None:
-            source = read_twin()
-            self.twin = source.encoded, Retargeting.of_source(engine, source, has_twin=False)
+        with self.reading_twin:
+            if self.twin is None:
+                self.twin = self._twin(engine, read_twin)
         encoded, retarget = self.twin
         twin_01 = retarget._drawn(engine, encoded, frame, place)
         return image_01 + enlarged(share, image_01.shape[-2:]) * (twin_01 - image_01)
+
+    def _twin(self, engine: Engine, read_twin: ReadTwin) -> tuple[EncodedSource, Retargeting]:
+        assert self.extras.irises is not None, "a head that moves as a whole has layers"
+        with self.extras.irises.moved(np.zeros(2)) as foreground:
+            source = read_twin(foreground)
+        return source.encoded, Retargeting.of_source(engine, source, has_twin=False)
 
     def __call__(self, performance: Performance) -> Keypoints:
         """Return the source's keypoints in each frame of the performance."""

@@ -1,6 +1,7 @@
 """A source picture made ready for a model: its faces are prepared once, drawn many times.
 
-Shapes: H and W of pictures, S the side of the model's image, B frames at a time.
+Shapes: H and W of pictures, H2 and W2 of a foreground, S the side of the model's image, B frames
+at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from fnevr.animation.detail import Share, in_its_colours, inside_border, layered
 from fnevr.animation.motions import motion_of
@@ -194,20 +195,20 @@ def _read(
     return Source(encoded, view, landmarks, detail)
 
 
-def mirrored(engine: Engine, source: Source) -> Source:
+def mirrored(engine: Engine, source: Source, foreground: Float[np.ndarray, "1 4 H2 W2"]) -> Source:
     """Read the mirror image of a person in layers, before the same background.
 
     Args:
         engine: the one that read the source.
         source: its landmarks are known.
+        foreground: its own, which nobody else uses.
     """
     assert source.detail is not None, "there are layers"
     assert source.landmarks is not None, "the face was looked for"
     view = np.ascontiguousarray(source.view[:, ::-1])
     landmarks = source.landmarks[FacePatches.packaged().mirror]
     landmarks = np.array([len(view), 0, 0]) + landmarks * np.array([-1, 1, 1])
-    foreground = np.ascontiguousarray(source.detail.foreground[..., ::-1])
-    detail = replace(source.detail, foreground=foreground)
+    detail = replace(source.detail, foreground=np.ascontiguousarray(foreground[..., ::-1]))
     twin = _read(engine, view, view, detail, landmarks.astype(np.float32))
     return replace(twin, is_put_back=source.is_put_back)
 

@@ -247,7 +247,7 @@ def animate(
         regions = Regions(head, expression, eyes, lips, gaze)
         source = source or asset("portrait.jpg")
         driving = driving or asset("motion.safetensors")
-        animator = _load(model, device, engine, precision)
+        animator = _load(model, device, engine, precision, side_by_side=True)
         with progress_bar() as progress:
             report = animator.animate(
                 source,
@@ -352,7 +352,7 @@ def reconstruct(
     with answering_for_errors(files, no_clobber=no_clobber):
         from fnevr.progress import progress_bar
 
-        animator = _load(model, device, engine, precision)
+        animator = _load(model, device, engine, precision, side_by_side=True)
         with progress_bar() as progress:
             report = animator.reconstruct(clip, output, progress=progress)
         _tell(report, json_file)
@@ -548,13 +548,26 @@ def _tell(report: Report, json_file: str | None) -> None:
 
 
 def _load(
-    model: str, device: str | None, engine: EngineChoice, precision: PrecisionChoice
+    model: str,
+    device: str | None,
+    engine: EngineChoice,
+    precision: PrecisionChoice,
+    *,
+    side_by_side: bool = False,
 ) -> Animator:
-    """Load the model; its graphs, if it has some, in a thread that goes on beside the rest."""
+    """Load the model; its graphs, if it has some, in a thread that goes on beside the rest.
+
+    Args:
+        model: a preset or a folder.
+        device: where it runs.
+        engine: what runs it.
+        precision: of its numbers.
+        side_by_side: whether many pictures will be drawn, several at once.
+    """
     gc.disable()  # nothing that imports make is garbage: a sixth of their time
     from fnevr.runtime.sessions import start_loading
 
-    start_loading(model, device, engine, precision)
+    start_loading(model, device, engine, precision, side_by_side=side_by_side)
 
     from fnevr.animation.animator import Animator
 

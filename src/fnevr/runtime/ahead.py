@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 POLL_S = 0.1
 
@@ -56,6 +59,33 @@ class Ahead(Iterator[Item]):
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
+
+
+def side_by_side(
+    work: Callable[[Item], Result], items: Iterable[Item], at_once: int
+) -> Iterator[Result]:
+    """Yield what `work` makes of each item, in order, while it works on the next ones.
+
+    Args:
+        work: is called by several threads at the same time, unless `at_once` is 1.
+        items: are read by the thread that asks for results, up to `at_once` ahead.
+        at_once: how many threads work. With 1 there is none, and nothing is read ahead.
+    """
+    if at_once == 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > at_once:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _read(

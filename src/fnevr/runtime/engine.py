@@ -41,6 +41,7 @@ class Engine(Protocol):
         device: what it runs on: "cpu", "cuda" or "mps".
         turn: the pose editor; None for models without one.
         retarget_map: how its keypoints go with a head; None for models that cannot retarget.
+        at_once: how many threads may call `draw` at the same time.
     """
 
     name: EngineName
@@ -54,6 +55,14 @@ class Engine(Protocol):
 
     turn: Turn | None
     retarget_map: RetargetMap | None
+    at_once: int
+
+    def side_by_side(self) -> Engine:
+        """Return the engine for many pictures, of which several are drawn at once where it can.
+
+        Each then takes longer than alone; all together are quicker.
+        """
+        ...
 
     def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image.

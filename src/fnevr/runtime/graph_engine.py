@@ -5,6 +5,7 @@ Shapes: B driving frames, K keypoints, H and W pixels, H1 and W1 of what is draw
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from fnevr.models.retarget_map import RetargetMap
 from fnevr.runtime.engine import Turn
 from fnevr.runtime.finite import finite_images, finite_keypoints
 from fnevr.runtime.graphs import GraphName
-from fnevr.runtime.sessions import Run
+from fnevr.runtime.sessions import Run, num_at_once
 
 
 class GraphEngine:
@@ -51,7 +52,14 @@ class GraphEngine:
         self.name: EngineName = name
         self.precision: Precision = precision
         self.device = device
+        self.at_once = 1
         self.turn = self._turn if "turn" in runs else None
+
+    def side_by_side(self) -> GraphEngine:
+        """Return the engine for many pictures; see `Engine`."""
+        twin = copy.copy(self)
+        twin.at_once = num_at_once(self.name, self.device)
+        return twin
 
     def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image.
@@ -101,19 +109,20 @@ class GraphEngine:
     ) -> Float[np.ndarray, "B 3 H1 W1"]:
         """Draw the source as the driving keypoints have it; see `Engine`."""
         assert isinstance(driving, Keypoints)
-        layers = self._run("draw", *draw_inputs(source, driving))
+        layers = self._run("draw", *draw_inputs(source, driving), at_once=self.at_once)
         image_01, detail = layers[0], detail or source.detail
         if detail is not None:
-            moved = detail.carried(layers)
-            (image_01,) = self._run("blend", detail.foreground, detail.plate_01, *moved)
+            layers = [detail.foreground, detail.plate_01, *detail.carried(layers)]
+            (image_01,) = self._run("blend", *layers, at_once=self.at_once)
         return finite_images(image_01, self.name, self.precision)
 
     def _turn(self, keypoints: Keypoints, angles_deg: Float[np.ndarray, "B 3"]) -> Keypoints:
         turned = self._run("turn", keypoints.positions, keypoints.jacobians, angles_deg)
         return finite_keypoints(Keypoints(*turned), self.name, self.precision)
 
-    def _run(self, name: GraphName, *inputs: np.ndarray) -> list[np.ndarray]:
-        return self.runs[name]([np.ascontiguousarray(array, np.float32) for array in inputs])
+    def _run(self, name: GraphName, *inputs: np.ndarray, at_once: int = 1) -> list[np.ndarray]:
+        arrays = [np.ascontiguousarray(array, np.float32) for array in inputs]
+        return self.runs[name](arrays, at_once)
 
     def _checked(self, image_01: np.ndarray) -> np.ndarray:
         size = self.config.image_size

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -32,12 +33,27 @@ from fnevr.runtime.graphs import (
 
 logger = logging.getLogger(__name__)
 
-Run = Callable[[list[np.ndarray]], list[np.ndarray]]
-"""Takes a graph's inputs in order, gives its outputs in order."""
+
+class Run(Protocol):
+    """Runs a graph."""
+
+    def __call__(self, arrays: list[np.ndarray], at_once: int = 1) -> list[np.ndarray]:
+        """Take a graph's inputs in order, give its outputs in order.
+
+        Args:
+            arrays: the inputs.
+            at_once: how many threads call it at the same time.
+        """
+        ...
+
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 AUTO_PSNR_DB = 49.0
 """PSNR between pictures in eight bits and in float32 from which "auto" takes eight bits."""
+
+AT_ONCE = 2
+"""Pictures that are drawn side by side, where there are as many cores: the layers of `lite` are
+small, and two threads finish one hardly sooner than one thread."""
 
 KEPT_BYTES = 32 * 2**20
 """Inputs of a graph from which on ONNX Runtime keeps no memory between two runs."""
@@ -80,7 +96,12 @@ def choose(
 
 
 def start_loading(
-    model: str, device: str | None, engine: EngineChoice, precision: PrecisionChoice
+    model: str,
+    device: str | None,
+    engine: EngineChoice,
+    precision: PrecisionChoice,
+    *,
+    side_by_side: bool = False,
 ) -> None:
     """Load a model's graphs in a thread, for the `open_graphs` that comes next.
 
@@ -92,6 +113,7 @@ def start_loading(
         device: "cpu", "cuda" or "mps"; None is taken for the CPU.
         engine: as `load_engine` takes it.
         precision: of the networks.
+        side_by_side: whether many pictures will be drawn, several at once.
     """
     if device not in (None, "cpu"):
         return
@@ -108,8 +130,10 @@ def start_loading(
         executor = ThreadPoolExecutor(1)
         contents = executor.submit(read_graphs, folder, exact, model)
 
+        at_once = num_at_once(engine_name, "cpu") if side_by_side else 1
+
         def load(graph: GraphName) -> Run:
-            return _load(contents.result()[graph], graph, engine_name, "cpu")
+            return _load(contents.result()[graph], graph, engine_name, "cpu", at_once)
 
         runs = {graph: executor.submit(load, graph) for graph in GRAPHS if graph not in LATE}
         _started[folder, engine_name, exact] = _Loading(contents, runs)
@@ -147,14 +171,36 @@ def open_graphs(
     return runs
 
 
-def _load(content: bytes, graph: GraphName, engine: EngineName, device: str) -> Run:
-    """Load a graph; what is wrong with it is said as such, when it is loaded or first run."""
+def num_at_once(engine: EngineName, device: str) -> int:
+    """Return how many pictures an engine's graphs draw side by side sooner than one by one."""
+    if device != "cpu" or engine == "tensorrt":
+        return 1
+    return min(AT_ONCE, _num_threads() or os.cpu_count() or 1)
+
+
+def _load(
+    content: bytes, graph: GraphName, engine: EngineName, device: str, at_once: int = 1
+) -> Run:
+    """Load a graph; what is wrong with it is said as such, when it is loaded or first run.
+
+    Args:
+        content: of the file.
+        graph: which one.
+        engine: runs it.
+        device: where.
+        at_once: how many calls of `draw` there will be at the same time.
+    """
     if engine not in ("onnx", "openvino", "tensorrt"):
         raise ValueError(f"the engine {engine!r} runs no graphs")
     try:
         run: Run
         if engine == "openvino":
-            run = OpenVINOGraph(content, _num_threads(), any_size=graph == "blend")
+            run = OpenVINOGraph(
+                content,
+                _num_threads(),
+                any_size=graph == "blend",
+                at_once=at_once if graph == "draw" else 1,
+            )
         else:
             run = onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
     except (FnevrError, MemoryError):
@@ -162,9 +208,9 @@ def _load(content: bytes, graph: GraphName, engine: EngineName, device: str) -> 
     except Exception as error:  # each engine has classes of its own for what it cannot use
         raise _unusable(graph, error) from error
 
-    def checked(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    def checked(arrays: list[np.ndarray], at_once: int = 1) -> list[np.ndarray]:
         try:
-            outputs = run(arrays)
+            outputs = run(arrays, at_once)
         except MemoryError:
             raise
         except Exception as error:  # as above
@@ -186,8 +232,8 @@ def _unusable(graph: GraphName, why: object) -> CheckpointError:
 
 
 def _when_loaded(future: Future[Run]) -> Run:
-    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-        return future.result()(arrays)
+    def run(arrays: list[np.ndarray], at_once: int = 1) -> list[np.ndarray]:
+        return future.result()(arrays, at_once)
 
     return run
 
@@ -195,8 +241,8 @@ def _when_loaded(future: Future[Run]) -> Run:
 def _when_needed(load: Callable[[], Run]) -> Run:
     load_once = cache(load)
 
-    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-        return load_once()(arrays)
+    def run(arrays: list[np.ndarray], at_once: int = 1) -> list[np.ndarray]:
+        return load_once()(arrays, at_once)
 
     return run
 
@@ -238,7 +284,8 @@ def onnx_run(graph: bytes, name: GraphName, device: str, *, tensorrt: bool = Fal
     giving_back = onnxruntime.RunOptions()
     giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
-    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    def run(arrays: list[np.ndarray], at_once: int = 1) -> list[np.ndarray]:
+        del at_once  # its threads are shared by all calls
         is_much = device == "cpu" and sum(array.nbytes for array in arrays) > KEPT_BYTES
         inputs = dict(zip(names, arrays, strict=True))
         return session.run(None, inputs, giving_back if is_much else None)

@@ -71,6 +71,7 @@ class TorchEngine:
         self.name: EngineName = "compile" if compiled else "torch"
         self.precision: Precision = precision
         self.device = device
+        self.at_once = 1
         self.model = model.to(device).eval()
         self.config = model.config
         self.retarget_map = retarget_map
@@ -85,6 +86,10 @@ class TorchEngine:
         self._draw = self.model.draw
         if compiled:
             self._compile()
+
+    def side_by_side(self) -> TorchEngine:
+        """Return the engine itself: PyTorch's threads share the work of one picture."""
+        return self
 
     def keypoints(self, image_01: Float[np.ndarray, "B 3 H W"]) -> Keypoints:
         """Detect the keypoints of each image."""

@@ -1,7 +1,7 @@
 """A live session: camera pictures in, portraits out, two at a time.
 
-One thread reads what the camera shows while another draws what it showed before. A picture that
-comes while two are in the works is dropped: what is shown stays young.
+Each of two threads reads what a camera picture shows, and draws it. A picture that comes while two
+are in the works is dropped: what is shown stays young.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import io
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -59,10 +60,21 @@ class Controls:
 
 @dataclass(frozen=True)
 class _Read:
+    """What a camera picture shows.
+
+    Attributes:
+        place: of the picture, counted from the session's first.
+        number: its owner's.
+        seconds: when it came.
+        performance: what the face does; None before one is seen for the first time.
+        is_seen: whether it is seen in this picture.
+    """
+
+    place: int
     number: int
     seconds: float
-    performance: Performance | None
-    is_seen: bool
+    performance: Performance | None = None
+    is_seen: bool = False
 
 
 @dataclass
@@ -112,12 +124,14 @@ class LiveSession:
         self._in_flight = 0
         self._lock = threading.Lock()
         self._pictures: queue.Queue[tuple[int, bytes, float] | None] = queue.Queue()
-        self._read: queue.Queue[_Read | None] = queue.Queue()
         self._take_neutral: Callable[[bool], None] | None = None
         self._start = time.monotonic()
+        self._reading = threading.Lock()
+        self._num_read, self._last_seconds = 0, -CAMERA_FRAME_S
+        self._reader, self._is_mirrored = CameraReader(), controls.mirror
+        self._num_shown, self._shown = 0, threading.Condition()
         self._threads = [
-            threading.Thread(target=self._running, args=(work, following), daemon=True)
-            for work, following in ((self._read_all, self._read), (self._draw_all, None))
+            threading.Thread(target=self._running, daemon=True) for _ in range(MAX_IN_FLIGHT)
         ]
         for thread in self._threads:
             thread.start()
@@ -178,48 +192,78 @@ class LiveSession:
             except FnevrError as error:
                 self._on_error(error)
 
-    def _running(
-        self, work: Callable[[], None], following: queue.Queue[_Read | None] | None
-    ) -> None:
+    def _running(self) -> None:
         try:
-            work()
+            while (read := self._read_next()) is not None:
+                with self._shown_after_others(read) as show:
+                    if read.performance is None:
+                        self._on_unseen(read.number)
+                    else:
+                        show.append(self._drawn(read, read.performance))
         except Exception as error:  # noqa: BLE001 - told to who opened the session
             self._on_error(error)
-        finally:
-            if following is not None:
-                following.put(None)
 
-    def _read_all(self) -> None:
-        reader, last, mirror = CameraReader(), -CAMERA_FRAME_S, self.controls.mirror
-        while (picture := self._pictures.get()) is not None:
+    def _read_next(self) -> _Read | None:
+        """Read the next picture: by one thread at a time, for a face is followed through them.
+
+        Returns:
+            None when the session ends.
+        """
+        with self._reading:
+            picture = self._pictures.get()
+            if picture is None:
+                self._pictures.put(None)  # for the other threads
+                return None
             number, jpeg, seconds = picture
-            rgb = decoded(jpeg)
-            if mirror != self.controls.mirror:
-                reader, mirror = CameraReader(), self.controls.mirror
-            if mirror:
-                rgb = np.ascontiguousarray(rgb[:, ::-1])
-            performance = reader.update(rgb, seconds - last)
-            last = seconds
-            tell, self._take_neutral = self._take_neutral, None
-            if tell is not None:
-                tell(reader.take_neutral())
-            self._read.put(_Read(number, seconds, performance, reader.is_seen))
+            read = _Read(self._num_read, number, seconds)
+            self._num_read += 1
+            try:
+                return self._seen(read, jpeg)
+            except BaseException:
+                with self._shown_after_others(read):
+                    raise
 
-    def _draw_all(self) -> None:
-        while (read := self._read.get()) is not None:
-            if read.performance is None:
+    def _seen(self, read: _Read, jpeg: bytes) -> _Read:
+        """Read what the face does."""
+        rgb = decoded(jpeg)
+        if self._is_mirrored != self.controls.mirror:
+            self._reader, self._is_mirrored = CameraReader(), self.controls.mirror
+        if self._is_mirrored:
+            rgb = np.ascontiguousarray(rgb[:, ::-1])
+        performance = self._reader.update(rgb, read.seconds - self._last_seconds)
+        self._last_seconds = read.seconds
+        tell, self._take_neutral = self._take_neutral, None
+        if tell is not None:
+            tell(self._reader.take_neutral())
+        return replace(read, performance=performance, is_seen=self._reader.is_seen)
+
+    def _drawn(self, read: _Read, performance: Performance) -> DrawnFrame:
+        controls = self.controls
+        draws_beside = controls.portrait.engine.at_once >= MAX_IN_FLIGHT
+        with nullcontext() if draws_beside else self._studio.drawing():
+            rgb = controls.portrait.performing(performance, controls.regions, controls.changes)
+        return DrawnFrame(rgb, read.seconds, read.number, read.is_seen)
+
+    @contextmanager
+    def _shown_after_others(self, read: _Read) -> Iterator[list[DrawnFrame]]:
+        """Send what is drawn of a picture to the sinks after those that came before it.
+
+        The picture makes room for another one then, whether anything was drawn of it or not.
+        """
+        drawn: list[DrawnFrame] = []
+        try:
+            yield drawn
+        finally:
+            with self._shown:
+                self._shown.wait_for(lambda: self._num_shown == read.place)
                 self._leave()
-                self._on_unseen(read.number)
-                continue
-            controls = self.controls
-            with self._studio.drawing():
-                rgb = controls.portrait.performing(
-                    read.performance, controls.regions, controls.changes
-                )
-            frame = DrawnFrame(rgb, read.seconds, read.number, read.is_seen)
-            self._leave()
-            self.counts.drawn += 1
-            self._sinks.write(frame)
+                try:
+                    for frame in drawn:
+                        self.counts.drawn += 1
+                        self._sinks.write(frame)
+                finally:
+                    self._num_shown += 1
+                    self._shown.notify_all()
 
     def _leave(self) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ from pathlib import Path
 from fnevr.animation.animator import Animator
 from fnevr.animation.edit import PoseEditor
 from fnevr.animation.live import live_square
+from fnevr.animation.regions import Regions
 from fnevr.animation.source import Framing
 from fnevr.media.image import read_image
 from fnevr.media.resize import at_most
@@ -34,7 +35,7 @@ class Studio:
 
     @contextmanager
     def drawing(self) -> Iterator[Animator]:
-        """Have the model for oneself: engines draw one thing at a time.
+        """Have the model for oneself; live portraits are drawn beside it where the engine can.
 
         Raises:
             FnevrError: if the model cannot be loaded.
@@ -75,7 +76,9 @@ class Studio:
         def make(animator: Animator) -> PoseEditor:
             square, framing = live_square(read_image(path), face)
             portrait = animator.pose_editor(square, framing)
-            _ = portrait.retarget  # once, and before the first frame
+            portrait.engine = animator.engine.side_by_side()
+            # What is made once is made before the first frame.
+            portrait.performing(portrait.retarget.own, Regions(), {})
             return portrait
 
         return self._ready((path, ("live", face)), make)
