@@ -45,12 +45,13 @@ def _own_cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _no_openvino(request, monkeypatch):
-    """Let `--engine auto` take ONNX Runtime, except where engines are tested.
+    """Let ONNX Runtime be taken, except where engines are tested.
 
     Processes that had run OpenVINO died now and then when a later test started a subprocess.
     """
     if not {"runtime", "cost"} & set(request.path.parts):
-        monkeypatch.setattr("fnevr.runtime.sessions.find_spec", lambda name: None)
+        for module in ("fnevr.runtime.sessions", "fnevr.faces.session"):
+            monkeypatch.setattr(f"{module}.has_openvino", lambda: False)
 
 
 @pytest.fixture

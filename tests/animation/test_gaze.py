@@ -117,3 +117,16 @@ def test_the_source_is_as_it_was_afterwards(portrait):
     with irises.moved(np.array([0.2, 0.0])):
         assert np.abs(detail.foreground[:, :3] - to_images_01([view])).max() > 0.1
     np.testing.assert_array_equal(detail.foreground[:, :3], to_images_01([view]))
+
+
+def test_each_of_two_threads_has_a_foreground_of_its_own(portrait):
+    _, _, view, landmarks = portrait
+    detail = opaque(view)
+    irises = Irises(detail, signed(landmarks))
+    left, right = (foreground(irises, x) for x in (-0.2, 0.2))
+    for _ in range(2):
+        with irises.moved(np.array([-0.2, 0.0])) as one, irises.moved(np.array([0.2, 0.0])) as two:
+            np.testing.assert_array_equal(one, left)
+            np.testing.assert_array_equal(two, right)
+    assert len(irises.idle) == 2
+    np.testing.assert_array_equal(detail.foreground[:, :3], to_images_01([view]))

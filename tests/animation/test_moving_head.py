@@ -181,7 +181,7 @@ def aside(engine):
 
 
 def test_a_mirrored_source_is_its_mirror_image_before_the_same_background(engine, aside):
-    twin = mirrored(engine, aside)
+    twin = mirrored(engine, aside, aside.detail.foreground)
     assert twin.detail is not None
     assert twin.landmarks is not None
     np.testing.assert_array_equal(twin.view, aside.view[:, ::-1])
@@ -189,7 +189,7 @@ def test_a_mirrored_source_is_its_mirror_image_before_the_same_background(engine
     np.testing.assert_array_equal(twin.detail.plate_01, aside.detail.plate_01)
     found = find_face(twin.view)
     assert np.abs(twin.landmarks - found)[:, :2].mean() < 2
-    again = mirrored(engine, twin)
+    again = mirrored(engine, twin, twin.detail.foreground)
     assert again.landmarks is not None
     np.testing.assert_allclose(again.landmarks, aside.landmarks, atol=1e-3)
 

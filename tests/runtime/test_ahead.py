@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from fnevr.runtime.ahead import Ahead
+from fnevr.runtime.ahead import Ahead, side_by_side
 
 
 def wait_until(is_so):
@@ -144,3 +144,41 @@ def test_a_signal_before_the_thread_is_alive_keeps_it_from_reading(monkeypatch):
     real_start(threads[0])
     threads[0].join()
     assert read == []
+
+
+def test_results_come_in_order_while_others_are_made():
+    both = threading.Barrier(2, timeout=5)
+
+    def work(number):
+        both.wait()  # passes only if two threads are at work
+        time.sleep(0.02 if number % 2 == 0 else 0)  # the first of two is the slower one
+        return 10 * number
+
+    assert list(side_by_side(work, range(8), 2)) == [10 * number for number in range(8)]
+
+
+@pytest.mark.parametrize(("at_once", "most_read"), [(1, 1), (2, 3)])
+def test_items_are_read_only_so_far(at_once, most_read):
+    read = []
+
+    def items():
+        for index in range(10):
+            read.append(index)
+            yield index
+
+    with closing(side_by_side(str, items(), at_once)) as results:
+        assert read == []
+        assert next(results) == "0"
+        assert len(read) == most_read
+    assert len(read) == most_read
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_an_error_comes_where_its_result_would_have_come(at_once):
+    def work(number):
+        return 1 / (2 - number)
+
+    results = side_by_side(work, range(6), at_once)
+    assert [next(results), next(results)] == [0.5, 1.0]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -21,6 +21,7 @@ from fnevr.errors import CheckpointError, FnevrError
 from fnevr.models import ARCHITECTURES
 from fnevr.models.pose_editor import LightweightPoseEditor
 from fnevr.runtime import sessions
+from fnevr.runtime.ahead import side_by_side
 from fnevr.runtime.export import export
 from fnevr.runtime.graphs import GRAPHS, OPSET, graphs_folder, has_graphs, measured_psnr_db
 from fnevr.runtime.load import load_engine
@@ -81,7 +82,7 @@ def test_auto_takes_graphs_where_there_are_some(exported, monkeypatch):
     assert choose(lite, "cuda", "auto", "auto") == ("torch", "float32")
     assert choose(lite, "cpu", "auto", "bfloat16") == ("torch", "bfloat16")
     assert choose(exported / "lite-plain", "cpu", "auto", "auto") == ("torch", "float32")
-    monkeypatch.setattr("fnevr.runtime.sessions.find_spec", lambda name: None)
+    monkeypatch.setattr("fnevr.runtime.sessions.has_openvino", lambda: False)
     assert choose(lite, "cpu", "auto", "int8") == ("onnx", "int8")
 
 
@@ -107,6 +108,26 @@ def test_an_animator_runs_on_any_engine(exported):
         frames.append(np.array(list(animator.frames(source, driving, crop=False)), np.int64))
     for others in frames[1:]:
         assert np.abs(others - frames[0]).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
+def test_pictures_drawn_side_by_side_are_those_drawn_alone(exported, monkeypatch, name):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    alone = load_engine(exported / "lite", engine=name)
+    many = alone.side_by_side()
+    assert (alone.at_once, many.at_once) == (1, 1 if name == "torch" else 2)
+    rng = np.random.default_rng(0)
+    source_01, driving_01 = (rng.random((n, 3, 64, 64), np.float32) for n in (1, 6))
+    source, driving = alone.read_source(source_01), alone.keypoints(driving_01)
+    frames = [driving[index : index + 1] for index in range(6)]
+    found = list(side_by_side(lambda frame: many.draw(source, frame), frames, many.at_once))
+    for frame, picture in zip(frames, found, strict=True):
+        np.testing.assert_allclose(picture, alone.draw(source, frame), atol=1e-5)
+
+
+def test_one_thread_draws_one_picture_at_a_time(exported, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert load_engine(exported / "lite", engine="openvino").side_by_side().at_once == 1
 
 
 def test_reports_say_which_engine_it_was(exported, tmp_path):

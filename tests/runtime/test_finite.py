@@ -67,7 +67,7 @@ def graph_engine(positions=0.0, jacobians=1.0, picture=0.5, turned=0.0):
         return result
 
     def keypoints_of(first, second):
-        return lambda arrays: [
+        return lambda arrays, at_once=1: [
             array((len(arrays[0]), 4, 2), first, 0.0),
             array((len(arrays[0]), 4, 2, 2), second, 1.0),
         ]
@@ -75,7 +75,7 @@ def graph_engine(positions=0.0, jacobians=1.0, picture=0.5, turned=0.0):
     runs: dict[GraphName, Run] = {
         "keypoints": keypoints_of(positions, jacobians),
         "turn": keypoints_of(turned, 1.0),
-        "draw": lambda arrays: [array((len(arrays[4]), 3, SIZE, SIZE), picture, 0.5)],
+        "draw": lambda arrays, at_once=1: [array((len(arrays[4]), 3, SIZE, SIZE), picture, 0.5)],
     }
     return GraphEngine(GrayModel().config, runs, name="openvino", precision="int8")
 

@@ -4,19 +4,30 @@ import asyncio
 import io
 import struct
 import sys
+import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.web import SOCKET, ended, jpeg, make_app, two_faces, visitor
+from support.exported import unchecked
+from support.web import SOCKET, ended, jpeg, make_app, two_faces, until, visitor
 
 from fnevr.animation.live import SIDE
 from fnevr.config.presets import asset
 from fnevr.errors import FnevrError, MediaError
 from fnevr.media.image import read_image
 from fnevr.media.video import open_video
-from fnevr.server.live import decoded
-from fnevr.server.sinks import BOUNDARY, DrawnFrame, Recording, Stream, VirtualCamera
+from fnevr.server.live import Controls, LiveSession, decoded
+from fnevr.server.sinks import (
+    BOUNDARY,
+    CallbackSink,
+    DrawnFrame,
+    Recording,
+    Stream,
+    VirtualCamera,
+)
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +263,71 @@ def test_only_jpegs_are_decoded():
     Image.new("RGB", (8, 8)).save(png, "PNG")
     with pytest.raises(MediaError, match="no JPEG"):
         decoded(png.getvalue())
+
+
+class SlowAtFirst:
+    """A portrait of which every second picture takes longer."""
+
+    def __init__(self, at_once):
+        self.engine = SimpleNamespace(at_once=at_once)
+        self.drawing, self.most_at_once, self.lock = 0, 0, threading.Lock()
+
+    def performing(self, performance, regions, changes):
+        del regions, changes
+        with self.lock:
+            self.drawing += 1
+            self.most_at_once = max(self.most_at_once, self.drawing)
+        time.sleep(0.1 if performance % 2 == 0 else 0.01)
+        with self.lock:
+            self.drawing -= 1
+        if performance == 7:
+            raise ZeroDivisionError
+        return np.full((2, 2, 3), performance, np.uint8)
+
+
+class Counting:
+    """Reads from each picture how many there were before."""
+
+    is_seen = True
+
+    def __init__(self):
+        self.count = -1
+
+    def update(self, rgb, seconds):
+        del rgb, seconds
+        self.count += 1
+        return self.count
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_pictures_are_shown_in_their_order(monkeypatch, camera, at_once):
+    monkeypatch.setattr("fnevr.server.live.CameraReader", Counting)
+    portrait, shown, errors = SlowAtFirst(at_once), [], []
+    lock = threading.Lock()
+    one_at_a_time = SimpleNamespace(drawing=lambda: lock)
+    with unchecked():
+        controls = Controls(portrait)
+        session = LiveSession(one_at_a_time, controls, errors.append, errors.append)
+        session.add(
+            CallbackSink(lambda frame: shown.append((frame.number, int(frame.rgb[0, 0, 0]))))
+        )
+        for number in range(100, 107):
+            until(lambda number=number: session.offer(number, camera))
+        session.close()
+    assert shown == [(100 + k, k) for k in range(7)]
+    assert errors == []
+    assert portrait.most_at_once == at_once
+    assert session.counts.most_in_flight == 2
+
+
+def test_what_fails_in_one_thread_holds_up_no_other(monkeypatch, camera):
+    monkeypatch.setattr("fnevr.server.live.CameraReader", Counting)
+    shown, errors = [], []
+    with unchecked():
+        session = LiveSession(None, Controls(SlowAtFirst(2)), errors.append, errors.append)
+        session.add(CallbackSink(lambda frame: shown.append(frame.number)))
+        for number in range(9):
+            until(lambda number=number: session.offer(number, camera))
+        session.close()
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+    assert shown == [0, 1, 2, 3, 4, 5, 6, 8]

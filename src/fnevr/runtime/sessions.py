@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from fnevr.runtime.graphs import (
 logger = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Run(Protocol):
     """Runs a graph."""
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fnevr.errors import FnevrError
 from fnevr.openvino_graph import (
     OpenVINOGraph,
     cache_path,
+    drop_identities,
     has_openvino,
     read_blob,
     write_blob,
@@ -80,6 +82,37 @@ def test_a_damaged_file_is_made_anew(doubled, cache, damage):
     assert read_blob(blob) is None
     check(OpenVINOGraph(doubled))
     assert read_blob(blob) is not None
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_several_threads_may_call_it(doubled, cache, at_once):
+    graph = OpenVINOGraph(doubled, 2, at_once=at_once)
+    rows = [np.full((1, 3), number, np.float32) for number in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda row: graph([row], at_once)[0], rows))
+    for row, result in zip(rows, found, strict=True):
+        np.testing.assert_array_equal(result, 2 * row)
+    assert len(graph.idle[((1, 3),), at_once]) <= 4
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_products_with_the_identity_are_left_out():
+    openvino = pytest.importorskip("openvino")
+    ops = pytest.importorskip("openvino.opset13")
+    x = ops.parameter([1, 2, 4, 4], np.float32)
+    turned = np.eye(4, dtype=np.float32)[::-1]
+    product = ops.matmul(np.eye(4, dtype=np.float32), x, False, False)
+    product = ops.matmul(
+        ops.matmul(product, turned, False, False), np.eye(4, dtype=np.float32), False, True
+    )
+    network = openvino.Model([product], [x])
+    drop_identities(network)
+    products = [node for node in network.get_ops() if node.get_type_name() == "MatMul"]
+    assert len(products) == 1
+    compiled = openvino.Core().compile_model(network, "CPU")
+    picture = np.arange(32, dtype=np.float32).reshape(1, 2, 4, 4)
+    (found,) = compiled([picture]).values()
+    np.testing.assert_array_equal(found, picture[..., ::-1])
 
 
 def test_what_openvino_does_not_take_is_compiled_again(doubled, cache):
