@@ -1,9 +1,11 @@
 """Measure a live session for `docs/web.md`: frames per second, latency, memory.
 
-    python scripts/docs/live_speed.py DRIVER.mp4 [--seconds 120]
+    python scripts/docs/live_speed.py DRIVER.mp4 [--seconds 120] [--browser]
 
-Starts a server of its own, and sends it the driver's frames as a page sends those of a camera: at
-most two are on their way. Linux only: times and memory of the server are read from /proc.
+Starts a server of its own, and sends it the driver's frames as a page sends those of a camera: each
+is made a JPEG, at most two are on their way, and what comes back is decoded. With `--browser` the
+page itself does so (playwright, the system's chromium), whose camera is a file of the driver's
+frames. Linux only: times and memory of the server are read from /proc.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ import io
 import json
 import os
 import re
+import shutil
 import statistics
 import struct
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -24,26 +28,66 @@ import typer
 import websockets
 from page_server import page_server
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 from fnevr.media.video import open_video
 
 LONGEST, IN_FLIGHT = 480, 2
 WARM_UP_S = 10.0
+SHOWN = re.compile(r"([\d.]+) frames/s · (\d+) ms")
+"""What the corner of the page says, of the last 30 pictures."""
 
 
 def main(
     driver: Annotated[Path, typer.Argument(help="A video with a face.")],
     seconds: Annotated[float, typer.Option(help="How long to measure.")] = 120.0,
+    browser: Annotated[bool, typer.Option(help="Measure in a browser.")] = False,
 ) -> None:
     """Print the measurements."""
     with open_video(driver) as video:
-        pictures = [_jpeg(frame.rgb) for frame in video]
+        pictures = [_small(frame.rgb) for frame in video]
     with page_server() as (address, pid):
-        live = address.replace("http", "ws", 1) + "api/live"
-        asyncio.run(_measure(live, pictures, pid, seconds))
+        if browser:
+            _measure_in_browser(address, pictures, pid, seconds)
+        else:
+            live = address.replace("http", "ws", 1) + "api/live"
+            asyncio.run(_measure(live, pictures, pid, seconds))
 
 
-async def _measure(address: str, pictures: list[bytes], pid: int, seconds: float) -> None:
+def _measure_in_browser(
+    address: str, pictures: list[Image.Image], pid: int, seconds: float
+) -> None:
+    with TemporaryDirectory() as folder, sync_playwright() as driver:
+        camera = Path(folder) / "camera.mjpeg"
+        camera.write_bytes(b"".join(map(_jpeg, pictures)))
+        options = ["--no-sandbox", "--use-fake-ui-for-media-stream"]
+        options += ["--use-fake-device-for-media-stream"]
+        options += [f"--use-file-for-fake-video-capture={camera}"]
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        page = browser.new_page(permissions=["camera"])
+        page.goto(address)
+        page.click("#consent button")
+        page.wait_for_selector("body[data-ready]")
+        page.click('nav a[href="#live"]')
+        page.click("#live .over .primary")
+        page.wait_for_selector("#live canvas:visible", timeout=60_000)
+        page.wait_for_timeout(1000 * WARM_UP_S)
+        memory, samples, stop = _memory_mb(pid), [], time.perf_counter() + seconds
+        while time.perf_counter() < stop:
+            page.wait_for_timeout(2000)
+            found = SHOWN.search(page.inner_text("#live"))
+            assert found is not None
+            samples.append((float(found[1]), float(found[2])))
+        browser.close()
+    rates, latencies = zip(*samples, strict=True)
+    typer.echo(
+        f"in a browser: {statistics.mean(rates):.1f} frames/s over {seconds:.0f} s, median latency "
+        f"{statistics.median(latencies):.0f} ms; memory {memory:.0f} MB, {_memory_mb(pid):.0f} MB "
+        f"at the end; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+async def _measure(address: str, pictures: list[Image.Image], pid: int, seconds: float) -> None:
     async with websockets.connect(address, max_size=None) as socket:
         await socket.send(json.dumps({"type": "set"}))
         while json.loads(await socket.recv())["type"] != "ready":
@@ -63,7 +107,7 @@ async def _measure(address: str, pictures: list[bytes], pid: int, seconds: float
 
 
 async def _run(
-    socket: websockets.ClientConnection, pictures: list[bytes], seconds: float
+    socket: websockets.ClientConnection, pictures: list[Image.Image], seconds: float
 ) -> list[float]:
     """Return how long each picture was on its way, in seconds."""
     sent: dict[int, float] = {}
@@ -72,18 +116,24 @@ async def _run(
     while time.perf_counter() < stop or sent:
         while len(sent) < IN_FLIGHT and time.perf_counter() < stop:
             sent[number] = time.perf_counter()
-            await socket.send(struct.pack("<I", number) + pictures[number % len(pictures)])
+            jpeg = _jpeg(pictures[number % len(pictures)])
+            await socket.send(struct.pack("<I", number) + jpeg)
             number += 1
         answer = await socket.recv()
         if isinstance(answer, bytes):
             (drawn,) = struct.unpack_from("<I", answer)
+            Image.open(io.BytesIO(answer[4:])).load()
             latencies.append(time.perf_counter() - sent.pop(drawn))
     return latencies
 
 
-def _jpeg(rgb: np.ndarray) -> bytes:
+def _small(rgb: np.ndarray) -> Image.Image:
     image = Image.fromarray(rgb)
     image.thumbnail((LONGEST, LONGEST))
+    return image
+
+
+def _jpeg(image: Image.Image) -> bytes:
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=85)
     return encoded.getvalue()

@@ -78,10 +78,9 @@ class OpenVINOGraph:
             request = self.idle[use].pop()
         except IndexError:
             request = self.compiled[use].create_infer_request()
-        outputs = request.infer(arrays, share_inputs=True)
-        results = [np.array(output) for output in outputs.values()]
+        outputs = request.infer(arrays, share_inputs=True)  # copies
         self.idle[use].append(request)
-        return results
+        return list(outputs.values())
 
     def _keep(self, use: Use, compiled: Any) -> None:
         self.idle[use] = [compiled.create_infer_request()]

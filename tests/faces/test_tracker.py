@@ -71,6 +71,16 @@ def test_what_hides_a_face_is_no_face(portrait, tracker, landmarks, mesh, share,
     assert tracker.update(portrait).status == "detected"
 
 
+def test_what_hides_a_face_is_noticed_a_little_later_where_that_is_asked_less_often(
+    portrait, detector, mesh, landmarks
+):
+    tracker = FaceTracker(max_lost=9, detector=detector, mesh=mesh, asked_every=3)
+    tracker.update(portrait)
+    hidden = covered(portrait, landmarks, 1.0)
+    found = [tracker.update(hidden).status for _ in range(4)]
+    assert found == ["tracked", "tracked", "held", "held"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

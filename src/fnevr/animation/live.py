@@ -22,6 +22,7 @@ from fnevr.media.resize import resize
 
 SIDE = 512  # of what a live portrait shows, in pixels
 AROUND = 2.0  # its side over that of the square around the face
+ASKED_EVERY = 3  # frames, in one of which a detector is asked whether the face is still there
 SHUT_SHARE = 0.3  # eyes less open than this are no measure of how open they usually are
 
 
@@ -34,7 +35,7 @@ class CameraReader:
 
     def __init__(self, *, smooth: bool = True) -> None:
         # One thread: this runs beside the drawing, which takes the others.
-        self._tracker = FaceTracker(num_threads=1)
+        self._tracker = FaceTracker(num_threads=1, asked_every=ASKED_EVERY)
         self._reader = PerformanceReader(smooth=smooth)
         self._last: Performance | None = None
         self._neutral: Performance | None = None

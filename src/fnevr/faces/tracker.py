@@ -57,6 +57,8 @@ class FaceTracker:
         num_threads: threads that one call may use.
         detector: shared with the caller, or None for one of its own.
         mesh: the same for the landmark model.
+        asked_every: of so many frames of a face that is followed, the detector is asked in one
+            whether there still is a face.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class FaceTracker:
         num_threads: int = 2,
         detector: FaceDetector | None = None,
         mesh: FaceMesh | None = None,
+        asked_every: int = 1,
     ) -> None:
         self.index = index or 0
         self.max_lost = max_lost
@@ -74,6 +77,7 @@ class FaceTracker:
         self.last: Landmarks | None = None
         self.num_lost = 0
         self.num_searched = 0
+        self.asked_every, self.num_unasked = asked_every, 0
 
     def reset(self) -> None:
         """Forget the face: the next frame starts anew."""
@@ -124,6 +128,9 @@ class FaceTracker:
 
     def _is_seen(self, rgb: UInt8[np.ndarray, "H W 3"], mesh: Mesh) -> bool:
         """Ask the detector too: the mesh goes on where a hand hides the whole face."""
+        self.num_unasked = (self.num_unasked + 1) % self.asked_every
+        if self.num_unasked:
+            return True
         box = landmarks_box(mesh.landmarks)
         return self.detector.may_see(rgb, landmarks_region(mesh.landmarks), box)
 

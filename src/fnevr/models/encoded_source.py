@@ -159,8 +159,14 @@ def _repeated(layer: Float[Any, "B C h w"], canvas: float) -> Float[Any, "B C h2
     for axis in (2, 3):
         length = layer.shape[axis]
         margin = round((canvas - 1) * length / 2)
-        places = xp.arange(-margin, length + margin, device=layer.device)
-        layer = xp.take(layer, xp.clip(places, 0, length - 1), axis=axis)
+        index = [slice(None)] * axis
+        wide = list(layer.shape)
+        wide[axis] = margin
+        first, last = (
+            xp.broadcast_to(layer[(*index, end)], tuple(wide))
+            for end in (slice(0, 1), slice(length - 1, length))
+        )
+        layer = xp.concat([first, layer, last], axis=axis)
     return layer
 
 
