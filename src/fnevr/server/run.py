@@ -51,6 +51,7 @@ def serve(settings: ServerSettings, port: int, browser: bool, say: Callable[[str
             create_app(settings, Path(folder)),
             log_level="warning",
             ws_max_size=MAX_MESSAGE,
+            ws_per_message_deflate=False,  # pictures are compressed already
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
         if browser:
