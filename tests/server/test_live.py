@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -299,21 +300,27 @@ class Counting:
         return self.count
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_pictures_are_shown_in_their_order(monkeypatch, camera, at_once):
-    monkeypatch.setattr("fnevr.server.live.CameraReader", Counting)
-    portrait, shown, errors = SlowAtFirst(at_once), [], []
-    lock = threading.Lock()
-    one_at_a_time = SimpleNamespace(drawing=lambda: lock)
+def shown_by(portrait: Any, camera, count, studio: Any = None):
+    """Send pictures through a session; return it, what was shown, and the errors."""
+    shown: list[tuple[int, int]] = []
+    errors: list[Any] = []
     with unchecked():
-        controls = Controls(portrait)
-        session = LiveSession(one_at_a_time, controls, errors.append, errors.append)
+        session = LiveSession(studio, Controls(portrait), errors.append, errors.append)
         session.add(
             CallbackSink(lambda frame: shown.append((frame.number, int(frame.rgb[0, 0, 0]))))
         )
-        for number in range(100, 107):
-            until(lambda number=number: session.offer(number, camera))
+        for number in range(count):
+            until(lambda number=number: session.offer(100 + number, camera))
         session.close()
+    return session, shown, errors
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_pictures_are_shown_in_their_order(monkeypatch, camera, at_once):
+    monkeypatch.setattr("fnevr.server.live.CameraReader", Counting)
+    lock, portrait = threading.Lock(), SlowAtFirst(at_once)
+    one_at_a_time = SimpleNamespace(drawing=lambda: lock)
+    session, shown, errors = shown_by(portrait, camera, 7, one_at_a_time)
     assert shown == [(100 + k, k) for k in range(7)]
     assert errors == []
     assert portrait.most_at_once == at_once
@@ -322,12 +329,6 @@ def test_pictures_are_shown_in_their_order(monkeypatch, camera, at_once):
 
 def test_what_fails_in_one_thread_holds_up_no_other(monkeypatch, camera):
     monkeypatch.setattr("fnevr.server.live.CameraReader", Counting)
-    shown, errors = [], []
-    with unchecked():
-        session = LiveSession(None, Controls(SlowAtFirst(2)), errors.append, errors.append)
-        session.add(CallbackSink(lambda frame: shown.append(frame.number)))
-        for number in range(9):
-            until(lambda number=number: session.offer(number, camera))
-        session.close()
+    _, shown, errors = shown_by(SlowAtFirst(2), camera, 9)
     assert [type(error) for error in errors] == [ZeroDivisionError]
-    assert shown == [0, 1, 2, 3, 4, 5, 6, 8]
+    assert shown == [(100 + k, k) for k in range(9) if k != 7]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar, cast
@@ -63,7 +63,7 @@ class Ahead(Iterator[Item]):
 
 def side_by_side(
     work: Callable[[Item], Result], items: Iterable[Item], at_once: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield what `work` makes of each item, in order, while it works on the next ones.
 
     Args:
