@@ -50,8 +50,8 @@ def _no_openvino(request, monkeypatch):
     Processes that had run OpenVINO died now and then when a later test started a subprocess.
     """
     if not {"runtime", "cost"} & set(request.path.parts):
-        for module in ("fnevr.runtime.sessions", "fnevr.faces.session"):
-            monkeypatch.setattr(f"{module}.has_openvino", lambda: False)
+        monkeypatch.setattr("fnevr.runtime.sessions.has_openvino", lambda: False)
+        monkeypatch.setattr("fnevr.faces.session.is_loaded", lambda: False)
 
 
 @pytest.fixture

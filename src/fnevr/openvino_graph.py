@@ -42,24 +42,21 @@ class OpenVINOGraph:
         graph: content of the file.
         num_threads: that it may use; 0 for OpenVINO's own choice.
         any_size: its pictures have any size, so that nothing can be compiled before they come.
-        at_once: for how many calls at the same time it is compiled first.
 
     Raises:
         FnevrError: if OpenVINO is not installed.
     """
 
-    def __init__(
-        self, graph: bytes, num_threads: int = 0, *, any_size: bool = False, at_once: int = 1
-    ) -> None:
+    def __init__(self, graph: bytes, num_threads: int = 0, *, any_size: bool = False) -> None:
         self.graph, self.core = graph, openvino_core()
         self.num_threads, self.any_size = num_threads, any_size
         self.compiled: dict[Use, Any] = {}
         self.idle: dict[Use, list[Any]] = {}  # requests; a thread takes one while it runs
         self.compiling = threading.Lock()
         if not any_size:
-            compiled = self._cached(None, at_once)
+            compiled = self._cached(None)
             shapes = tuple(tuple(graph_input.shape) for graph_input in compiled.inputs)
-            self._keep((shapes, at_once), compiled)
+            self._keep((shapes, 1), compiled)
 
     def __call__(self, arrays: list[np.ndarray], at_once: int = 1) -> list[np.ndarray]:
         """Run it, in any thread: inputs in their order in, outputs in their order out.
@@ -160,6 +157,11 @@ def _is_identity(node: Any) -> bool:
     matrix = np.squeeze(node.data)
     is_square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
     return is_square and np.array_equal(matrix, np.eye(len(matrix)))
+
+
+def is_loaded() -> bool:
+    """Return whether this process uses OpenVINO already."""
+    return openvino_core.cache_info().currsize > 0
 
 
 @cache

@@ -194,7 +194,7 @@ class Animation:
         if transfer == "retarget":
             with self.drivers.performance(file, options.smooth, faces, options.span) as performer:
                 scene = prepare(engine, picture, options.framing)
-                engine = for_many(engine, scene.width, scene.height)
+                engine = for_many(engine, scene.drawn_side)
                 yield (
                     scene,
                     performer,
@@ -204,7 +204,7 @@ class Animation:
             return
         with self.drivers.motion(file, options.framing.crop, faces[0], options.span) as driver:
             scene = prepare(engine, picture, options.framing)
-            engine = for_many(engine, scene.width, scene.height)
+            engine = for_many(engine, scene.drawn_side)
             wanted: BestFrame = "auto" if options.best_frame is None else options.best_frame
             choice = wanted if transfer == "relative" else None
             yield scene, driver, *render(engine, scene, driver, choice, progress, self._adjust)
@@ -224,7 +224,7 @@ class Animation:
             read = source_frames(frames_in, self.drivers.engine.config, options.framing)
             with closing(Ahead(read, READ_AHEAD)) as ahead:
                 count = _shorter(info, driver)
-                engine = for_many(self.drivers.engine, *size)
+                engine = for_many(self.drivers.engine, min(size))
                 frames = reanimate(engine, ahead, driver, count, progress, options.turn, **on_top)
                 from_driver = options.sound == "driver"
                 own = source if info.has_audio else None

@@ -23,13 +23,19 @@ from fnevr.runtime.ahead import Ahead
 from fnevr.runtime.engine import Engine
 
 DRAW_AHEAD, AHEAD_PIXELS = 4, 9_000_000  # frames that wait to be encoded, and pixels of them
+SIDE_BY_SIDE = 720  # pixels: side up to which two frames are drawn at once
 
 Output = UInt8[np.ndarray, "h w 3"]
 
 
-def for_many(engine: Engine, width: int, height: int) -> Engine:
-    """Return what draws frames of a size: large ones one at a time, for the sake of memory."""
-    return engine.side_by_side() if width * height <= AHEAD_PIXELS else engine
+def for_many(engine: Engine, side: int) -> Engine:
+    """Return what draws many frames: large ones one at a time, for the sake of memory.
+
+    Args:
+        engine: draws them.
+        side: of what is drawn, in pixels, at most.
+    """
+    return engine.side_by_side() if side <= SIDE_BY_SIDE else engine
 
 
 def is_picture_name(output: PathLike) -> bool:

@@ -104,6 +104,14 @@ class Scene:
     width: int
     height: int
 
+    @property
+    def drawn_side(self) -> int:
+        """The largest side of what is drawn of a face, in pixels."""
+        return max(
+            len(source.view) if source.detail is None else source.detail.plate_01.shape[-1]
+            for source in self.sources
+        )
+
 
 def for_video(picture: Picture, size: int | None) -> tuple[UInt8[np.ndarray, "h w 3"], list[str]]:
     """Reduce a source picture to what videos have, before anything is done with it.

@@ -247,7 +247,7 @@ def animate(
         regions = Regions(head, expression, eyes, lips, gaze)
         source = source or asset("portrait.jpg")
         driving = driving or asset("motion.safetensors")
-        animator = _load(model, device, engine, precision, side_by_side=True)
+        animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
             report = animator.animate(
                 source,
@@ -352,7 +352,7 @@ def reconstruct(
     with answering_for_errors(files, no_clobber=no_clobber):
         from fnevr.progress import progress_bar
 
-        animator = _load(model, device, engine, precision, side_by_side=True)
+        animator = _load(model, device, engine, precision)
         with progress_bar() as progress:
             report = animator.reconstruct(clip, output, progress=progress)
         _tell(report, json_file)
@@ -552,22 +552,12 @@ def _load(
     device: str | None,
     engine: EngineChoice,
     precision: PrecisionChoice,
-    *,
-    side_by_side: bool = False,
 ) -> Animator:
-    """Load the model; its graphs, if it has some, in a thread that goes on beside the rest.
-
-    Args:
-        model: a preset or a folder.
-        device: where it runs.
-        engine: what runs it.
-        precision: of its numbers.
-        side_by_side: whether many pictures will be drawn, several at once.
-    """
+    """Load the model; its graphs, if it has some, in a thread that goes on beside the rest."""
     gc.disable()  # nothing that imports make is garbage: a sixth of their time
     from fnevr.runtime.sessions import start_loading
 
-    start_loading(model, device, engine, precision, side_by_side=side_by_side)
+    start_loading(model, device, engine, precision)
 
     from fnevr.animation.animator import Animator
 

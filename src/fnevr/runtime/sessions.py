@@ -20,7 +20,7 @@ import numpy as np
 from fnevr.config.engines import EngineChoice, EngineName, Precision, PrecisionChoice
 from fnevr.config.presets import resolve_model
 from fnevr.errors import CheckpointError, FnevrError
-from fnevr.openvino_graph import OpenVINOGraph, has_openvino, import_openvino
+from fnevr.openvino_graph import OpenVINOGraph, has_openvino, openvino_core
 from fnevr.runtime.graphs import (
     GRAPHS,
     INPUTS,
@@ -101,8 +101,6 @@ def start_loading(
     device: str | None,
     engine: EngineChoice,
     precision: PrecisionChoice,
-    *,
-    side_by_side: bool = False,
 ) -> None:
     """Load a model's graphs in a thread, for the `open_graphs` that comes next.
 
@@ -114,7 +112,6 @@ def start_loading(
         device: "cpu", "cuda" or "mps"; None is taken for the CPU.
         engine: as `load_engine` takes it.
         precision: of the networks.
-        side_by_side: whether many pictures will be drawn, several at once.
     """
     if device not in (None, "cpu"):
         return
@@ -127,14 +124,12 @@ def start_loading(
         if engine_name == "openvino":
             # Imports hold each other up, loading goes on beside them: so this one comes first.
             with suppress(FnevrError):
-                import_openvino()
+                openvino_core()
         executor = ThreadPoolExecutor(1)
         contents = executor.submit(read_graphs, folder, exact, model)
 
-        at_once = num_at_once(engine_name, "cpu") if side_by_side else 1
-
         def load(graph: GraphName) -> Run:
-            return _load(contents.result()[graph], graph, engine_name, "cpu", at_once)
+            return _load(contents.result()[graph], graph, engine_name, "cpu")
 
         runs = {graph: executor.submit(load, graph) for graph in GRAPHS if graph not in LATE}
         _started[folder, engine_name, exact] = _Loading(contents, runs)
@@ -179,29 +174,14 @@ def num_at_once(engine: EngineName, device: str) -> int:
     return min(AT_ONCE, _num_threads() or os.cpu_count() or 1)
 
 
-def _load(
-    content: bytes, graph: GraphName, engine: EngineName, device: str, at_once: int = 1
-) -> Run:
-    """Load a graph; what is wrong with it is said as such, when it is loaded or first run.
-
-    Args:
-        content: of the file.
-        graph: which one.
-        engine: runs it.
-        device: where.
-        at_once: how many calls of `draw` there will be at the same time.
-    """
+def _load(content: bytes, graph: GraphName, engine: EngineName, device: str) -> Run:
+    """Load a graph; what is wrong with it is said as such, when it is loaded or first run."""
     if engine not in ("onnx", "openvino", "tensorrt"):
         raise ValueError(f"the engine {engine!r} runs no graphs")
     try:
         run: Run
         if engine == "openvino":
-            run = OpenVINOGraph(
-                content,
-                _num_threads(),
-                any_size=graph == "blend",
-                at_once=at_once if graph == "draw" else 1,
-            )
+            run = OpenVINOGraph(content, _num_threads(), any_size=graph == "blend")
         else:
             run = onnx_run(content, graph, device, tensorrt=engine == "tensorrt")
     except (FnevrError, MemoryError):
