@@ -32,6 +32,7 @@ Use = tuple[Shapes, int]
 
 CACHE_VARIABLE = "FNEVR_CACHE"
 MOST_FILES = 16  # of the cache, the last ones used; a model has three, and one for each size
+CACHED_BYTES = 32 * 2**20  # of inputs, from which on a graph's constants are as large as those
 DIGEST_BYTES = 32
 
 
@@ -69,8 +70,9 @@ class OpenVINOGraph:
         use = tuple(array.shape for array in arrays), at_once
         with self.compiling:
             if use not in self.compiled:
-                make = self._cached if self.any_size or at_once > 1 else self._compiled
-                self._keep(use, make(*use))
+                is_large = sum(array.nbytes for array in arrays) > CACHED_BYTES
+                is_kept = (self.any_size or at_once > 1) and not is_large
+                self._keep(use, (self._cached if is_kept else self._compiled)(*use))
         try:
             request = self.idle[use].pop()
         except IndexError:
@@ -125,7 +127,7 @@ class OpenVINOGraph:
                 return self.core.import_model(io.BytesIO(blob), "CPU", settings)
         compiled = self._compiled(shapes, at_once)
         if path is not None:
-            write_blob(path, compiled.export_model().getvalue())
+            write_blob(path, compiled.export_model().getbuffer())
         return compiled
 
 
@@ -242,20 +244,21 @@ def cache_path(key: str) -> Path | None:
 def read_blob(path: Path) -> bytes | None:
     """Return what a file of the cache holds; None if there is none, or it is damaged."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            digest, blob = file.read(DIGEST_BYTES), file.read()
     except OSError:
         return None
-    blob = content[DIGEST_BYTES:]
     with suppress(OSError):
         os.utime(path)  # the files that are used longest ago go first
-    return blob if hashlib.sha256(blob).digest() == content[:DIGEST_BYTES] else None
+    return blob if hashlib.sha256(blob).digest() == digest else None
 
 
-def write_blob(path: Path, blob: bytes) -> None:
+def write_blob(path: Path, blob: bytes | memoryview) -> None:
     """Write a file of the cache, and remove the oldest ones; a cache that is full is no error."""
     with suppress(FnevrError, OSError):
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(hashlib.sha256(blob).digest() + blob)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            file.write(hashlib.sha256(blob).digest())
+            file.write(blob)
         by_age = sorted(path.parent.glob("*.blob"), key=lambda file: file.stat().st_mtime)
         for stale in by_age[:-MOST_FILES]:
             stale.unlink(missing_ok=True)
