@@ -15,7 +15,6 @@ import io
 import json
 import os
 import re
-import shutil
 import statistics
 import struct
 import time
@@ -26,9 +25,8 @@ from typing import Annotated
 import numpy as np
 import typer
 import websockets
-from page_server import page_server
+from page_server import opened_page, page_server
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from fnevr.media.video import open_video
 
@@ -57,34 +55,36 @@ def main(
 def _measure_in_browser(
     address: str, pictures: list[Image.Image], pid: int, seconds: float
 ) -> None:
-    with TemporaryDirectory() as folder, sync_playwright() as driver:
+    with TemporaryDirectory() as folder:
         camera = Path(folder) / "camera.mjpeg"
         camera.write_bytes(b"".join(map(_jpeg, pictures)))
-        options = ["--no-sandbox", "--use-fake-ui-for-media-stream"]
-        options += ["--use-fake-device-for-media-stream"]
-        options += [f"--use-file-for-fake-video-capture={camera}"]
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=options)
-        page = browser.new_page(permissions=["camera"])
-        page.goto(address)
-        page.click("#consent button")
-        page.wait_for_selector("body[data-ready]")
-        page.click('nav a[href="#live"]')
-        page.click("#live .over .primary")
-        page.wait_for_selector("#live canvas:visible", timeout=60_000)
-        page.wait_for_timeout(1000 * WARM_UP_S)
-        memory, samples, stop = _memory_mb(pid), [], time.perf_counter() + seconds
-        while time.perf_counter() < stop:
-            page.wait_for_timeout(2000)
-            found = SHOWN.search(page.inner_text("#live"))
-            assert found is not None
-            samples.append((float(found[1]), float(found[2])))
-        browser.close()
+        samples, memory = _samples(address, camera, pid, seconds)
     rates, latencies = zip(*samples, strict=True)
     typer.echo(
         f"in a browser: {statistics.mean(rates):.1f} frames/s over {seconds:.0f} s, median latency "
         f"{statistics.median(latencies):.0f} ms; memory {memory:.0f} MB, {_memory_mb(pid):.0f} MB "
         f"at the end; load {os.getloadavg()[0]:.1f}"
     )
+
+
+def _samples(
+    address: str, camera: Path, pid: int, seconds: float
+) -> tuple[list[tuple[float, float]], float]:
+    """Return what the page says every two seconds, and the server's memory at the start."""
+    samples = []
+    with opened_page(address, camera) as page:
+        page.click("#consent button")
+        page.click('nav a[href="#live"]')
+        page.click("#live .over .primary")
+        page.wait_for_selector("#live canvas:visible", timeout=60_000)
+        page.wait_for_timeout(1000 * WARM_UP_S)
+        memory, stop = _memory_mb(pid), time.perf_counter() + seconds
+        while time.perf_counter() < stop:
+            page.wait_for_timeout(2000)
+            found = SHOWN.search(page.inner_text("#live"))
+            assert found is not None
+            samples.append((float(found[1]), float(found[2])))
+    return samples, memory
 
 
 async def _measure(address: str, pictures: list[Image.Image], pid: int, seconds: float) -> None:

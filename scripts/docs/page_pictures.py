@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import io
 import math
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import typer
-from page_server import page_server
+from page_server import opened_page, page_server
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from fnevr.config.presets import asset
 
@@ -47,14 +45,8 @@ def _camera(address: str) -> bytes:
 
 
 def _take_all(address: str, camera: Path, folder: Path) -> None:
-    options = ["--no-sandbox", "--use-fake-ui-for-media-stream"]
-    options += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={camera}"]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=options)
-        page = browser.new_page(viewport=DESK, bypass_csp=True, permissions=["camera"])
+    with opened_page(address, camera, viewport=DESK) as page:
         page.set_default_timeout(300_000)
-        page.goto(address)
-        page.wait_for_selector("body[data-ready]")
         _take(page, folder / "web_consent.jpg")
         page.click("#consent button")
         _take(page, folder / "web_empty.jpg")
@@ -79,7 +71,6 @@ def _take_all(address: str, camera: Path, folder: Path) -> None:
         page.set_viewport_size(DESK)
         _fail(page, camera.with_name("suit.jpg"))
         _take(page, folder / "web_error.jpg")
-        browser.close()
 
 
 def _play(page: Any) -> None:

@@ -9,15 +9,13 @@ on a slider; its time is that from the input event until the changed picture has
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from page_server import page_server
-from playwright.sync_api import sync_playwright
+from page_server import opened_page, page_server
 
 SLIDERS = ("smile", "mouth_open", "yaw")
 WATCH = """() => {
@@ -52,14 +50,8 @@ def main(
 
 def _measure(address: str, picture: Path | None, movements: int) -> list[float]:
     """Return how long each movement took to be seen, in milliseconds."""
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        page = browser.new_page(bypass_csp=True)  # so that playwright may wait for functions
-        page.goto(address)
+    with opened_page(address) as page:
         page.click("#consent button")
-        page.wait_for_selector("body[data-ready]")
         page.click('nav a[href="#edit"]')
         if picture is not None:
             page.set_input_files('#edit input[aria-label="Add a picture"]', picture)
@@ -70,7 +62,6 @@ def _measure(address: str, picture: Path | None, movements: int) -> list[float]:
         for index in range(movements + len(SLIDERS)):
             _move(page, index)
         waits: list[float] = page.evaluate("window.waits")[len(SLIDERS) :]  # the first ones warm up
-        browser.close()
     return waits
 
 

@@ -28,7 +28,7 @@ from fnevr.animation.keypoint_track import (
     record_track,
     save_track,
 )
-from fnevr.animation.output import Output, write_frames
+from fnevr.animation.output import Output, for_many, write_frames
 from fnevr.animation.reference_frame import BestFrame
 from fnevr.animation.regions import Regions
 from fnevr.animation.report import Report
@@ -236,7 +236,8 @@ class Animator:
             first = next(iter(reader)).rgb
         scene = prepare(self.engine, first, Framing(False, False))
         with self.drivers.motion(DriverFile(clip, None), False) as driver:
-            _, frames = render(self.engine.side_by_side(), scene, driver, None, progress)
+            engine = for_many(self.engine, scene.drawn_side)
+            _, frames = render(engine, scene, driver, None, progress)
             size = scene.width, scene.height
             count = write_frames(
                 output,

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -73,8 +73,8 @@ class _Read:
     place: int
     number: int
     seconds: float
-    performance: Performance | None = None
-    is_seen: bool = False
+    performance: Performance | None
+    is_seen: bool
 
 
 @dataclass
@@ -215,27 +215,24 @@ class LiveSession:
                 self._pictures.put(None)  # for the other threads
                 return None
             number, jpeg, seconds = picture
-            read = _Read(self._num_read, number, seconds)
+            performance = self._performance(jpeg, seconds)
+            read = _Read(self._num_read, number, seconds, performance, self._reader.is_seen)
             self._num_read += 1
-            try:
-                return self._seen(read, jpeg)
-            except BaseException:
-                with self._shown_after_others(read):
-                    raise
+            return read
 
-    def _seen(self, read: _Read, jpeg: bytes) -> _Read:
-        """Read what the face does."""
+    def _performance(self, jpeg: bytes, seconds: float) -> Performance | None:
+        """Read what the face does; None before one is seen for the first time."""
         rgb = decoded(jpeg)
         if self._is_mirrored != self.controls.mirror:
             self._reader, self._is_mirrored = CameraReader(), self.controls.mirror
         if self._is_mirrored:
             rgb = np.ascontiguousarray(rgb[:, ::-1])
-        performance = self._reader.update(rgb, read.seconds - self._last_seconds)
-        self._last_seconds = read.seconds
+        performance = self._reader.update(rgb, seconds - self._last_seconds)
+        self._last_seconds = seconds
         tell, self._take_neutral = self._take_neutral, None
         if tell is not None:
             tell(self._reader.take_neutral())
-        return replace(read, performance=performance, is_seen=self._reader.is_seen)
+        return performance
 
     def _drawn(self, read: _Read, performance: Performance) -> DrawnFrame:
         controls = self.controls
