@@ -522,7 +522,7 @@ def test_maps_show_where_the_drivers_face_is(model, config, faces):
     grid = centre_grid(16, 16, like=maps)
     for k in range(config.num_face_keypoints - 1):
         expected = torch.exp(-0.5 * (grid - faces.positions[1, k]).square().sum(-1) / 0.04**2)
-        torch.testing.assert_close(maps[0, k], expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(maps[0, k], expected, atol=2e-5, rtol=0)
     head = config.num_face_keypoints - 1
     inverse = faces.jacobians[1, head].inverse()
     local = (grid - faces.positions[1, head]) @ inverse.T
