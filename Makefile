@@ -51,8 +51,8 @@ test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile -q -m 'not slow' $(APART)
 
 test-slow: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist worksteal -q $(APART:%=--ignore %)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile -q $(APART)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 3600 -rs -n $(JOBS) --dist worksteal -q $(APART:%=--ignore %)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 3600 -rs -n $(JOBS) --dist loadfile -q $(APART)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

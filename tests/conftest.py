@@ -43,15 +43,17 @@ def _own_cache(tmp_path_factory):
         yield
 
 
-@pytest.fixture(autouse=True)
-def _no_openvino(request, monkeypatch):
-    """Let ONNX Runtime be taken, except where engines are tested.
+@pytest.fixture(autouse=True, scope="module")
+def _no_openvino(request):
+    """Let ONNX Runtime be taken, except where engines are tested; for modules' fixtures, too.
 
     Processes that had run OpenVINO died now and then when a later test started a subprocess.
     """
-    if not {"runtime", "cost"} & set(request.path.parts):
-        monkeypatch.setattr("fnevr.runtime.sessions.has_openvino", lambda: False)
-        monkeypatch.setattr("fnevr.faces.session.is_loaded", lambda: False)
+    with pytest.MonkeyPatch.context() as patch:
+        if not {"runtime", "cost"} & set(request.path.parts):
+            patch.setattr("fnevr.runtime.sessions.has_openvino", lambda: False)
+            patch.setattr("fnevr.faces.session.is_loaded", lambda: False)
+        yield
 
 
 @pytest.fixture

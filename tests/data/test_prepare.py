@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -34,9 +35,9 @@ from fnevr.geometry.patches import FacePatches
 
 
 def contents(folder):
-    """All files and what is in them."""
+    """All files, and the SHA-256 of each: pytest takes hours to show how large files differ."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
+        path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
         if path.is_file()
     }

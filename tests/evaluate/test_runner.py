@@ -45,9 +45,6 @@ def simple_networks(_files):
 def quick_networks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "load_networks", simple_networks)
-        # What the tests' own fixture says comes after a module's.
-        patch.setattr("fnevr.runtime.sessions.has_openvino", lambda: False)
-        patch.setattr("fnevr.faces.session.is_loaded", lambda: False)
         runner._networks.cache_clear()
         yield
     runner._networks.cache_clear()

@@ -14,7 +14,7 @@ from fnevr.animation.source import Framing
 from fnevr.face3d.performance import Performance, PerformanceReader
 from fnevr.faces.crop import crop_box
 from fnevr.faces.find import find_face, find_faces
-from fnevr.faces.landmarks import landmarks_box
+from fnevr.faces.landmarks import FaceMesh, landmarks_box
 from fnevr.faces.tracker import FaceTracker
 from fnevr.geometry.rotations import axis_angles, rotation_matrices
 from fnevr.media.image import Picture
@@ -35,7 +35,8 @@ class CameraReader:
 
     def __init__(self, *, smooth: bool = True) -> None:
         # One thread: this runs beside the drawing, which takes the others.
-        self._tracker = FaceTracker(num_threads=1, asked_every=ASKED_EVERY)
+        mesh = FaceMesh(num_threads=1, is_for_videos=True)
+        self._tracker = FaceTracker(num_threads=1, mesh=mesh, asked_every=ASKED_EVERY)
         self._reader = PerformanceReader(smooth=smooth)
         self._last: Performance | None = None
         self._neutral: Performance | None = None

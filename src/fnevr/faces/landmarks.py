@@ -46,10 +46,12 @@ class FaceMesh:
 
     Args:
         num_threads: threads that one call may use.
+        is_for_videos: see `FaceModel`.
     """
 
-    def __init__(self, num_threads: int = 2) -> None:
-        self.model = FaceModel("face_landmark_with_attention", num_threads, is_for_videos=True)
+    def __init__(self, num_threads: int = 2, *, is_for_videos: bool = False) -> None:
+        name = "face_landmark_with_attention"
+        self.model = FaceModel(name, num_threads, is_for_videos=is_for_videos)
 
     def landmarks(self, rgb: UInt8[np.ndarray, "H W 3"], face: Face) -> Landmarks:
         """Give a detected face's landmarks in pixels of the picture."""

@@ -17,8 +17,9 @@ class FaceModel:
     Args:
         name: the file's name under ``fnevr/assets/faces``, without ``.onnx``.
         num_threads: threads that one call may use.
-        is_for_videos: it runs once in every frame, so OpenVINO takes it where that is loaded for
-            other networks already: it runs in half the time then.
+        is_for_videos: it runs once in every frame of what is shown at once, so OpenVINO takes it
+            where that is loaded for other networks already: half the time, and numbers that differ
+            in the last digits. What is stored or scored must not hang on what else has run.
     """
 
     def __init__(self, name: str, num_threads: int = 2, *, is_for_videos: bool = False) -> None:

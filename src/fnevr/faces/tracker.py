@@ -172,7 +172,7 @@ class FacesTracker:
     """
 
     def __init__(self, indices: Sequence[int] = (0,), num_threads: int = 2) -> None:
-        detector, mesh = FaceDetector(num_threads), FaceMesh(num_threads)
+        detector, mesh = FaceDetector(num_threads), FaceMesh(num_threads, is_for_videos=True)
         # Several who are lost could be taken for each other, so each is waited for longer.
         max_lost = MAX_LOST if len(indices) == 1 else MAX_LOST_OF_SEVERAL
         self.trackers = [FaceTracker(index, max_lost, 2, detector, mesh) for index in indices]
