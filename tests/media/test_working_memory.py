@@ -27,7 +27,7 @@ from fnevr.media.samples import CONTAINERS
 from fnevr.media.strips import reduced, resampled
 from fnevr.media.video import open_video
 
-LIMIT_KIB = 1_200_000
+LIMIT_KIB = 1_200_000_000 // 1024
 # Not getrusage: its peak includes that of the process which started this one.
 STATUS = Path("/proc/self/status")
 RUN = """

@@ -88,9 +88,9 @@ def check_result(out):
 
 def test_ends_in_time_with_weights_report_and_sheet(start, tmp_path):
     begin_s = time.monotonic()
-    process = start(0.4)
-    _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - begin_s < 24
+    process = start(0.7)  # of which a slow machine takes half to import PyTorch
+    _, errors = process.communicate(timeout=90)
+    assert time.monotonic() - begin_s < 42
     assert process.returncode == 0, errors
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     report = check_result(tmp_path / "out")

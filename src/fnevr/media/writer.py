@@ -27,9 +27,10 @@ WORST_CRF = 51
 CRF = 18  # H.264's constant quality: visually near lossless
 PRESET = "veryfast"  # keeps encoding out of the way of the network that makes the frames
 # Frames that the encoder keeps: at 9.4 megapixels, 0.2 GB of them in place of 0.8. Each of its
-# threads would hold one.
+# threads would hold one, and motion by parts of a pixel (subme) three pictures more of each frame:
+# files are 9 % larger without, and 36 megapixels take 0.1 GB less.
 LARGE_PIXELS = 4_000_000
-LARGE = {"x264-params": "rc-lookahead=1:sync-lookahead=0:bframes=0:threads=1"}
+LARGE = {"x264-params": "rc-lookahead=1:sync-lookahead=0:bframes=0:threads=1:subme=0"}
 CLOCK = 90_000  # ticks per second: fine enough for any camera's time-stamps
 MAX_CLOCK = 10_000_000
 MAX_SECONDS = 100 * 366 * 86_400
