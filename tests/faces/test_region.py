@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fnevr.faces.region import Region, cut_out, padded_slice
+from fnevr.faces.region import Region, cut_out, drawn_along, padded_slice
 
 
 @pytest.fixture
@@ -67,3 +67,25 @@ def test_padded_slice_agrees_with_padding_everything(ramp, window, border):
     padded = np.pad(ramp, ((200, 200), (200, 200), (0, 0)), mode=border)
     expected = padded[top + 200 : bottom + 200, left + 200 : right + 200]
     np.testing.assert_array_equal(padded_slice(ramp, left, top, right, bottom, border), expected)
+
+
+def test_a_region_stays_while_it_need_not_move():
+    region = Region(100.0, 50.0, 80.0, math.radians(179.8))
+    wanted = Region(100.5, 49.6, 81.0, math.radians(-179.6))
+    still = drawn_along(region, wanted)
+    assert (still.centre_x, still.centre_y) == (100.0, 50.0)
+    assert still.size == pytest.approx(80.0)
+    assert math.remainder(still.angle_rad - region.angle_rad, math.tau) == pytest.approx(
+        0, abs=1e-9
+    )
+
+
+def test_a_region_goes_along_as_far_as_it_must():
+    region, wanted = Region(0.0, 0.0, 100.0, 0.0), Region(30.0, -40.0, 200.0, math.radians(-90))
+    moved = drawn_along(region, wanted)
+    # 1 % of 200 pixels behind, on the line between the two.
+    assert (moved.centre_x, moved.centre_y) == pytest.approx((30 - 0.6 * 2, -40 + 0.8 * 2))
+    assert moved.size == pytest.approx(200 * math.exp(-0.03))
+    assert math.degrees(moved.angle_rad) == pytest.approx(-89)
+    again = drawn_along(moved, wanted)
+    assert vars(again) == pytest.approx(vars(moved))

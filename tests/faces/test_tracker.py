@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from fnevr.faces.landmarks import landmarks_region
+from fnevr.faces.landmarks import FaceMesh, landmarks_region
 from fnevr.faces.tracker import MAX_LOST, FacesTracker, FaceTracker
 
 
@@ -28,6 +28,33 @@ def test_follows_a_moving_face_without_detecting_again(portrait, tracker, landma
 def test_same_picture_again_gives_still_landmarks(portrait, tracker):
     tracks = [tracker.update(portrait).landmarks for _ in range(6)]
     assert np.abs(tracks[-1] - tracks[-2])[:, :2].max() < 0.5
+
+
+class Spy(FaceMesh):
+    """A landmark model that says where it looked."""
+
+    def __init__(self):
+        super().__init__()
+        self.regions = []
+
+    def mesh(self, rgb, region, num_passes=2):
+        self.regions.append(region)
+        return super().mesh(rgb, region, num_passes)
+
+
+def test_where_to_look_stays_while_the_face_nearly_does(portrait, detector):
+    """What was found is not what is looked at next, or every rounding would come back."""
+    spy = Spy()
+    tracker = FaceTracker(detector=detector, mesh=spy)
+    tracker.update(portrait)
+    spy.regions.clear()
+    for brighter in range(4):
+        tracker.update(np.minimum(portrait, 250) + np.uint8(brighter % 3))
+    assert len({(region.centre_x, region.centre_y) for region in spy.regions}) == 1
+    first = spy.regions[-1]
+    tracker.update(shifted(portrait, 9, 0))
+    tracker.update(shifted(portrait, 9, 0))
+    assert spy.regions[-1].centre_x > first.centre_x + 4
 
 
 def test_holds_a_lost_face_and_finds_it_again(portrait, tracker):

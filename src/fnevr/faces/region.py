@@ -20,6 +20,9 @@ from fnevr.media.strips import reduced
 
 Border = Literal["edge", "constant"]
 
+# How far a region that follows a face stays behind it: shares of its size, and an angle.
+CENTRE_SLACK, SIZE_SLACK, ANGLE_SLACK_RAD = 0.01, 0.03, math.radians(1)
+
 
 @dataclass(frozen=True)
 class Region:
@@ -42,6 +45,33 @@ class Region:
         offsets = (points[:, :2] - side / 2) * scale
         xy = offsets @ self.axes + np.array([self.centre_x, self.centre_y])
         return np.concatenate([xy, points[:, 2:] * scale], axis=1).astype(np.float32)
+
+
+def drawn_along(region: Region, wanted: Region) -> Region:
+    """Move a region towards where it is wanted, as a thing on a slack leash goes along.
+
+    What lies within the slack moves nothing, so that a region which is found from what was seen in
+    the last one does not tremble with it; what lies beyond is made up for at once.
+
+    Args:
+        region: the last one.
+        wanted: where it would be without slack.
+    """
+    centre, goal = (
+        complex(region.centre_x, region.centre_y),
+        complex(wanted.centre_x, wanted.centre_y),
+    )
+    distance, slack = abs(goal - centre), CENTRE_SLACK * wanted.size
+    if distance > slack:
+        centre = goal + (centre - goal) * slack / distance
+    growth = math.log(region.size / wanted.size)
+    turn = math.remainder(region.angle_rad - wanted.angle_rad, math.tau)
+    return Region(
+        centre.real,
+        centre.imag,
+        wanted.size * math.exp(min(max(growth, -SIZE_SLACK), SIZE_SLACK)),
+        wanted.angle_rad + min(max(turn, -ANGLE_SLACK_RAD), ANGLE_SLACK_RAD),
+    )
 
 
 def aligned_region(template: Float[np.ndarray, "N 2"], points: Float[np.ndarray, "N 2"]) -> Region:

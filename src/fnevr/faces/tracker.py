@@ -1,7 +1,9 @@
 """Follow faces through a video.
 
 The landmarks of a frame say where to look in the next one, so whole frames are searched only at the
-start and when the face is lost. While it is lost the last landmarks are held.
+start and when the face is lost. While it is lost the last landmarks are held. Where to look hardly
+moves while the face hardly does: lids that are about to shut may be found open or shut by what a
+hundredth of a pixel changes, and that would come back in the next frame.
 
 Shapes: H and W of the frames.
 """
@@ -18,6 +20,7 @@ from jaxtyping import UInt8
 from fnevr.faces.detector import FaceDetector
 from fnevr.faces.find import find_faces, is_free
 from fnevr.faces.landmarks import FaceMesh, Landmarks, Mesh, landmarks_box, landmarks_region
+from fnevr.faces.region import Region, drawn_along
 
 MAX_LOST, MAX_LOST_OF_SEVERAL = 15, 50
 FRAMES_PER_SEARCH = 10  # of which one is searched thoroughly, while no face is known
@@ -75,19 +78,20 @@ class FaceTracker:
         self.detector = detector or FaceDetector(num_threads)
         self.mesh = mesh or FaceMesh(num_threads)
         self.last: Landmarks | None = None
+        self.region: Region | None = None  # in which the last landmarks were found
         self.num_lost = 0
         self.num_searched = 0
         self.asked_every, self.num_unasked = asked_every, 0
 
     def reset(self) -> None:
         """Forget the face: the next frame starts anew."""
-        self.last = None
+        self.last = self.region = None
         self.num_lost = 0
         self.num_searched = 0
 
     def start(self, landmarks: Landmarks) -> None:
         """Follow the face with these landmarks, found by other means in the coming frame."""
-        self.last = landmarks
+        self.last, self.region = landmarks, None
         self.num_lost = 0
 
     @property
@@ -109,11 +113,14 @@ class FaceTracker:
         """
         last = self.seen
         if last is not None:
-            mesh = self.mesh.mesh(rgb, landmarks_region(last), num_passes=1)
+            region = landmarks_region(last)
+            if self.region is not None:
+                region = drawn_along(self.region, region)
+            mesh = self.mesh.mesh(rgb, region, num_passes=1)
             if mesh.is_face and is_free(mesh.landmarks, taken) and self._is_seen(rgb, mesh):
-                self.last = mesh.landmarks
+                self.last, self.region = mesh.landmarks, region
                 return Track(mesh.landmarks, "tracked")
-        is_new = self.last is None
+        is_new, self.region = self.last is None, None
         face = self._detect(rgb, taken)
         if face is not None:
             self.last, self.num_lost = face, 0
