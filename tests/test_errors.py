@@ -35,7 +35,7 @@ def test_workers_end_with_the_process_that_started_them():
         for name, node in library_nodes()
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("ProcessPoolExecutor")
     }
-    assert pools == {"data/prepare.py": True, "evaluate/runner.py": True}
+    assert pools == {"workers.py": True}
 
 
 def test_an_error_says_which_argument_it_is_about():

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import fnevr
@@ -9,13 +10,16 @@ import fnevr
 PACKAGE = Path(fnevr.__file__).parent
 
 
-def library_nodes() -> Iterator[tuple[str, ast.AST]]:
-    """Yield every node of the library but for the command line, with its file's name."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).as_posix()
-        if name != "cli.py" and not name.startswith("commands/"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                yield name, node
+@cache
+def library_nodes() -> tuple[tuple[str, ast.AST], ...]:
+    """Return every node of the library but for the command line, with its file's name."""
+    names = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+    return tuple(
+        (name, node)
+        for name, path in names.items()
+        if name != "cli.py" and not name.startswith("commands/")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    )
 
 
 def library_texts(*, docstrings: bool = True) -> Iterator[tuple[str, str]]:

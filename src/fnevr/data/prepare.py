@@ -8,14 +8,10 @@ there exists; whatever was under way when a run was killed is done again, and ov
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -37,6 +33,7 @@ from fnevr.media.leftovers import sweep
 from fnevr.media.reader import VideoReader
 from fnevr.media.video import open_video
 from fnevr.progress import Progress
+from fnevr.workers import in_workers
 
 VIDEOS, SETTINGS = "videos", "settings.json"
 NO_FACE = "no face found"
@@ -151,7 +148,7 @@ def carry_out(
     try:
         own_first = sorted(range(len(jobs)), key=lambda index: not shard.takes(index))
         todo = [jobs[index] for index in own_first if jobs[index].name not in records]
-        results = _run(todo, out, settings, workers)
+        results = in_workers(partial(_try, out=out, settings=settings), todo, workers)
         for number, (job, result) in enumerate(results, start=len(records) + 1):
             if isinstance(result, VideoRecord):
                 records[job.name] = result
@@ -217,49 +214,6 @@ def _cut_video(video: VideoReader, job: Job, out: Path, settings: PrepareSetting
         rejected=dict(reasons + more_reasons),
         damage=video.damage,
     )
-
-
-def _run(
-    jobs: Sequence[Job], out: Path, settings: PrepareSettings, workers: int
-) -> Iterator[tuple[Job, VideoRecord | str]]:
-    """Do all videos; yield each with its record, or with what is wrong with it."""
-    if workers == 1 or len(jobs) < 2:
-        for job in jobs:
-            yield job, _try(job, out, settings)
-        return
-    # Fresh processes: a fork would inherit the locks of this one's threads.
-    context = multiprocessing.get_context("spawn")
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, end_with_parent)
-    try:
-        futures = {pool.submit(_try, job, out, settings): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise FnevrError(
-            "a worker process was killed, perhaps for want of memory\n"
-            "do the same again, with fewer workers; finished videos are kept",
-            argument="workers",
-        ) from error
-    except BaseException:
-        # What they are at is not finished, and nobody waits for it.
-        for process in set(multiprocessing.active_children()) - set(others):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def end_with_parent() -> None:
-    """End this worker when the process that started it is killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _try(job: Job, out: Path, settings: PrepareSettings) -> VideoRecord | str:

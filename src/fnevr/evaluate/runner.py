@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,6 @@ from fnevr.config.presets import resolve_model
 from fnevr.config.shard import Shard
 from fnevr.config.stages import check_seed
 from fnevr.data.manifest import Split
-from fnevr.data.prepare import end_with_parent
 from fnevr.errors import CheckpointError, FnevrError, MediaError, WriteError
 from fnevr.evaluate.clips import EvaluationClip, find_clips
 from fnevr.evaluate.networks.available import NetworkFiles, Networks, load_networks
@@ -39,6 +35,7 @@ from fnevr.progress import Progress
 from fnevr.runtime.engine import Engine
 from fnevr.runtime.load import check_device, load_engine
 from fnevr.runtime.sessions import THREADS_VARIABLE, choose
+from fnevr.workers import in_workers
 
 STILL, REAL = "still", "real"
 STAGE = "scoring clips"
@@ -286,30 +283,13 @@ def _run(jobs: list[_Job], workers: int, total: int, progress: Progress | None) 
     num_done = total - len(jobs)
     if progress is not None:
         progress(STAGE, num_done, total)
-    for job, reason in _results(jobs, workers):
+    for job, reason in in_workers(_score, jobs, workers):
         if reason is not None:
             failed[job.pair.name] = reason
         num_done += 1
         if progress is not None:
             progress(STAGE, num_done, total)
     return failed
-
-
-def _results(jobs: list[_Job], workers: int) -> Iterator[tuple[_Job, str | None]]:
-    if workers == 1 or len(jobs) < 2:
-        for job in jobs:
-            yield job, _score(job)
-        return
-    # Spawned, because a forked process hangs in torch once the parent has used its threads.
-    count, context = min(workers, len(jobs)), get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=end_with_parent) as pool:
-        futures = {pool.submit(_score, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 def _score(job: _Job) -> str | None:
