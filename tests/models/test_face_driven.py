@@ -259,6 +259,12 @@ def test_the_gradient_of_the_enhancer_is_autograds():
     torch.testing.assert_close(found, texture.grad)
 
 
+def test_a_new_spectral_layer_enlarges_nothing():
+    """Forty in a row would otherwise make numbers that no float16 holds."""
+    weight = SpectralConv(32, 48, 3).eval().normalized_weight().flatten(1)
+    assert 1 <= torch.linalg.matrix_norm(weight, 2) < 1.1
+
+
 def test_a_spectral_layer_is_divided_by_what_its_vectors_say():
     layer = SpectralConv(3, 4, 3).eval()
     matrix = layer.weight.flatten(1)
