@@ -71,7 +71,7 @@ def test_padded_slice_agrees_with_padding_everything(ramp, window, border):
 
 def test_a_region_stays_while_it_need_not_move():
     region = Region(100.0, 50.0, 80.0, math.radians(179.8))
-    wanted = Region(100.5, 49.6, 81.0, math.radians(-179.6))
+    wanted = Region(100.2, 49.8, 80.7, math.radians(-179.9))
     still = drawn_along(region, wanted)
     assert (still.centre_x, still.centre_y) == (100.0, 50.0)
     assert still.size == pytest.approx(80.0)
@@ -83,9 +83,9 @@ def test_a_region_stays_while_it_need_not_move():
 def test_a_region_goes_along_as_far_as_it_must():
     region, wanted = Region(0.0, 0.0, 100.0, 0.0), Region(30.0, -40.0, 200.0, math.radians(-90))
     moved = drawn_along(region, wanted)
-    # 1 % of 200 pixels behind, on the line between the two.
-    assert (moved.centre_x, moved.centre_y) == pytest.approx((30 - 0.6 * 2, -40 + 0.8 * 2))
-    assert moved.size == pytest.approx(200 * math.exp(-0.03))
-    assert math.degrees(moved.angle_rad) == pytest.approx(-89)
+    # 0.5 % of 200 pixels behind, on the line between the two.
+    assert (moved.centre_x, moved.centre_y) == pytest.approx((30 - 0.6, -40 + 0.8))
+    assert moved.size == pytest.approx(200 * math.exp(-0.01))
+    assert math.degrees(moved.angle_rad) == pytest.approx(-89.5)
     again = drawn_along(moved, wanted)
     assert vars(again) == pytest.approx(vars(moved))

@@ -21,7 +21,7 @@ from fnevr.media.strips import reduced
 Border = Literal["edge", "constant"]
 
 # How far a region that follows a face stays behind it: shares of its size, and an angle.
-CENTRE_SLACK, SIZE_SLACK, ANGLE_SLACK_RAD = 0.01, 0.03, math.radians(1)
+CENTRE_SLACK, SIZE_SLACK, ANGLE_SLACK_RAD = 0.005, 0.01, math.radians(0.5)
 
 
 @dataclass(frozen=True)
