@@ -57,10 +57,8 @@ def drawn_along(region: Region, wanted: Region) -> Region:
         region: the last one.
         wanted: where it would be without slack.
     """
-    centre, goal = (
-        complex(region.centre_x, region.centre_y),
-        complex(wanted.centre_x, wanted.centre_y),
-    )
+    centre = complex(region.centre_x, region.centre_y)
+    goal = complex(wanted.centre_x, wanted.centre_y)
     distance, slack = abs(goal - centre), CENTRE_SLACK * wanted.size
     if distance > slack:
         centre = goal + (centre - goal) * slack / distance

@@ -17,9 +17,9 @@ class FaceModel:
     Args:
         name: the file's name under ``fnevr/assets/faces``, without ``.onnx``.
         num_threads: threads that one call may use.
-        is_for_videos: it runs once in every frame of what is shown at once, so OpenVINO takes it
-            where that is loaded for other networks already: half the time, and numbers that differ
-            in the last digits. What is stored or scored must not hang on what else has run.
+        is_for_videos: it runs once in every frame of a driver or a camera. Where OpenVINO is loaded
+            already, it runs there, in half the time, and its numbers differ in the last digits.
+            False where results are stored or scored: they must always be the same.
     """
 
     def __init__(self, name: str, num_threads: int = 2, *, is_for_videos: bool = False) -> None:

@@ -2,8 +2,8 @@
 
 The landmarks of a frame say where to look in the next one, so whole frames are searched only at the
 start and when the face is lost. While it is lost the last landmarks are held. Where to look hardly
-moves while the face hardly does: lids that are about to shut may be found open or shut by what a
-hundredth of a pixel changes, and that would come back in the next frame.
+moves while the face hardly does: otherwise an error in one frame's landmarks moves the next search,
+and at a blink a hundredth of a pixel may decide whether lids are found open or shut.
 
 Shapes: H and W of the frames.
 """
@@ -120,7 +120,8 @@ class FaceTracker:
             if mesh.is_face and is_free(mesh.landmarks, taken) and self._is_seen(rgb, mesh):
                 self.last, self.region = mesh.landmarks, region
                 return Track(mesh.landmarks, "tracked")
-        is_new, self.region = self.last is None, None
+        self.region = None
+        is_new = self.last is None
         face = self._detect(rgb, taken)
         if face is not None:
             self.last, self.num_lost = face, 0

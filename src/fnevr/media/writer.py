@@ -27,8 +27,8 @@ WORST_CRF = 51
 CRF = 18  # H.264's constant quality: visually near lossless
 PRESET = "veryfast"  # keeps encoding out of the way of the network that makes the frames
 # Frames that the encoder keeps: at 9.4 megapixels, 0.2 GB of them in place of 0.8. Each of its
-# threads would hold one, and motion by parts of a pixel (subme) three pictures more of each frame:
-# files are 9 % larger without, and 36 megapixels take 0.1 GB less.
+# threads would hold one, and motion by parts of a pixel (subme) three copies more of each frame:
+# without it files are 9 % larger, and a video of a picture of 36 megapixels takes 0.1 GB less.
 LARGE_PIXELS = 4_000_000
 LARGE = {"x264-params": "rc-lookahead=1:sync-lookahead=0:bframes=0:threads=1:subme=0"}
 CLOCK = 90_000  # ticks per second: fine enough for any camera's time-stamps
