@@ -70,7 +70,7 @@ def test_lids_and_lips_are_asked_for_what_draws_as_much(retarget):
         shape = retarget.still + retarget.fit.basis.expression_basis @ retarget.expression(frame)
         moved = lip_gap(shape) - lip_gap(retarget.fit.at_rest)
         touching = np.exp(-own.lips[0, 0] / 0.008)
-        press = 0.035 * (np.exp(-lips / 0.008) - touching) * (1 - touching)
+        press = 0.02 * (np.exp(-lips / 0.008) - touching) * (1 - touching)
         at_rest = np.interp(own.lips[0, 0], LIPS.drawn, LIPS.asked)
         assert moved == pytest.approx(asked_lips - at_rest - press, abs=2e-3)
         shares = (eye_openings(shape) - 0.08) / (retarget.open_eyes - 0.08)

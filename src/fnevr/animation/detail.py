@@ -1,6 +1,7 @@
 """A portrait at its own resolution, in two layers: the person, and what stands still behind.
 
-Shapes: H and W of the picture; S the side of what is drawn, S2 with its surroundings, in pixels.
+Shapes: H and W of the picture; S the side of what is drawn, S2 with its surroundings, in pixels;
+N places.
 """
 
 from __future__ import annotations
@@ -80,6 +81,16 @@ def layered(
     middle = slice(beyond, len(view) - beyond)
     plate_01 = np.ascontiguousarray(plate_01[:, :, middle, middle])
     return Detail(foreground, plate_01, canvas=canvas)
+
+
+def in_foreground(detail: Detail, landmarks: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N 2"]:
+    """Return where places of the networks' picture, in [-1, 1], are in the foreground, in pixels.
+
+    The middle of its first pixel is at 0.
+    """
+    side = detail.foreground.shape[-1]
+    zoom = detail.plate_01.shape[-1] / (detail.canvas * side)
+    return (np.asarray(landmarks)[:, :2] * zoom + 1) * (side / 2) - 0.5
 
 
 def in_its_colours(detail: Detail) -> Detail:

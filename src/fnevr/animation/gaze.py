@@ -17,9 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from fnevr.animation.detail import in_foreground
 from fnevr.face3d.performance import EYE_CORNERS, IRISES, eye_openings
 from fnevr.faces.landmarks import Landmarks
 from fnevr.geometry.arrays import smooth_step
+from fnevr.geometry.splines import catmull_rom
 from fnevr.models.encoded_source import Detail
 
 IRIS = 0.22  # radius of an iris, in eye widths
@@ -75,7 +77,7 @@ class _Eye:
         y, x = np.indices(self.along.shape, dtype=np.float32)
         right = along * self.axis[0] - down * self.axis[1]
         below = along * self.axis[1] + down * self.axis[0]
-        return _sampled(self.patch, x + right, y + below)
+        return catmull_rom(self.patch, x + right, y + below)
 
 
 class Irises:
@@ -89,9 +91,7 @@ class Irises:
     def __init__(self, detail: Detail, landmarks: Landmarks) -> None:
         self.source = detail
         self.idle = [detail.foreground]  # more of them where several threads draw
-        side = detail.foreground.shape[-1]
-        zoom = detail.plate_01.shape[-1] / (detail.canvas * side)
-        points = (np.asarray(landmarks)[:, :2] * zoom + 1) * (side / 2) - 0.5
+        points = in_foreground(detail, landmarks)
         openings = eye_openings(np.asarray(landmarks, np.float64))
         self.eyes = [
             eye
@@ -155,27 +155,3 @@ def _edge(along: Float[np.ndarray, "h w"], lid: Float[np.ndarray, "P 2"]) -> np.
     inside = ordered[np.abs(ordered[:, 0]) < 0.5]
     x, y = np.concatenate(([[-0.5, 0.0]], inside, [[0.5, 0.0]])).T
     return np.interp(along, x, y)
-
-
-def _sampled(
-    patch: Float[np.ndarray, "4 h w"], x: Float[np.ndarray, "h w"], y: Float[np.ndarray, "h w"]
-) -> Float[np.ndarray, "4 h w"]:
-    """Sample at pixels, by Catmull-Rom splines (Keys, 1981); its border is repeated."""
-    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    taps = np.arange(-1, 3)[:, None, None]
-    columns = (left + taps).clip(0, patch.shape[2] - 1)
-    rows = (top + taps).clip(0, patch.shape[1] - 1)
-    values = patch[:, rows[:, None], columns[None]]
-    return np.einsum("cijhw,ihw,jhw->chw", values, _weights(y - top), _weights(x - left))
-
-
-def _weights(t: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "4 h w"]:
-    """Return the weights of four neighbours at a share t of the way between the inner two."""
-    return np.stack(
-        [
-            -0.5 * t + t**2 - 0.5 * t**3,
-            1 - 2.5 * t**2 + 1.5 * t**3,
-            0.5 * t + 2 * t**2 - 1.5 * t**3,
-            -0.5 * t**2 + 0.5 * t**3,
-        ]
-    )

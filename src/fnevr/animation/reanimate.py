@@ -25,6 +25,7 @@ from fnevr.animation.keypoint_log import DrivingBatch
 from fnevr.animation.open_mouth import OpenMouth
 from fnevr.animation.regions import Regions
 from fnevr.animation.retargeting import Extras, Retargeting
+from fnevr.animation.shut_mouth import ShutMouth
 from fnevr.animation.sliders import FaceSliders
 from fnevr.animation.source_video import FrameFace, SourceFrame
 from fnevr.face3d.performance import Performance, mixed
@@ -150,7 +151,8 @@ def _drawn(
         irises = Irises(detail, face.in_square) if regions.gaze else None
         in_view = face.box.to_view(face.landmarks, len(face.view))
         mouth = OpenMouth(face.view, in_view, float(face.own.lips[0, 0]))
-        extras = Extras(detail, irises, mouth=mouth)
+        shut_mouth = ShutMouth(face.view, in_view, detail)
+        extras = Extras(detail, irises, mouth=mouth, shut_mouth=shut_mouth)
     encoded = engine.read_source(to_images_01([face.view]), extras.layers)
     retarget = Retargeting(
         face.fit, face.own, face.open_eyes, encoded.keypoints.numpy(), engine.retarget_map, extras

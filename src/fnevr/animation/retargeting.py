@@ -12,6 +12,7 @@ of expression.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
@@ -24,6 +25,7 @@ from fnevr.animation.head_turn import HeadTurn
 from fnevr.animation.moving_head import MovingHead
 from fnevr.animation.open_mouth import OpenMouth
 from fnevr.animation.response import EYES, LIPS
+from fnevr.animation.shut_mouth import ShutMouth
 from fnevr.animation.source import Source, mirrored
 from fnevr.face3d.face_fit import FaceFit, Similarity, slopes
 from fnevr.face3d.head_surface import brought_into_view, looks_aside
@@ -52,7 +54,8 @@ from fnevr.runtime.engine import Engine
 CLOSED_SOURCE = 0.6  # of the usual opening: an eye less open than this may be wider than it shows
 NODS = np.array([1.15, 1.0, 1.0])  # drawn heads nod by less than their keypoints
 GAZE_GAIN = 2.0  # landmarks see half of how far irises move
-PRESS, TOUCH = 0.035, 0.008  # lips that touch are pressed together; face heights
+PRESS, TOUCH = 0.02, 0.008  # lips that touch are pressed together; face heights
+LEAST_SHUT = 0.02  # share of a mouth that is drawn shut: less is not seen
 LEAST_SHARE = 0.05  # of a mirror image: less is not drawn
 STEPS = 3  # of Newton's method, for lids and lips
 
@@ -74,6 +77,7 @@ class Extras:
         irises: moves them in the picture; None leaves them where they are.
         head: moves hair, ears and skull; None leaves them to the keypoints.
         mouth: draws what shows between parted lips; None leaves that to the networks.
+        shut_mouth: draws lips on over teeth; None leaves them to the networks.
         twin: reads the mirror image of the source, given its foreground, which shows what a turn
             brings into view; None goes without.
     """
@@ -82,6 +86,7 @@ class Extras:
     irises: Irises | None = None
     head: MovingHead | None = None
     mouth: OpenMouth | None = None
+    shut_mouth: ShutMouth | None = None
     twin: ReadTwin | None = None
 
 
@@ -163,7 +168,8 @@ class Retargeting:
         mouth = None
         if source.detail is not None:
             mouth = OpenMouth(source.view, landmarks, float(own.lips[0, 0]))
-        extras = Extras(source.detail, irises, head, mouth, twin)
+        shut_mouth = ShutMouth(source.view, landmarks, source.detail)
+        extras = Extras(source.detail, irises, head, mouth, shut_mouth, twin)
         return cls(fit, own, open_eyes, source.keypoints, engine.retarget_map, extras)
 
     def draw(
@@ -198,11 +204,24 @@ class Retargeting:
             detail = self.extras.head.moved(self.fit.similarity, place, detail)
         moved = self._keypoints(place(shape), place)
         detail = self._with_mouth(detail, frame, shape, place, moved)
-        if self.extras.irises is None or detail is None:
-            return engine.draw(source, moved, detail)
+        shut, share = self.extras.shut_mouth, max(self._touching(frame), 0.0)
+        if shut is not None and share > LEAST_SHUT:
+            source = shut.of(engine.read_source, source, share)
+        if detail is None:
+            return engine.draw(source, moved)
         gaze_shift = GAZE_GAIN * (frame.gazes[0] - self.own.gazes[0])
-        with self.extras.irises.moved(gaze_shift) as foreground:
+        with ExitStack() as stack:
+            foreground = detail.foreground
+            if self.extras.irises is not None:
+                foreground = stack.enter_context(self.extras.irises.moved(gaze_shift))
+            if shut is not None:
+                stack.enter_context(shut.shown(foreground, share))
             return engine.draw(source, moved, replace(detail, foreground=foreground))
+
+    def _touching(self, frame: Performance) -> float:
+        """Return how much more than the portrait's the lips touch, at most 1."""
+        touching, at_rest = np.exp(-np.array([frame.lips[0, 0], self.own.lips[0, 0]]) / TOUCH)
+        return float((touching - at_rest) * (1 - at_rest))
 
     def _with_mouth(
         self,
@@ -304,9 +323,7 @@ class Retargeting:
         own, lips = self.own.lips[0], frame.lips[0]
         shares = EYES.ask(frame.eyes[0], self.own.eyes[0])
         eyes = SHUT_EYE + shares * (self.open_eyes - SHUT_EYE)
-        touching, at_rest = np.exp(-lips / TOUCH), np.exp(-own / TOUCH)
-        press = PRESS * (touching - at_rest) * (1 - at_rest)
-        gap = lip_gap(self.fit.at_rest) + LIPS.ask(lips, own) - own - press
+        gap = lip_gap(self.fit.at_rest) + LIPS.ask(lips, own) - own - PRESS * self._touching(frame)
         wanted = np.concatenate((eyes, gap))
         for _ in range(STEPS):
             gaps = _openings(self.still + basis @ coefficients)
