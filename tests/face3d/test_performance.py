@@ -42,7 +42,16 @@ def test_a_face_that_rests_does_nothing():
     np.testing.assert_allclose(last.rotations, 0, atol=1e-9)
     np.testing.assert_allclose(last.shifts, 0, atol=1e-9)
     np.testing.assert_allclose(last.expressions, 0, atol=1e-9)
-    np.testing.assert_allclose(last.eyes, 1, atol=0.05)
+
+
+def test_how_far_eyes_are_open_as_usual_is_learnt():
+    """Before it has seen a person it believes what most people's eyes are like."""
+    frames = read([face()] * 200)
+    usual = eye_openings(BASIS.template).mean()
+    believed = (usual + 0.3) / 2
+    assert frames[0].eyes.mean() == pytest.approx((usual - 0.08) / (believed - 0.08), abs=0.01)
+    np.testing.assert_allclose(frames[-1].eyes, 1, atol=0.02)
+    assert np.abs(np.diff([frame.eyes.mean() for frame in frames])).max() < 0.005
 
 
 def test_turns_are_measured_from_a_face_that_looks_into_the_camera():
