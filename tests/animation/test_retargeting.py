@@ -77,6 +77,20 @@ def test_lids_and_lips_are_asked_for_what_draws_as_much(retarget):
         np.testing.assert_allclose(shares, own.eyes[0] + asked_eyes - 1.0, atol=0.05)
 
 
+def test_lips_of_a_smile_meet_without_the_jaw(retarget):
+    """Teeth that meet cannot be shut further, so the chin stays."""
+    shut = performance(retarget, lips=[[0.0]])
+    coefficients = retarget.expression(shut)
+    assert retarget.own.expressions[0, 0] > 0.2, "the fit takes a smile for an open jaw"
+    assert coefficients[0] == pytest.approx(0.0, abs=1e-3)
+    shape = retarget.still + retarget.fit.basis.expression_basis @ coefficients
+    assert lip_gap(shape) < 0.002
+    bitten = np.array(retarget.own.expressions)
+    bitten[0, 0] = -0.1
+    driven = retarget.expression(performance(retarget, lips=[[0.0]], expressions=bitten))
+    assert driven[0] == pytest.approx(-0.1, abs=1e-3), "the driver's jaw goes over"
+
+
 def test_a_response_is_looked_up_the_other_way_round():
     response = Response(asked=(-1.0, 0.0, 2.0), drawn=(0.0, 0.5, 1.0))
     wanted, own = np.array([0.0, 0.25, 0.75, 9.0, 0.4]), np.array([0.5, 0.5, 0.5, 0.5, 0.4])

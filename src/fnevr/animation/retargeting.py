@@ -58,6 +58,7 @@ PRESS, TOUCH = 0.02, 0.008  # lips that touch are pressed together; face heights
 LEAST_SHUT = 0.02  # share of a mouth that is drawn shut: less is not seen
 LEAST_SHARE = 0.05  # of a mirror image: less is not drawn
 STEPS = 3  # of Newton's method, for lids and lips
+SHUT_JAW = 0.0  # coefficient, in standard deviations, from which on teeth would meet
 
 
 ReadTwin = Callable[[Float[np.ndarray, "1 4 H2 W2"]], Source]
@@ -118,9 +119,10 @@ class Retargeting:
         self.patches = FacePatches.packaged()
         # The neutral face, with what the model cannot explain.
         self.still = fit.at_rest - fit.basis.expression_basis @ own.expressions[0]
-        self.to_openings = np.linalg.pinv(
-            slopes(_openings, self.still, self.fit.basis.expression_basis)
-        )
+        self.openings = slopes(_openings, self.still, self.fit.basis.expression_basis)
+        # The jaw is the first coefficient.
+        self.to_openings = np.linalg.pinv(self.openings)
+        self.to_openings_of_lips = np.linalg.pinv(self.openings[:, 1:])
         num_face = self.patches.num_keypoints
         self.face, self.beside = (
             Keypoints(keypoints.positions[:, part], keypoints.jacobians[:, part])
@@ -317,17 +319,24 @@ class Retargeting:
         Lids and lips are asked for what draws as much (`animation.response`). Of all expressions in
         which lids and lips are as far apart as wanted, the one nearest to the driver's is taken, in
         standard deviations: ``c + S^T (S S^T)^-1 (wanted - openings(c))`` with the slopes S of the
-        openings.
+        openings. The jaw is not shut further than teeth allow, or than the driver's: from there on
+        the lips alone move. Otherwise the chins of smiles would be pushed up.
         """
         basis, coefficients = self.fit.basis.expression_basis, frame.expressions[0]
         own, lips = self.own.lips[0], frame.lips[0]
         shares = EYES.ask(frame.eyes[0], self.own.eyes[0])
         eyes = SHUT_EYE + shares * (self.open_eyes - SHUT_EYE)
         gap = lip_gap(self.fit.at_rest) + LIPS.ask(lips, own) - own - PRESS * self._touching(frame)
-        wanted = np.concatenate((eyes, gap))
+        wanted, lowest_jaw = np.concatenate((eyes, gap)), min(coefficients[0], SHUT_JAW)
         for _ in range(STEPS):
-            gaps = _openings(self.still + basis @ coefficients)
-            coefficients = coefficients + self.to_openings @ (wanted - gaps)
+            missing = wanted - _openings(self.still + basis @ coefficients)
+            step = self.to_openings @ missing
+            jaw = lowest_jaw - coefficients[0]
+            if step[0] < jaw:
+                step = np.append(
+                    jaw, self.to_openings_of_lips @ (missing - jaw * self.openings[:, 0])
+                )
+            coefficients = coefficients + step
         return coefficients
 
 
