@@ -4,16 +4,22 @@ Peaks are of processes of their own. The limit for whole commands is 1.2 GB.
 """
 
 import struct
-import subprocess
-import sys
-from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
+from support.costly_files import (
+    ALIKE,
+    MANY,
+    boxes_changed,
+    gif,
+    jpeg_2000,
+    muxed,
+    progressive,
+    side_of,
+)
+from support.measured import LIMIT_BYTES, measured
 from support.media_clips import beeping_sound, make_video
 
 from fnevr.config.presets import asset
@@ -23,39 +29,8 @@ from fnevr.media import bounds, container, image, stills, strips
 from fnevr.media.bounds import MAX_PIXELS, MAX_PIXELS_OF
 from fnevr.media.image import KEPT_PIXELS, read_image
 from fnevr.media.resize import at_most, fitting, resize
-from fnevr.media.samples import CONTAINERS
 from fnevr.media.strips import reduced, resampled
 from fnevr.media.video import open_video
-
-LIMIT_KIB = 1_200_000_000 // 1024
-# Not getrusage: its peak includes that of the process which started this one.
-STATUS = Path("/proc/self/status")
-RUN = """
-import re
-from pathlib import Path
-from fnevr.cli import main
-try:
-    main()
-finally:
-    print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
-"""
-
-
-def peak_kib(*arguments):
-    """Run a command; return its exit code and its peak memory."""
-    if not STATUS.exists():
-        pytest.skip("peak memory is measured on Linux only")
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, int(done.stdout.split()[-1])
-
-
-def side_of(pixels):
-    return int((pixels - 1) ** 0.5)
 
 
 def plain(mode, pixels):
@@ -96,9 +71,9 @@ def save_large_face(path):
 )
 def test_the_largest_pictures_of_each_format(tmp_path, name, save):
     save(tmp_path / name)
-    code, peak = peak_kib("reconstruct3d", tmp_path / name, "-o", tmp_path / "a.obj")
-    assert code == 2, "there is no face in it"
-    assert peak < LIMIT_KIB
+    done = measured("reconstruct3d", tmp_path / name, "-o", tmp_path / "a.obj")
+    assert done.code == 2, "there is no face in it"
+    assert done.peak_bytes < LIMIT_BYTES
 
 
 @pytest.mark.slow
@@ -107,11 +82,11 @@ def test_the_largest_video(tmp_path, engine):
     """As many frames as the encoder keeps."""
     save_large_face(tmp_path / "a.jpg")
     files = ("-s", tmp_path / "a.jpg", "-o", tmp_path / "b.mp4")
-    code, peak = peak_kib("animate", *files, "--end", "1.2", "--engine", engine)
-    assert code == 0
+    done = measured("animate", *files, "--end", "1.2", "--engine", engine)
+    assert done.code == 0
     with open_video(tmp_path / "b.mp4") as video:
         assert video.info.width == 3072
-    assert peak < LIMIT_KIB
+    assert done.peak_bytes < LIMIT_BYTES
 
 
 @pytest.mark.slow
@@ -122,11 +97,11 @@ def test_the_largest_face(tmp_path, command):
         "edit": ("--yaw", "5", "--engine", "onnx", "-o", tmp_path / "b.jpg"),
         "reconstruct3d": ("-o", tmp_path / "a.obj", "--overlay", tmp_path / "b.jpg"),
     }
-    code, peak = peak_kib(command, tmp_path / "a.jpg", *options[command])
-    assert code == 0
+    done = measured(command, tmp_path / "a.jpg", *options[command])
+    assert done.code == 0
     with Image.open(tmp_path / "b.jpg") as drawn:
         assert drawn.size == (side_of(KEPT_PIXELS),) * 2
-    assert peak < LIMIT_KIB
+    assert done.peak_bytes < LIMIT_BYTES
 
 
 @pytest.mark.parametrize("file_format", ["WEBP", "JPEG2000", "PNG", "TIFF"])
@@ -235,28 +210,6 @@ def test_faces_in_very_large_pictures_are_where_they_are():
     np.testing.assert_allclose(enlarged.keypoints / 9, face.keypoints, atol=8)
 
 
-def progressive(side, num_scans):
-    """A gray JPEG of nothing, whose scans each say in runs that all blocks stay as they are."""
-
-    def segment(kind, content):
-        return bytes([0xFF, kind]) + struct.pack(">H", len(content) + 2) + content
-
-    runs, rest = divmod((side // 8) ** 2, 2**15 - 1)
-    # Of the two symbols, one starts a run (with 14 bits of its length); one is a run of one block.
-    bits = f"{'0' + '1' * 14}" * runs + "10" * rest
-    bits += "1" * (-len(bits) % 8)
-    scan = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
-    parts = [
-        b"\xff\xd8" + segment(0xDB, b"\0" + b"\x10" * 64),
-        segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + b"\x01\x11\0"),
-        segment(0xC4, b"\x10" + bytes([1, 1] + [0] * 14) + b"\xe0\0"),
-        segment(0xDA, b"\x01\x01\0\x01\x3f\x01") + scan,
-        (segment(0xDA, b"\x01\x01\0\x01\x3f\x10") + scan) * (num_scans - 1),
-        b"\xff\xd9",
-    ]
-    return b"".join(parts)
-
-
 def test_jpegs_that_ask_for_much_work_are_refused(tmp_path):
     """At 120 megapixels, a scan took 0.07 s and 130 bytes: 1 MB would have taken ten minutes."""
     few, many = (progressive(1456, bounds.MAX_SCANS + more) for more in (0, 1))
@@ -279,15 +232,6 @@ def test_scans_of_usual_jpegs(tmp_path, options, expected):
     exif[0x010E] = "\u00ff\u00da" * 9
     Image.open(asset("portrait.jpg")).save(tmp_path / "a.jpg", exif=exif, **options)
     assert bounds.num_scans((tmp_path / "a.jpg").read_bytes()) == expected
-
-
-def gif(side, num_frames):
-    """A GIF with a large canvas and frames of one pixel."""
-    data = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(3) + b"\xff" * 3
-    for index in range(num_frames):
-        data += b"\x21\xf9\x04" + struct.pack("<BHB", 0, 5, 0) + b"\0"
-        data += b"\x2c" + struct.pack("<HHHHB", index, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
-    return data + b";"
 
 
 @pytest.mark.parametrize(("side", "num_frames"), [(6000, 40), (10_000, 6), (1500, 400)])
@@ -330,24 +274,11 @@ def test_frames_that_are_too_large_are_not_decoded(tmp_path, monkeypatch, name, 
         open_video(tmp_path / name)
 
 
-def mjpeg(path, pictures, side):
-    """A video whose frames are given, with the size of the first in its header."""
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("mjpeg", rate=25)
-        stream.width = stream.height = side
-        stream.pix_fmt = "yuvj420p"
-        for index, picture in enumerate(pictures):
-            packet = av.Packet(picture)
-            packet.stream, packet.pts, packet.dts = stream, index, index
-            packet.time_base = Fraction(1, 25)
-            file.mux(packet)
-
-
 @pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
 def test_frames_that_grow_end_the_video(tmp_path, monkeypatch, name):
     monkeypatch.setattr(container, "MAX_FRAME", 100 * 100)
     usual, large = progressive(64, 2), progressive(128, 2)
-    mjpeg(tmp_path / name, [usual, usual, large, usual], 64)
+    muxed(tmp_path / name, [usual, usual, large, usual], 64)
     with open_video(tmp_path / name) as video:
         assert len(list(video)) == 2
         assert "is damaged after 0.08 s" in str(video.damage)
@@ -356,36 +287,13 @@ def test_frames_that_grow_end_the_video(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
 def test_frames_that_ask_for_much_work_end_the_video(tmp_path, name):
     usual, long = (progressive(64, bounds.MAX_SCANS + more) for more in (0, 1))
-    mjpeg(tmp_path / name, [usual, usual, long, usual], 64)
+    muxed(tmp_path / name, [usual, usual, long, usual], 64)
     with open_video(tmp_path / name) as video:
         assert len(list(video)) == 2
         assert "more than 100 times" in str(video.damage)
-    mjpeg(tmp_path / name, [long, long], 64)
+    muxed(tmp_path / name, [long, long], 64)
     with pytest.raises(MediaError, match="no frame that can be decoded"):
         open_video(tmp_path / name)
-
-
-def jpeg_2000(path, *, layers=1, block=(4, 4), precincts=None, component=None):
-    """Write a picture whose header says how it is coded, as some tile or component may say too."""
-    Image.new("RGB", (200, 200), (90, 60, 30)).save(path, "JPEG2000")
-    data = bytearray(path.read_bytes())
-    start = data.index(b"\xff\x52")
-    coded = data[start + 4 : start + 2 + data[start + 3]]
-    levels = coded[5] + 1
-    coded[1 + 1 : 4] = struct.pack(">H", layers)
-    coded[6:8] = bytes(block)
-    if precincts is not None:
-        coded[0] |= 1
-        coded += bytes([precincts]) * levels
-    segment = b"\xff\x52" + struct.pack(">H", len(coded) + 2) + coded
-    if component is not None:
-        own = bytes([component, coded[0]]) + coded[5:]
-        segment = bytes(data[start : start + 14]) + b"\xff\x53"
-        segment += struct.pack(">H", len(own) + 2) + own
-    data[start : start + 14] = segment
-    box = data.index(b"jp2c") - 4
-    data[box : box + 4] = bytes(4)  # it reaches to the end of the file
-    path.write_bytes(data)
 
 
 @pytest.mark.parametrize(
@@ -428,27 +336,6 @@ def test_pictures_saved_as_jpeg_2000_are_read(tmp_path):
         portrait.save(tmp_path / f"{number}.jp2", **options)
         assert bounds.is_coded_as_usual((tmp_path / f"{number}.jp2").read_bytes())
         assert read_image(tmp_path / f"{number}.jp2").shape == (portrait.height, portrait.width, 3)
-
-
-def boxes_changed(data, changes):
-    """Return an MP4 file with the content of some boxes replaced, at any depth."""
-    result = b""
-    while data:
-        size, kind = struct.unpack(">I4s", data[:8])
-        content, data = data[8:size], data[size:]
-        if kind in CONTAINERS:
-            content = boxes_changed(content, changes)
-        content = changes.get(kind, content)
-        result += struct.pack(">I4s", len(content) + 8, kind) + content
-    return result
-
-
-MANY = 10_000_000
-ALIKE = {
-    b"stsz": struct.pack(">III", 0, 1, MANY),
-    b"stsc": struct.pack(">IIIII", 0, 1, 1, MANY, 1),
-    b"stts": struct.pack(">IIII", 0, 1, MANY, 512),
-}
 
 
 @pytest.mark.parametrize(
