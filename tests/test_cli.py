@@ -241,6 +241,15 @@ def test_what_cannot_be_recorded_leaves_nothing(here, options, message):
     assert sorted(here.rglob("*")) == before
 
 
+def test_files_in_the_working_directory_are_no_modules(tmp_path):
+    for name in ("numpy.py", "PIL.py"):
+        (tmp_path / name).write_text("raise SystemExit('another module')")
+    command = [sys.executable, "-m", "fnevr", "reconstruct3d", "numpy.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "not an image" in done.stderr
+
+
 @pytest.mark.skipif(os.name == "nt", reason="descriptors of POSIX")
 def test_streams_may_be_closed(here):
     """As daemons do; a file that is opened then may not take the number of one."""
