@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from fnevr.errors import MediaError
 
@@ -21,11 +22,13 @@ MAX_PIXELS_OF = {
     "AVIF": 64_000_000,
     "JPEG2000": 40_000_000,
     "JPEG in CMYK": 90_000_000,  # a progressive one is held as coefficients, twice its size
-    "JPEG in TIFF": 36_000_000,  # each plane may have `MAX_SCANS`, which libtiff bounds
+    "JPEG in TIFF": 36_000_000,  # libtiff bounds its scans to 100
+    "JPEG in planes of TIFF": 12_000_000,  # each of them may
 }
+PLANES, APART = 284, 2  # a tag of TIFF, and what it says where each channel is stored by itself
 # Each scan of a progressive JPEG goes over all of its pixels, in a few bytes. Encoders write about
-# ten; libtiff has this limit too.
-MAX_SCANS = 100
+# ten.
+MAX_SCANS = 64
 MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # no stuffed byte, no restart
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 # How JPEG 2000 is coded: for all of a picture or a tile (COD), or a component of it (COC). They are
@@ -120,6 +123,6 @@ def _kind(image: Image.Image) -> str:
     """Return what bounds a picture's size: its format, or a costly form of it."""
     if image.format in {"JPEG", "MPO"} and image.mode == "CMYK":
         return "JPEG in CMYK"
-    if image.format == "TIFF" and "jpeg" in str(image.info.get("compression")):
-        return "JPEG in TIFF"
+    if isinstance(image, TiffImageFile) and "jpeg" in str(image.info.get("compression")):
+        return "JPEG in planes of TIFF" if image.tag_v2.get(PLANES) == APART else "JPEG in TIFF"
     return image.format or ""
