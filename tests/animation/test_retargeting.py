@@ -24,7 +24,7 @@ from fnevr.faces.landmarks import FaceMesh, landmarks_region
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.geometry.patches import FacePatches
 from fnevr.geometry.rotations import rotation_matrices
-from fnevr.media.arrays import to_pictures
+from fnevr.media.arrays import to_images_01, to_pictures
 from fnevr.media.image import read_image
 from fnevr.media.resize import resize
 from fnevr.media.writer import VideoWriter
@@ -229,6 +229,19 @@ def test_frames_without_a_face_are_told(animator, tmp_path, transfer, num_lost):
     assert report.frames == 2 + num_lost
 
 
+@pytest.mark.parametrize(("turns", "degrees"), [(0, None), (2, 180), (3, 90)])
+def test_drivers_that_do_not_stand_upright_are_told(animator, tmp_path, turns, degrees):
+    portrait = resize(read_image(asset("portrait.jpg")), 256, 256)
+    turned = np.ascontiguousarray(np.rot90(portrait, -turns))
+    make_video(tmp_path / "talk.mp4", [np.full_like(turned, 90), turned, turned])
+    report = animator.animate(
+        asset("portrait.jpg"), tmp_path / "talk.mp4", tmp_path / "out.mp4", detail=256
+    )
+    told = [text for text in report.warnings if "upright" in text]
+    assert len(told) == (degrees is not None)
+    assert all(f"by {degrees} degrees clockwise" in text for text in told)
+
+
 def test_the_portrait_drives_itself_to_its_own_mouth(animator):
     portrait = read_image(asset("portrait.jpg"))
     frames = list(animator.frames(portrait, [portrait] * 3, paste_back=False))
@@ -242,6 +255,15 @@ def test_relative_motion_is_taken_where_a_reference_frame_is_named(animator):
     np.testing.assert_allclose(frame.astype(int), portrait, atol=255)
     with pytest.raises(FnevrError, match="no meaning with `transfer='retarget'`"):
         animator.frames(portrait, [portrait], transfer="retarget", best_frame="first")
+
+
+def test_keypoints_are_found_in_the_dark(animator, source):
+    dark = read_image(asset("portrait.jpg")) // 12
+    found = prepare(animator.engine, dark, Framing(paste_back=False)).sources[0]
+    apart = np.linalg.norm(found.keypoints.positions - source.keypoints.positions, axis=-1)
+    num_face = FacePatches.packaged().num_keypoints
+    assert 128 * apart[0, :num_face].mean() < 4, "pixels of 256"
+    np.testing.assert_array_equal(found.encoded.image_01, to_images_01([found.view]))
 
 
 def test_models_without_a_map_cannot_retarget(tiny_models):

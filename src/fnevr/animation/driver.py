@@ -29,6 +29,8 @@ from fnevr.animation.retargeting import can_retarget
 from fnevr.config.stages import KeypointConfig
 from fnevr.errors import FnevrError, MediaError, counted
 from fnevr.face3d.performance import Performance
+from fnevr.faces.detector import FaceDetector
+from fnevr.faces.upright import quarter_turns
 from fnevr.geometry.driving import Coefficients, Driving
 from fnevr.geometry.keypoints import Keypoints
 from fnevr.media.files import PathLike
@@ -42,6 +44,7 @@ from fnevr.runtime.engine import Engine
 
 ALL = Span()
 READ_AHEAD = 4  # frames that wait to be used
+LOOKED_AT = 25  # frames in which a face says whether the driver stands upright
 RATE_TOLERANCE = 0.01  # share by which a rate and the average of all frames may differ
 T = TypeVar("T")
 Read = Callable[[Sequence[EncodedSource]], Iterator[DrivingBatch[M]]]
@@ -288,7 +291,8 @@ class Drivers:
                 sound = audio_from, span.start
                 return Driver(read, rate, num_frames, *sound, warnings, end=lambda: reader.end)
 
-            with closing(Ahead(follow(reader, lost=lost), READ_AHEAD)) as ahead:
+            seen = follow(_told_if_turned(reader, warnings), lost=lost)
+            with closing(Ahead(seen, READ_AHEAD)) as ahead:
                 yield ahead, driver_of
             if reader.damage:
                 warnings.append(reader.damage)
@@ -349,6 +353,21 @@ class Drivers:
                 f"'{path}' moves {counted(track.keypoints.num_keypoints, 'keypoint')}, but the "
                 f"model '{self.name}' has {num_keypoints}: record the motion with this model"
             )
+
+
+def _told_if_turned(frames: Iterable[VideoFrame], warnings: list[str]) -> Iterator[VideoFrame]:
+    """Give the frames, and warn where the first face that is seen soon does not stand upright."""
+    detector = FaceDetector(1)
+    turns: int | None = None
+    for index, frame in enumerate(frames):
+        if turns is None and index < LOOKED_AT:
+            turns = quarter_turns(frame.rgb, detector)
+            if turns:
+                warnings.append(
+                    f"the driver does not stand upright: turn the video by {90 * turns} degrees "
+                    "clockwise, and use that"
+                )
+        yield frame
 
 
 def opened(path: PathLike, span: Span) -> VideoReader:

@@ -37,6 +37,8 @@ from fnevr.runtime.engine import Engine
 MAX_DETAIL = 1024
 EIGHTH = 8  # squares are so many times as large as what is drawn beyond each side of them
 CANVAS = 1 + 2 / EIGHTH  # side of what is drawn, where it is put back, of the square around a face
+# In a view whose brightest parts are darker than this, keypoints are found when it is lit so far.
+BRIGHT, DARK, LIT = 0.95, 0.2, 0.6
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,12 @@ def _read(
 
     detail = None if detail is None else in_its_colours(detail)
     told = motion_of(engine).of_source(view, find)
-    encoded = engine.read_source(to_images_01([view]), detail, told)
+    view_01 = to_images_01([view])
+    encoded = engine.read_source(view_01, detail, told)
+    light = float(np.quantile(view_01, BRIGHT))
+    if 0 < light < DARK and engine.config.driven_by == "keypoints":
+        lit = engine.read_source((view_01 * np.float32(LIT / light)).clip(0, 1))
+        encoded = replace(encoded, own=lit.own)
     return Source(encoded, view, landmarks, detail)
 
 
