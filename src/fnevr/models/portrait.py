@@ -173,7 +173,8 @@ class PortraitModel(nn.Module):
 
         Args:
             folder: where to; made if it does not exist.
-            half_precision: store float16, which loads back into float32 modules.
+            half_precision: store float16, which loads back into float32 modules; tensors with
+                numbers beyond it stay as they are.
         """
         save_folder(Path(folder), self.config, self.state_dict(), half_precision=half_precision)
 

@@ -134,7 +134,7 @@ def save_folder(
         folder: where to.
         config: what goes to `config.json`.
         weights: what goes to `model.safetensors`.
-        half_precision: store floating-point tensors as float16.
+        half_precision: store floating-point tensors as float16, but for those that are beyond it.
 
     Raises:
         CheckpointError: if numbers are not finite as stored.
@@ -151,6 +151,7 @@ def _write_files(
     stored = {}
     for name, tensor in weights.items():
         is_halved = half_precision and tensor.is_floating_point()
+        is_halved = is_halved and is_finite(tensor, torch.float16)  # some variances are too large
         dtype = torch.float16 if is_halved else tensor.dtype
         stored[name] = tensor.detach().cpu().to(dtype).contiguous()
     check_stored(stored, str(folder))
