@@ -39,7 +39,7 @@ DEVIATIONS = 2.0  # of a measure, at 1
 WIDEST_GAZE = np.array([[0.1, 0.04]])  # in eye widths, as landmarks see it
 WIDEST_LIPS = 0.15  # gap at 1, in face heights
 MEASURED = ("smile", "pout", "brow_left", "brow_right")
-GAINS = np.array([1.6, 3.5, 2.2, 2.2])  # drawn faces change by less than their keypoints
+GAINS = np.array([1.6, 4.4, 2.9, 2.5])  # drawn faces change by less than their keypoints
 
 # Points of MediaPipe's mesh.
 CORNERS, LIPS = [61, 291], [0, 17]
@@ -154,7 +154,7 @@ class FaceSliders:
 
     def changes(self, retarget: Retargeting) -> dict[str, Float[np.ndarray, "1 _"]]:
         """Return what is added to a performance of a source, by the names of its arrays."""
-        matrix = slopes(_measures, retarget.still, retarget.fit.basis.expression_basis)
+        matrix = slopes(measures, retarget.still, retarget.fit.basis.expression_basis)
         wanted = np.array([getattr(self, name) for name in MEASURED])
         wanted = DEVIATIONS * np.linalg.norm(matrix, axis=1) * GAINS * wanted
         opened = self.mouth_open * (WIDEST_LIPS if self.mouth_open > 0 else retarget.own.lips)
@@ -173,7 +173,7 @@ def added(performance: Performance, changes: dict[str, Float[np.ndarray, "1 _"]]
     return replace(performance, **sums)
 
 
-def _measures(face: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " 4"]:
+def measures(face: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " 4"]:
     """Return the measures of `MEASURED`, in face heights."""
     width = np.linalg.norm(face[CORNERS[0]] - face[CORNERS[1]])
     raised = face[LIPS, 1].mean() - face[CORNERS, 1].mean()
