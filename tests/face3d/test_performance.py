@@ -46,9 +46,9 @@ def test_a_face_that_rests_does_nothing():
 
 def test_how_far_eyes_are_open_as_usual_is_learnt():
     """Before it has seen a person it believes what most people's eyes are like."""
-    frames = read([face()] * 200)
+    frames = read([face()] * 300)
     usual = eye_openings(BASIS.template).mean()
-    believed = (usual + 0.3) / 2
+    believed = (usual + 2 * 0.3) / 3
     assert frames[0].eyes.mean() == pytest.approx((usual - 0.08) / (believed - 0.08), abs=0.01)
     np.testing.assert_allclose(frames[-1].eyes, 1, atol=0.02)
     assert np.abs(np.diff([frame.eyes.mean() for frame in frames])).max() < 0.005

@@ -36,7 +36,7 @@ PLACE_S = 0.5  # in which a head's place becomes where it belongs: it nods and s
 REACH, ZOOM_REACH = 0.25, 0.25  # the farthest from there: face heights, logarithm of the size
 OPEN_SHARE = 0.7  # of the frames, in which an eye is less open than what counts as wide open
 USUAL_OPEN = 0.3  # aspect ratio of most people's open eyes, as the landmarks have it
-LEARNT_FRAMES = 40  # that what is believed of a person's eyes before they are seen weighs
+BELIEVED_FRAMES = 80  # that what is believed of a person's eyes before they are seen weighs
 FADE_S, RETURN_S = 0.6, 0.3  # in which the expression of a lost face fades, and comes back
 # Size of the trembling of what is smoothed. Lids and lips are too quick for that.
 NOISE = {
@@ -190,9 +190,9 @@ class PerformanceReader:
         openings = eye_openings(self.fit.at_rest)
         if self._open is None:
             own = np.maximum(openings, eye_openings(self.fit.neutral))
-            self._open = (own + USUAL_OPEN) / 2
+            self._open = (own + 2 * USUAL_OPEN) / 3
         # Robbins and Monro, 1951: the quantile of all frames so far.
-        step = 0.3 * self._open / (self._count + LEARNT_FRAMES) + 0.0001
+        step = 0.3 * self._open / (self._count + BELIEVED_FRAMES) + 0.0001
         above = openings > self._open
         self._open = self._open + step * np.where(above, OPEN_SHARE, OPEN_SHARE - 1)
         return (openings - SHUT_EYE) / (self.open_eyes - SHUT_EYE)
