@@ -5,7 +5,7 @@ Nothing slow is imported before the check.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -124,29 +124,44 @@ def _check_read(read: Reads) -> None:
 
 
 def _check_write(name: str, write: Writes, *, no_clobber: bool) -> None:
-    from fnevr.animation.keypoint_track import check_track_name
-    from fnevr.animation.output import check_output
-    from fnevr.face3d.mesh_file import check_mesh_target
-    from fnevr.media.files import check_folder_target, check_target
-    from fnevr.media.image import check_image_target
-    from fnevr.media.writer import check_video_target
-
     path = Path(str(write.path))
-    if write.kind == "a keypoint track":
-        check_track_name(path)
-    checks = {
-        "a picture": check_image_target,
-        "a video": check_video_target,
-        "a video or a picture": check_output,
-        "a mesh": check_mesh_target,
-        "a folder": check_folder_target,
-    }
-    checks.get(write.kind, check_target)(path)
+    for check in _target_checks(write.kind):
+        check(path)
     if no_clobber and write.is_new and path.exists() and not _is_empty_folder(path):
         raise WriteError(
             f"'{path}' exists already: choose another {name}, or leave --no-clobber out to "
             "replace it"
         )
+
+
+def _target_checks(kind: WriteKind) -> list[Callable[[Path], object]]:
+    """Return what looks at the place of an output; only what it needs is imported."""
+    from fnevr.media.files import check_folder_target, check_target
+
+    checks: list[Callable[[Path], object]] = [check_target]
+    if kind == "a folder":
+        checks = [check_folder_target]
+    elif kind == "a keypoint track":
+        from fnevr.animation.keypoint_track import check_track_name
+
+        checks = [check_track_name, check_target]
+    elif kind == "a picture":
+        from fnevr.media.image import check_image_target
+
+        checks = [check_image_target]
+    elif kind == "a video":
+        from fnevr.media.writer import check_video_target
+
+        checks = [check_video_target]
+    elif kind == "a video or a picture":
+        from fnevr.animation.output import check_output
+
+        checks = [check_output]
+    elif kind == "a mesh":
+        from fnevr.face3d.mesh_file import check_mesh_target
+
+        checks = [check_mesh_target]
+    return checks
 
 
 def _check_outside(name: str, write: Writes, other: str, read: Reads) -> None:
