@@ -93,7 +93,7 @@ class OpenMouth:
         length = float(np.linalg.norm(axis))
         if self.share == 0 or length < 1:
             return None
-        to_mouth = np.array([[axis[0], -axis[1]], [axis[1], axis[0]]]) / length
+        to_mouth = mouth_axes(axis)
         least = (np.floor(contour.min(axis=0)).astype(int) - 2).clip(0, (width, height))
         most = (np.ceil(contour.max(axis=0)).astype(int) + 3).clip(0, (width, height))
         x, y = (np.arange(*ends) for ends in zip(least, most, strict=True))
@@ -145,6 +145,15 @@ class OpenMouth:
         colours = colours + below * (dark - colours)
         lit = LIT + (1 - LIT) * rising(depth, 0.0, SHADOW)
         return (self.light * colours * lit[..., None]).clip(0, 1)
+
+
+def mouth_axes(axis: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "2 2"]:
+    """Return M: ``offset @ M`` is how far an offset goes along a mouth, and down from it.
+
+    Args:
+        axis: from the left corner of the mouth to the right one.
+    """
+    return np.array([[axis[0], -axis[1]], [axis[1], axis[0]]]) / np.linalg.norm(axis)
 
 
 def _bilinear(

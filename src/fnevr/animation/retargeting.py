@@ -327,7 +327,8 @@ class Retargeting:
         shares = EYES.ask(frame.eyes[0], self.own.eyes[0])
         eyes = SHUT_EYE + shares * (self.open_eyes - SHUT_EYE)
         gap = lip_gap(self.fit.at_rest) + LIPS.ask(lips, own) - own - PRESS * self._touching(frame)
-        wanted, lowest_jaw = np.concatenate((eyes, gap)), min(coefficients[0], SHUT_JAW)
+        wanted = np.concatenate((eyes, gap))
+        lowest_jaw = min(coefficients[0], SHUT_JAW)
         for _ in range(STEPS):
             missing = wanted - _openings(self.still + basis @ coefficients)
             step = self.to_openings @ missing

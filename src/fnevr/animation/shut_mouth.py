@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fnevr.animation.detail import in_foreground
-from fnevr.animation.open_mouth import LOWER, UPPER
+from fnevr.animation.open_mouth import LOWER, UPPER, mouth_axes
 from fnevr.faces.landmarks import Landmarks
 from fnevr.geometry.splines import catmull_rom
 from fnevr.media.arrays import to_images_01
@@ -134,7 +134,7 @@ def _shut(image: Float[np.ndarray, "C H W"], points: Float[np.ndarray, "N 2"]) -
     most = np.ceil(lips.max(axis=0)).astype(int) + 2
     if length < 1 or least.min() < 0 or (most > image.shape[:0:-1]).any():
         return None
-    to_mouth = np.array([[axis[0], -axis[1]], [axis[1], axis[0]]]) / length
+    to_mouth = mouth_axes(axis)
     y, x = np.mgrid[least[1] : most[1], least[0] : most[0]]
     along, down = np.moveaxis((np.stack((x, y), axis=-1) - corner) @ to_mouth, -1, 0)
     top, upper, lower, bottom = (

@@ -26,8 +26,7 @@ MAX_PIXELS_OF = {
     "JPEG in planes of TIFF": 12_000_000,  # each of them may
 }
 PLANES, APART = 284, 2  # a tag of TIFF, and what it says where each channel is stored by itself
-# Each scan of a progressive JPEG goes over all of its pixels, in a few bytes. Encoders write about
-# ten.
+# Each scan of a progressive JPEG goes over all of its pixels, in a few bytes; usual ones have ten.
 MAX_SCANS = 64
 MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # no stuffed byte, no restart
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9

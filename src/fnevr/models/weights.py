@@ -150,9 +150,8 @@ def _write_files(
 ) -> None:
     stored = {}
     for name, tensor in weights.items():
-        is_halved = half_precision and tensor.is_floating_point()
-        is_halved = is_halved and is_finite(tensor, torch.float16)  # some variances are too large
-        dtype = torch.float16 if is_halved else tensor.dtype
+        can_be_halved = tensor.is_floating_point() and is_finite(tensor, torch.float16)
+        dtype = torch.float16 if half_precision and can_be_halved else tensor.dtype
         stored[name] = tensor.detach().cpu().to(dtype).contiguous()
     check_stored(stored, str(folder))
     text = config.model_dump_json(indent=2) + "\n"
