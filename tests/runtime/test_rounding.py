@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from fnevr.runtime.rounding import round_before_moving
+from fnevr.runtime.rounding import round_before_moving, round_once
 
 onnx = pytest.importorskip("onnx")
 
@@ -68,4 +68,70 @@ def test_what_is_also_used_unrounded_stays():
     model = made(is_shared=True)
     before = model.SerializeToString()
     assert round_before_moving(model) == 0
+    assert model.SerializeToString() == before
+
+
+def convolved_twice(*, is_shared):
+    """A convolution, rounded, activated, rounded again, and the next one."""
+    helper = onnx.helper
+    nodes = [
+        helper.make_node("Constant", [], ["unused"], value_float=1.0),
+        helper.make_node("Conv", ["a", "w"], ["x"]),
+        helper.make_node("QuantizeLinear", ["x", "scale", "middle"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "scale", "middle"], ["xd"]),
+        helper.make_node("Relu", ["xd"], ["r"]),
+        helper.make_node("QuantizeLinear", ["r", "half", "zero"], ["rq"]),
+        helper.make_node("DequantizeLinear", ["rq", "half", "zero"], ["rd"]),
+        helper.make_node("Conv", ["rd", "w"], ["y"]),
+    ]
+    if is_shared:
+        nodes.append(helper.make_node("Neg", ["r"], ["other"]))
+    value = helper.make_tensor_value_info
+    outputs = [value("y", onnx.TensorProto.FLOAT, [1, 2, 3, 4])]
+    outputs += [value("other", onnx.TensorProto.FLOAT, [1, 2, 3, 4])] * is_shared
+    constants = {
+        "scale": np.float32(0.02),
+        "half": np.float32(0.01),
+        "middle": np.uint8(128),
+        "zero": np.uint8(0),
+        "w": np.random.default_rng(0).normal(size=(2, 2, 1, 1)).astype(np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "convolved",
+        [value("a", onnx.TensorProto.FLOAT, [1, 2, 3, 4])],
+        outputs,
+        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def test_what_is_activated_and_rounded_again_is_rounded_once():
+    model = convolved_twice(is_shared=False)
+    image = np.random.default_rng(1).normal(size=(1, 2, 3, 4)).astype(np.float32)
+
+    def result():
+        return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"a": image})[0]
+
+    rough = result()
+    assert round_once(model) == 1
+    onnx.checker.check_model(model, full_check=True)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds == ["Constant", "Conv", "Relu", "QuantizeLinear", "DequantizeLinear", "Conv"]
+    weight = onnx.numpy_helper.to_array(model.graph.initializer[-1])[..., 0, 0]
+
+    def convolved(values):
+        return np.einsum("oc,bchw->bohw", weight, values)
+
+    activated = np.maximum(convolved(image), 0)
+    exact = convolved(activated)
+    once = convolved((activated / 0.01).round().clip(0, 255) * 0.01)
+    np.testing.assert_allclose(result(), once, atol=0.02)  # a step of the rounding, at half a step
+    assert np.abs(result() - exact).mean() < np.abs(rough - exact).mean()
+
+
+def test_what_is_activated_and_also_used_elsewhere_stays():
+    model = convolved_twice(is_shared=True)
+    before = model.SerializeToString()
+    assert round_once(model) == 0
     assert model.SerializeToString() == before

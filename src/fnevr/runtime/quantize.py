@@ -27,7 +27,7 @@ from fnevr.models.portrait import KeypointModel
 from fnevr.progress import Progress
 from fnevr.runtime.graph_engine import draw_inputs
 from fnevr.runtime.graphs import INPUTS
-from fnevr.runtime.rounding import round_before_moving
+from fnevr.runtime.rounding import round_before_moving, round_once
 from fnevr.runtime.sessions import onnx_run
 
 NUM_PAIRS = 48
@@ -87,6 +87,7 @@ def quantize(
             extra_options={"CalibMovingAverage": True},
         )
     rounded = onnx.load(quantized)
+    round_once(rounded)
     round_before_moving(rounded)
     onnx.save(rounded, draw_graph)
     quantized.unlink()

@@ -200,7 +200,9 @@ class FoldedLiteDecoder(nn.Module):
     ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B M H W"], Float[Tensor, "B D h w"]]:
         """Return the decoded picture, one mask or none, and the features that they come from."""
         modulation, x = self.entrance(features).split(self.split, dim=1)
-        hidden = F.relu(self.shared(F.relu(modulation))).chunk(len(self.spades), dim=1)
+        shared = self.shared(F.relu(modulation))
+        # Activated after the split: engines move bytes then, where the convolution gives bytes.
+        hidden = [F.relu(part) for part in shared.chunk(len(self.spades), dim=1)]
         for index in (0, 2):
             y = self.convs[index](self.spades[index](x, hidden[index]))
             x = x + self.convs[index + 1](self.spades[index + 1](y, hidden[index + 1]))

@@ -55,14 +55,17 @@ class FoldedField(nn.Module):
 
         of_color = self.of_color(F.relu(self.color_feature(color)))
         emitted = F.relu(of_color + self.of_density(F.relu(self.density_feature(hidden))))
-        for layer in self.emission:
+        *inner, final = self.emission
+        for layer in inner:
             emitted = F.relu(layer(emitted))
+        emitted = final(emitted)
 
         weights = ray_weights(density.movedim(1, -1), transmittance=transmittance).movedim(-1, 1)
-        # Plane by plane: OpenVINO would copy all samples to split planes from the batch.
-        blended = weights[:, :1] * emitted[::depth]
+        # Plane by plane: OpenVINO would copy all samples to split planes from the batch, and give
+        # them as floats if it activated all of them first.
+        blended = weights[:, :1] * F.relu(emitted[::depth])
         for plane in range(1, depth):
-            blended = blended + weights[:, plane : plane + 1] * emitted[plane::depth]
+            blended = blended + weights[:, plane : plane + 1] * F.relu(emitted[plane::depth])
         total = weights.sum(dim=1, keepdim=True)
         bias = self.last.bias
         assert bias is not None
