@@ -10,6 +10,22 @@ from fnevr.runtime.rounding import round_before_moving, round_once
 
 onnx = pytest.importorskip("onnx")
 
+SHAPE = [1, 2, 3, 4]
+
+
+def model_of(nodes, inputs, outputs, constants):
+    """A model whose inputs have one shape."""
+    value, tensor = onnx.helper.make_tensor_value_info, onnx.numpy_helper.from_array
+    graph = onnx.helper.make_graph(
+        nodes,
+        "made",
+        [value(name, onnx.TensorProto.FLOAT, SHAPE) for name in inputs],
+        [value(name, onnx.TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+        [tensor(np.asarray(values), name) for name, values in constants.items()],
+    )
+    opsets = [onnx.helper.make_opsetid("", 20)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
 
 def made(*, is_shared):
     """Interleave three maps, one of them twice, then round and convolve."""
@@ -26,8 +42,7 @@ def made(*, is_shared):
     ]
     if is_shared:
         nodes.append(helper.make_node("Neg", ["cells"], ["other"], name="other"))
-    outputs = [("y", [1, 4, 6, 8])] + [("other", [1, 2, 2, 2, 3, 4])] * is_shared
-    value = helper.make_tensor_value_info
+    results = {"y": [1, 4, 6, 8]} | ({"other": [1, 2, 2, 2, 3, 4]} if is_shared else {})
     constants = {
         "shape": np.array([1, 2, 2, 2, 3, 4]),
         "flat": np.array([1, 2, 6, 8]),
@@ -35,19 +50,12 @@ def made(*, is_shared):
         "zero": np.uint8(3),
         "w": np.random.default_rng(0).normal(size=(4, 2, 1, 1)).astype(np.float32),
     }
-    graph = helper.make_graph(
-        nodes,
-        "interleaved",
-        [value(name, onnx.TensorProto.FLOAT, [1, 2, 3, 4]) for name in "abc"],
-        [value(name, onnx.TensorProto.FLOAT, shape) for name, shape in outputs],
-        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model_of(nodes, "abc", results, constants)
 
 
 def outputs(model):
     rng = np.random.default_rng(1)
-    feed = {name: rng.normal(size=(1, 2, 3, 4)).astype(np.float32) for name in "abc"}
+    feed = {name: rng.normal(size=SHAPE).astype(np.float32) for name in "abc"}
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
@@ -86,9 +94,7 @@ def convolved_twice(*, is_shared):
     ]
     if is_shared:
         nodes.append(helper.make_node("Neg", ["r"], ["other"]))
-    value = helper.make_tensor_value_info
-    outputs = [value("y", onnx.TensorProto.FLOAT, [1, 2, 3, 4])]
-    outputs += [value("other", onnx.TensorProto.FLOAT, [1, 2, 3, 4])] * is_shared
+    results = {"y": SHAPE} | ({"other": SHAPE} if is_shared else {})
     constants = {
         "scale": np.float32(0.02),
         "half": np.float32(0.01),
@@ -96,19 +102,12 @@ def convolved_twice(*, is_shared):
         "zero": np.uint8(0),
         "w": np.random.default_rng(0).normal(size=(2, 2, 1, 1)).astype(np.float32),
     }
-    graph = helper.make_graph(
-        nodes,
-        "convolved",
-        [value("a", onnx.TensorProto.FLOAT, [1, 2, 3, 4])],
-        outputs,
-        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model_of(nodes, "a", results, constants)
 
 
 def test_what_is_activated_and_rounded_again_is_rounded_once():
     model = convolved_twice(is_shared=False)
-    image = np.random.default_rng(1).normal(size=(1, 2, 3, 4)).astype(np.float32)
+    image = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
 
     def result():
         return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"a": image})[0]
