@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from fnevr.compat import export_checkpoint
+from fnevr.compat.checkpoint import DEPTH_FILES
+from fnevr.compat.names import Layout
 from fnevr.errors import FnevrError
 from fnevr.reproduce.systems import NAMES, convert_checkpoints, find_checkpoints
 
@@ -56,7 +58,11 @@ def test_bilayers_folder_and_folders_of_ours(small_systems, tiny_model_folder, t
     ]
 
 
-def test_dagans_depth_network_is_asked_for(checkpoints, tiny_models, tmp_path):
+def test_dagans_depth_network_is_asked_for(checkpoints, tiny_models, monkeypatch, tmp_path):
+    dagan, released = tiny_models["dagan"].config, Layout.config
+    monkeypatch.setattr(
+        Layout, "config", lambda layout: dagan if layout.preset == "dagan" else released(layout)
+    )
     export_checkpoint(tiny_models["dagan"], checkpoints / "dagan.pth")
     parts = torch.load(checkpoints / "dagan.pth", weights_only=True)
     kept = {name: part for name, part in parts.items() if not name.startswith("depth_")}
@@ -66,6 +72,14 @@ def test_dagans_depth_network_is_asked_for(checkpoints, tiny_models, tmp_path):
     assert reason.startswith(
         "DaGAN's depth network is missing: put the folder with its encoder.pth"
     )
+    (checkpoints / "depth").mkdir()
+    for part, file in DEPTH_FILES:
+        torch.save(parts[part], checkpoints / "depth" / file)
+    for expected in ([f"converting '{checkpoints / 'dagan.pth'}'"], []):  # the others are there
+        told: list[str] = []
+        complete = converted(checkpoints, tmp_path / "out", told)
+        assert [line for line in told if "notes" not in line] == expected
+        assert len(complete.found) == len(systems.found) + 1
 
 
 def test_what_cannot_be_told_apart_or_is_not_there_says_so(checkpoints, tmp_path):

@@ -159,19 +159,39 @@ def _name(origin: Path, weights: Path) -> str:
 
 
 def _converted(path: Path, depth: Path | None, out: Path, tell: Callable[[str], None]) -> Path:
-    """Convert a checkpoint, unless that was done before."""
+    """Convert a checkpoint, unless that was done before; with the depth network if it needs one.
+
+    What needs none does not depend on it: a depth network that comes later changes nothing there.
+    """
+    alone = _place(path, None, out)
+    complete = alone if depth is None else _place(path, depth, out)
+    for folder in (alone, complete):
+        if (folder / WEIGHTS_NAME).is_file():
+            return folder
+    tell(f"converting '{path}'")
+    try:
+        return _convert(path, None, alone)
+    except CheckpointError as error:
+        if depth is None or error.argument != "depth":
+            raise
+    return _convert(path, depth, complete)
+
+
+def _place(path: Path, depth: Path | None, out: Path) -> Path:
+    """Return where a checkpoint is converted to: named by what it is made of."""
     parts = [part for _, part in find_part_files(path)] if path.is_dir() else [path]
     if depth is not None:
         parts += [depth / name for _, name in DEPTH_FILES]
     digest = hashlib.sha256("".join(file_sha256(part) for part in parts).encode()).hexdigest()
-    folder = out / f"{job_name(Path(path.name))[:-7]}-{digest[:12]}"
-    if not (folder / WEIGHTS_NAME).is_file():
-        tell(f"converting '{path}'")
-        try:
-            convert(path, folder, depth=depth)
-        except WriteError:
-            if not (folder / WEIGHTS_NAME).is_file():  # by another process at the same time
-                raise
+    return out / f"{job_name(Path(path.name))[:-7]}-{digest[:12]}"
+
+
+def _convert(path: Path, depth: Path | None, folder: Path) -> Path:
+    try:
+        convert(path, folder, depth=depth)
+    except WriteError:
+        if not (folder / WEIGHTS_NAME).is_file():  # by another process at the same time
+            raise
     return folder
 
 
