@@ -36,8 +36,8 @@ class Response:
         return own + asked - at_rest
 
 
-# Shares of an open eye; lids are shut a little below 0. The first two are drawn or less by two
-# portraits of three, so that shut eyes are shut: in the middle of portraits they are -0.12, -0.03.
+# Shares of an open eye; lids are shut a little below 0. The first two are no medians (-0.12 and
+# -0.03): two portraits of three draw no more than these, so that eyes that are to shut do so.
 EYES = Response((-0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.4), (-0.05, 0.02, 0.2, 0.49, 0.83, 1.0, 1.14))
 # Face heights: lips that touch stay together at first.
 LIPS = Response(

@@ -163,11 +163,17 @@ def _converted(path: Path, depth: Path | None, out: Path, tell: Callable[[str], 
 
     What needs none does not depend on it: a depth network that comes later changes nothing there.
     """
-    alone = _place(path, None, out)
-    complete = alone if depth is None else _place(path, depth, out)
-    for folder in (alone, complete):
-        if (folder / WEIGHTS_NAME).is_file():
-            return folder
+    parts = [part for _, part in find_part_files(path)] if path.is_dir() else [path]
+    hashes = [file_sha256(part) for part in parts]
+    alone = complete = _place(path, hashes, out)
+    if _is_there(alone):
+        return alone
+    if depth is not None:
+        complete = _place(
+            path, hashes + [file_sha256(depth / name) for _, name in DEPTH_FILES], out
+        )
+        if _is_there(complete):
+            return complete
     tell(f"converting '{path}'")
     try:
         return _convert(path, None, alone)
@@ -177,20 +183,21 @@ def _converted(path: Path, depth: Path | None, out: Path, tell: Callable[[str], 
     return _convert(path, depth, complete)
 
 
-def _place(path: Path, depth: Path | None, out: Path) -> Path:
-    """Return where a checkpoint is converted to: named by what it is made of."""
-    parts = [part for _, part in find_part_files(path)] if path.is_dir() else [path]
-    if depth is not None:
-        parts += [depth / name for _, name in DEPTH_FILES]
-    digest = hashlib.sha256("".join(file_sha256(part) for part in parts).encode()).hexdigest()
+def _place(path: Path, hashes: list[str], out: Path) -> Path:
+    """Return where a checkpoint is converted to: named by the hashes of what it is made of."""
+    digest = hashlib.sha256("".join(hashes).encode()).hexdigest()
     return out / f"{job_name(Path(path.name))[:-7]}-{digest[:12]}"
+
+
+def _is_there(folder: Path) -> bool:
+    return (folder / WEIGHTS_NAME).is_file()
 
 
 def _convert(path: Path, depth: Path | None, folder: Path) -> Path:
     try:
         convert(path, folder, depth=depth)
     except WriteError:
-        if not (folder / WEIGHTS_NAME).is_file():  # by another process at the same time
+        if not _is_there(folder):  # made by another process at the same time
             raise
     return folder
 

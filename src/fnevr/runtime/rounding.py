@@ -11,7 +11,7 @@ more: ONNX Runtime finds its integer kernels by it.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Any
 
 MOVES = frozenset({"Concat", "DepthToSpace", "Identity", "Reshape", "Transpose"})
@@ -27,11 +27,7 @@ def round_once(model: Any) -> int:
         How many roundings were dropped.
     """
     nodes = list(model.graph.node)
-    makers = {name: node for node in nodes for name in node.output}
-    users: defaultdict[str, list[Any]] = defaultdict(list)
-    for node in nodes:
-        for name in node.input:
-            users[name].append(node)
+    makers, users = _links(nodes)
     num_dropped = 0
     for activation in (node for node in nodes if node.op_type == "Relu"):
         chain = [activation]  # from there back
@@ -69,14 +65,13 @@ def round_before_moving(model: Any) -> int:
     from onnx import helper  # noqa: PLC0415 (optional)
 
     nodes = list(model.graph.node)
-    makers = {name: node for node in nodes for name in node.output}
-    uses = Counter(name for node in nodes for name in node.input)
+    makers, users = _links(nodes)
     readers = {node.input[0]: node for node in nodes if node.op_type == "DequantizeLinear"}
     before: dict[str, list[Any]] = {}
     for rounding in nodes:
         if rounding.op_type != "QuantizeLinear" or rounding.output[0] not in readers:
             continue
-        concat = _concatenation(rounding.input[0], makers, uses)
+        concat = _concatenation(rounding.input[0], makers, users)
         if concat is None:
             continue
         restoring = readers[rounding.output[0]]
@@ -99,9 +94,19 @@ def round_before_moving(model: Any) -> int:
     return len(before)
 
 
-def _concatenation(name: str, makers: dict[str, Any], uses: Counter[str]) -> Any | None:
+def _links(nodes: list[Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Return by its name which node makes each value, and which nodes use it."""
+    makers = {name: node for node in nodes for name in node.output}
+    users: defaultdict[str, list[Any]] = defaultdict(list)
+    for node in nodes:
+        for name in node.input:
+            users[name].append(node)
+    return makers, users
+
+
+def _concatenation(name: str, makers: dict[str, Any], users: dict[str, list[Any]]) -> Any | None:
     """Return the concatenation behind a value that was only moved since and is used only once."""
-    while name in makers and uses[name] == 1 and makers[name].op_type in MOVES:
+    while name in makers and len(users[name]) == 1 and makers[name].op_type in MOVES:
         if makers[name].op_type == "Concat":
             return makers[name]
         name = makers[name].input[0]
