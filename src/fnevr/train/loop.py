@@ -207,7 +207,10 @@ class Trainer:
         assert self.discriminator is not None
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for share, pictures in zip(self.shares, self.critics.pictures, strict=True):
+        # A turn may compare several: the whole picture, and eyes and mouth in their view.
+        per_turn = len(self.critics.pictures) // len(self.shares)
+        for turn, share in enumerate(self.shares):
+            pictures = self.critics.pictures[turn * per_turn : (turn + 1) * per_turn]
             with self._turn(share, self.discriminator):
                 loss = self.discriminator(*pictures) / len(self.shares)
                 torch.autograd.backward(loss)

@@ -92,10 +92,9 @@ def tell_apart(judges, recipe):
     """Train the discriminator to tell the first pictures, which a step left with it, from real."""
     objective = DiscriminatorObjective(judges.discriminator, recipe.gan)
     optimizer = Adam(objective.parameters(), lr=2e-2)
-    (pictures,) = judges.pictures
     for _ in range(25):
         optimizer.zero_grad()
-        objective(*pictures).backward()
+        objective(*judges.pictures).backward()
         optimizer.step()
     judges.discriminator.eval()
 

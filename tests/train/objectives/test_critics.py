@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fnevr.models.discriminator import MultiScaleDiscriminator
+from fnevr.models.lite.inner_face import HEIGHT, WIDTH
 from fnevr.models.perceptual import FaceRes
 from fnevr.train.loop import Trainer
 from fnevr.train.objectives import critics
@@ -22,11 +23,12 @@ def make_trainer(tiny_config, patches, sampler, tiny_recipe, tmp_path, monkeypat
     small = functools.partial(MultiScaleDiscriminator, width=2, max_width=8)
     monkeypatch.setattr(critics, "MultiScaleDiscriminator", small)
 
-    def make(folder="run", weights=WEIGHTS, **changes):
-        recipe = tiny_recipe(
-            "full", window=64, minutes=None, validations=0, weights=weights, **changes
-        )
-        return Trainer(new_model(tiny_config, patches, seed=0), sampler, recipe, tmp_path / folder)
+    def make(folder="run", stage="full", weights=WEIGHTS, **changes):
+        window = {"window": 64} if stage == "full" else {}
+        budget = {"minutes": None, "validations": 0}
+        recipe = tiny_recipe(stage, weights=weights, **window, **budget, **changes)
+        config = tiny_config.model_copy(update={"inner_face_width": 0 if stage == "full" else 8})
+        return Trainer(new_model(config, patches, seed=0), sampler, recipe, tmp_path / folder)
 
     return make
 
@@ -47,8 +49,9 @@ def test_plain_recipe_has_no_critics(tiny_recipe):
     assert critics.compare(image, target, torch.zeros(1, 478, 2)) == {}
 
 
-def test_step_trains_both_networks_and_reports_all_terms(make_trainer):
-    trainer = make_trainer(steps=1)
+@pytest.mark.parametrize("stage", ["full", "inner-face", "composed"])
+def test_step_trains_both_networks_and_reports_all_terms(stage, make_trainer):
+    trainer = make_trainer(stage=stage, steps=1)
     assert trainer.critics.discriminator is not None
     networks = (trainer.model, trainer.critics.discriminator)
     before = [snapshot(network) for network in networks]
@@ -69,10 +72,22 @@ def test_face_terms_come_with_their_network(tiny_recipe, monkeypatch, tmp_path):
     assert terms["face_features"] > 0
 
 
-def test_turns_of_a_step_add_up_for_the_discriminator_too(make_trainer):
-    trainer = make_trainer(steps=1, accumulate=2)
+@pytest.mark.parametrize(
+    ("stage", "sides"), [("full", [(64, 64)]), ("composed", [(64, 64), (HEIGHT, WIDTH)])]
+)
+def test_turns_of_a_step_add_up_for_the_discriminator_too(stage, sides, make_trainer):
+    trainer = make_trainer(stage=stage, steps=1, accumulate=2)
+    assert trainer.discriminator is not None
+    turns, loss = [], trainer.discriminator.loss
+    trainer.discriminator.register_forward_pre_hook(lambda _, pairs: turns.append(pairs))
+    losses = []
+    trainer.discriminator.loss = lambda *scores: losses.append(loss(*scores)) or losses[-1]
     terms = trainer.train_step()
-    assert terms["discriminator"] > 0
+    assert terms["discriminator"] == pytest.approx(torch.stack(losses).sum().item() / 2)
+    assert [[tuple(p.shape[-2:]) for p in pair] for turn in turns for pair in turn] == [
+        [side, side] for side in sides * 2
+    ]
+    assert [len(turn) for turn in turns] == [len(sides)] * 2
     assert trainer.critics.pictures == []
 
 

@@ -28,7 +28,7 @@ class Critics:
         perceptual: frozen features; None where no term needs them.
         style: the same, for their Gram matrices.
         faces: frozen features of faces; None where no term needs them.
-        pictures: what was compared since the discriminator's last turn.
+        pictures: what was compared since the discriminator's last turn: generated and expected.
     """
 
     def __init__(self, recipe: Recipe, side_px: int, device: torch.device) -> None:

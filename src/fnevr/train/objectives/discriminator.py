@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from fnevr.losses import GANS
@@ -17,7 +18,15 @@ class DiscriminatorObjective(nn.Module):
         self.loss = GANS[gan].discriminator
         self.discriminator = discriminator
 
-    def forward(self, generated_01: Tensor, target_01: Tensor) -> Tensor:
-        """Return the loss; no gradient reaches the model."""
-        fake, real = self.discriminator(generated_01), self.discriminator(target_01)
-        return self.loss([judged.score for judged in real], [judged.score for judged in fake])
+    def forward(self, *compared: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the sum of the losses of these pictures; no gradient reaches the model.
+
+        Args:
+            compared: generated and expected pictures, each two of one size.
+        """
+        losses = []
+        for generated_01, target_01 in compared:
+            fake, real = self.discriminator(generated_01), self.discriminator(target_01)
+            scores = ([judged.score for judged in judges] for judges in (real, fake))
+            losses.append(self.loss(*scores))
+        return torch.stack(losses).sum()
