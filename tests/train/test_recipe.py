@@ -37,6 +37,7 @@ EXPECTED = {
     "composed": OF_EVERY_RUN
     | OF_JUDGES
     | {"motion_rate", "motion_dropout", "region_gain", "weights.warped", "weights.decoded"}
+    | {"generator_share"}
     | {"weights.image", "weights.log_squared", "weights.regions"}
     | {"weights.inner_image", "weights.inner_drawn"},
     "full": OF_EVERY_RUN

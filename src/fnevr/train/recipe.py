@@ -21,7 +21,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from fnevr.config.stages import FrozenConfig, Many, ManyOrNone, Seed
 
@@ -388,6 +388,10 @@ class ComposedRecipe(JudgedRecipe, MovingRecipe):
     """Adam's learning rate of encoder, renderer, decoder and what draws eyes and mouth."""
 
     discriminator_rate: PositiveFloat = 4e-4
+    generator_share: NonNegativeFloat = 0.0
+    """Norm that the GAN's gradient by a picture gets, of that of perceptual distance and feature
+    matching together, each times its weight; 0: whatever `weights.generator` gives it."""
+
     motion_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of the dense motion network's channels that a step leaves out."""
 
@@ -395,6 +399,17 @@ class ComposedRecipe(JudgedRecipe, MovingRecipe):
     """How much more than the rest the middle of an eye or the mouth weighs in the regions."""
 
     weights: ComposedWeights = ComposedWeights()
+
+    @model_validator(mode="after")
+    def _has_something_to_share(self) -> ComposedRecipe:
+        weights = self.weights
+        has_both = weights.generator and (weights.perceptual or weights.feature_matching)
+        if self.generator_share and not has_both:
+            raise ValueError(
+                "generator_share needs weights.generator, and weights.perceptual or "
+                "weights.feature_matching"
+            )
+        return self
 
     @property
     def betas(self) -> tuple[float, float]:

@@ -55,6 +55,7 @@ _NEEDS = {
     "weights.face_features": ("face_network",),
     "features": ("weights.perceptual", "weights.perceptual_warped", "weights.style"),
     "discriminator_rate": ("weights.generator", "weights.feature_matching"),
+    "generator_share": ("weights.generator",),
     "region_gain": ("weights.regions", "weights.decoded_regions"),
     "equivariance_every": ("weights.equivariance",),
     "validation_stride": ("validations",),

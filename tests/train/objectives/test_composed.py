@@ -73,6 +73,39 @@ def test_every_term_falls_and_the_keypoints_stay(
     assert {"motion.log_widths", "motion.biases"} <= changed
 
 
+def test_the_generator_gets_its_share_of_the_gradient(judges, tiny_recipe, monkeypatch):
+    weights = ComposedWeights(perceptual=2.0, feature_matching=3.0, generator=0.5)
+    landmarks, (image, target) = torch.zeros(2, 478, 2), torch.rand(2, 2, 3, 64, 64)
+
+    def gradients(share):
+        judges.shared = tiny_recipe("composed", weights=weights, generator_share=share)
+        x = image.clone().requires_grad_()
+        terms = judges.compare(x, target, landmarks)
+        values = weights.model_dump()
+        return {
+            name: torch.autograd.grad(values[name] * terms[name], x, retain_graph=True)[0]
+            for name in ("perceptual", "feature_matching", "generator")
+        }
+
+    for share in (0.05, 0.4):
+        found = gradients(share)
+        beside = found["perceptual"] + found["feature_matching"]
+        assert found["generator"].norm() == pytest.approx(share * beside.norm().item(), rel=1e-4)
+    monkeypatch.setattr(critics, "MOST_SCALED", 2.0)
+    most = gradients(1e9)["generator"]
+    judges.shared = None
+    x = image.clone().requires_grad_()
+    term = weights.generator * judges.compare(x, target, landmarks)["generator"]
+    torch.testing.assert_close(most, 2 * torch.autograd.grad(term, x)[0])
+
+
+def test_a_share_of_nothing_is_refused(tiny_recipe):
+    for none in ({"perceptual": 0, "feature_matching": 0}, {"generator": 0}):
+        weights = ComposedWeights.model_validate(none)
+        with pytest.raises(ValueError, match="generator_share needs"):
+            tiny_recipe("composed", weights=weights, generator_share=0.1)
+
+
 def test_what_is_compared_is_what_engines_draw(model, sampler, tiny_recipe, monkeypatch):
     pairs, recipe = sampler.sample(2, 0), tiny_recipe("composed", motion_dropout=0.0)
     compared = []

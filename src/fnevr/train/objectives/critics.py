@@ -10,9 +10,10 @@ from torch import Tensor
 from fnevr.losses import GANS, FaceLoss, PerceptualLoss, StyleLoss, feature_matching
 from fnevr.models.discriminator import MultiScaleDiscriminator, frozen
 from fnevr.models.perceptual import FaceRes, load_features
-from fnevr.train.recipe import JudgedRecipe, PictureRecipe, Recipe
+from fnevr.train.recipe import ComposedRecipe, JudgedRecipe, PictureRecipe, Recipe
 
 PERCEPTUAL_SCALES = (1, 2, 4, 8)
+MOST_SCALED = 60.0  # a discriminator that knows nothing yet is not amplified by more
 
 # Takes the generated picture, the expected one and the landmarks in it; returns terms.
 Compare = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
@@ -28,6 +29,7 @@ class Critics:
         perceptual: frozen features; None where no term needs them.
         style: the same, for their Gram matrices.
         faces: frozen features of faces; None where no term needs them.
+        shared: the recipe, where it says what share of the gradient the generator's term gets.
         pictures: what was compared since the discriminator's last turn: generated and expected.
     """
 
@@ -44,8 +46,11 @@ class Critics:
         self.style: StyleLoss | None = None
         self.faces: FaceLoss | None = None
         self.pictures: list[tuple[Tensor, Tensor]] = []
+        self.shared: ComposedRecipe | None = None
         if not isinstance(recipe, JudgedRecipe):
             return
+        if isinstance(recipe, ComposedRecipe) and recipe.generator_share:
+            self.shared = recipe
         self.gan = GANS[recipe.gan]
         weights = recipe.weights
         if weights.generator or weights.feature_matching:
@@ -63,8 +68,16 @@ class Critics:
             self.faces = FaceLoss(FaceRes.load(recipe.face_network)).to(device)
 
     def compare(self, image_01: Tensor, target_01: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
-        """Return the unweighted terms, and keep the pictures for the discriminator's turn."""
-        return self.features(image_01, target_01, landmarks) | self.game(image_01, target_01)
+        """Return the unweighted terms, and keep the pictures for the discriminator's turn.
+
+        With a `generator_share`, the generator's term is scaled so that its gradient by the picture
+        has that share of the norm of what it stands beside (as the adaptive weight of Esser et al.,
+        "Taming transformers", CVPR 2021, Eq. 7, which takes the gradient by the last layer).
+        """
+        terms = self.features(image_01, target_01, landmarks) | self.game(image_01, target_01)
+        if self.shared is not None and image_01.requires_grad:
+            terms["generator"] = terms["generator"] * _scale(self.shared, terms, image_01)
+        return terms
 
     def features(self, image_01: Tensor, target_01: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         """Return the terms of the frozen networks alone."""
@@ -93,3 +106,15 @@ class Critics:
                 [judged.features for judged in fake], [judged.features for judged in real]
             ),
         }
+
+
+def _scale(recipe: ComposedRecipe, terms: dict[str, Tensor], image_01: Tensor) -> Tensor:
+    """Return what the generator's term is to be multiplied by, for its share of the gradient."""
+    weights = recipe.weights
+    beside = {"perceptual": weights.perceptual, "feature_matching": weights.feature_matching}
+    judged = [weight * terms[name] for name, weight in beside.items() if weight]
+    wanted, heard = (
+        torch.autograd.grad(term, image_01, retain_graph=True)[0].float().norm()
+        for term in (torch.stack(judged).sum(), weights.generator * terms["generator"])
+    )
+    return (recipe.generator_share * wanted / heard.clamp(min=1e-12)).clamp(max=MOST_SCALED)
