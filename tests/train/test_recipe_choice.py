@@ -114,6 +114,10 @@ def test_files_of_before_are_read_where_what_does_nothing_has_its_default(stage,
         ('{"weights": 5}', "not a valid recipe: weights: Input should be"),
         ('{"minutes": null}', "no budget: give minutes or steps"),
         (
+            '{"stage": "composed", "generator_share": 0.2, "weights": {"generator": 0}}',
+            "not a valid recipe: generator_share needs weights.generator, and weights.perceptual",
+        ),
+        (
             '{"stage": "reference", "weights": {"position": 5}}',
             "weights.position does nothing in the stage 'reference': it is of motion and full\n"
             "take it out of the file",

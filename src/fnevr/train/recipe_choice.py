@@ -145,9 +145,13 @@ def _validated(stage: object, values: Mapping[str, Any], problem: str) -> AnyRec
     try:
         return RECIPE.validate_python(nested | {"stage": stage})
     except ValidationError as error:
-        # The first part of a place is the stage.
-        problems = "; ".join(
-            f"{'.'.join(map(str, each['loc'][1:])) or 'stage'}: {each['msg']}"
-            for each in error.errors()
-        )
+        problems = "; ".join(_told(each["loc"], each["msg"]) for each in error.errors())
         raise FnevrError(f"{problem}: {problems}") from error
+
+
+def _told(place: Sequence[str | int], problem: str) -> str:
+    """Say what pydantic found, and of which knob: the first part of a place is the stage."""
+    if not place:
+        return f"stage: {problem}"
+    knob = ".".join(map(str, place[1:]))
+    return f"{knob}: {problem}" if knob else problem.removeprefix("Value error, ")
