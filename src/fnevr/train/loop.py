@@ -176,10 +176,12 @@ class Trainer:
         turns = self._next_turns()
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
+        compared = []
         for share, pairs in zip(self.shares, turns, strict=True):
             with self._turn(share, self.objective):
                 terms = self.objective(pairs, self.step, share, self.critics)
                 torch.autograd.backward(weigh(terms, self.recipe.weights) / len(self.shares))
+            compared.append(self.critics.take_pictures())
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.detach() / len(self.shares)
         norm = clip_grad_norm_(self.model.parameters(), self.recipe.max_gradient_norm)
@@ -187,7 +189,7 @@ class Trainer:
         self.guard.check(self.step, means, float(norm))
         self.optimizer.step()
         if self.discriminator is not None:
-            means["discriminator"] = self._discriminator_step()
+            means["discriminator"] = self._discriminator_step(compared)
         self.average.update(self.model, self.step)
         self.progress.step += 1
         return means
@@ -202,20 +204,16 @@ class Trainer:
             )
         return next(self.feed).split(len(self.shares))
 
-    def _discriminator_step(self) -> float:
-        """Update the discriminator on what the model made before its update."""
+    def _discriminator_step(self, compared: list[list[tuple[Tensor, Tensor]]]) -> float:
+        """Update the discriminator on what the model made before its update, of each turn."""
         assert self.discriminator is not None
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        # A turn may compare several: the whole picture, and eyes and mouth in their view.
-        per_turn = len(self.critics.pictures) // len(self.shares)
-        for turn, share in enumerate(self.shares):
-            pictures = self.critics.pictures[turn * per_turn : (turn + 1) * per_turn]
+        for share, pictures in zip(self.shares, compared, strict=True):
             with self._turn(share, self.discriminator):
                 loss = self.discriminator(*pictures) / len(self.shares)
                 torch.autograd.backward(loss)
             total += loss.detach()
-        self.critics.pictures.clear()
         (value,) = self._over_processes(total[None])
         self.guard.check(self.step, {"discriminator": value}, 0.0)
         self.discriminator_optimizer.step()

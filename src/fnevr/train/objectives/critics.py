@@ -30,7 +30,7 @@ class Critics:
         style: the same, for their Gram matrices.
         faces: frozen features of faces; None where no term needs them.
         shared: the recipe, where it says what share of the gradient the generator's term gets.
-        pictures: what was compared since the discriminator's last turn: generated and expected.
+        pictures: what was compared and not taken yet: generated and expected.
     """
 
     def __init__(self, recipe: Recipe, side_px: int, device: torch.device) -> None:
@@ -75,9 +75,14 @@ class Critics:
         "Taming transformers", CVPR 2021, Eq. 7, which takes the gradient by the last layer).
         """
         terms = self.features(image_01, target_01, landmarks) | self.game(image_01, target_01)
-        if self.shared is not None and image_01.requires_grad:
+        if self.shared is not None:
             terms["generator"] = terms["generator"] * _scale(self.shared, terms, image_01)
         return terms
+
+    def take_pictures(self) -> list[tuple[Tensor, Tensor]]:
+        """Hand over what was compared; a turn may compare several pictures."""
+        taken, self.pictures = self.pictures, []
+        return taken
 
     def features(self, image_01: Tensor, target_01: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         """Return the terms of the frozen networks alone."""
