@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
 from typing import Any
+
+# Some references compile a few lines by numba, which takes longer than what they do in the tests.
+os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 import jaxtyping
 import pytest

@@ -1,5 +1,6 @@
 """A part of a driver: its frames, its sound, its times."""
 
+import shutil
 from fractions import Fraction
 
 import av
@@ -22,18 +23,27 @@ from fnevr.runtime.torch_engine import TorchEngine
 LEVELS = [40 + 2 * index for index in range(50)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def animator():
     return Animator(TorchEngine(GrayModel()), name="gray", batch_size=2)
 
 
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """A source, and a driver of two seconds that beeps at 0.5 and at 1.5 s."""
-    monkeypatch.chdir(tmp_path)
-    write_image("me.png", gray(100, 48, 40))
+@pytest.fixture(scope="module")
+def made(animator, tmp_path_factory):
+    """A source, a driver of two seconds that beeps at 0.5 and at 1.5 s, and its recorded motion."""
+    folder = tmp_path_factory.mktemp("trim")
+    write_image(folder / "me.png", gray(100, 48, 40))
     sound = beeping_sound(2, [Fraction(1, 2), Fraction(3, 2)])
-    make_video("talk.mp4", [gray(level, 64, 64) for level in LEVELS], sound=sound)
+    make_video(folder / "talk.mp4", [gray(level, 64, 64) for level in LEVELS], sound=sound)
+    animator.record(folder / "talk.mp4", folder / "all.safetensors", crop=False)
+    return folder
+
+
+@pytest.fixture
+def files(made, tmp_path, monkeypatch):
+    """Start in a folder with these files."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
 
 
 def levels(path):
@@ -75,7 +85,6 @@ def test_frames_of_a_part(animator, files, start_s, end_s, first, last):
     wanted = LEVELS[first : last + 1]
     assert report.frames == len(wanted)
     np.testing.assert_allclose(levels("out.mp4"), wanted, atol=3)
-    animator.record("talk.mp4", "all.safetensors", crop=False)
     animator.animate("me.png", "all.safetensors", "track.mp4", **options)
     assert levels("track.mp4") == levels("out.mp4")
     track = animator.record("talk.mp4", "a.safetensors", crop=False, start_s=start_s, end_s=end_s)
@@ -108,7 +117,6 @@ def test_the_sound_is_that_of_the_part(animator, files):
     ],
 )
 def test_parts_that_are_not_there(animator, files, tmp_path, driver, span, message):
-    animator.record("talk.mp4", "all.safetensors", crop=False)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(FnevrError, match=message):
         animator.animate("me.png", driver, "out.mp4", crop=False, start_s=span[0], end_s=span[1])

@@ -44,7 +44,7 @@ from fnevr.runtime.engine import Engine
 
 ALL = Span()
 READ_AHEAD = 4  # frames that wait to be used
-LOOKED_AT = 25  # frames in which a face says whether the driver stands upright
+LOOKED_AT = (0, 1, 2, 4, 8, 16)  # frames whose face says whether the driver stands upright
 RATE_TOLERANCE = 0.01  # share by which a rate and the average of all frames may differ
 T = TypeVar("T")
 Read = Callable[[Sequence[EncodedSource]], Iterator[DrivingBatch[M]]]
@@ -360,7 +360,7 @@ def _told_if_turned(frames: Iterable[VideoFrame], warnings: list[str]) -> Iterat
     detector = FaceDetector(1)
     turns: int | None = None
     for index, frame in enumerate(frames):
-        if turns is None and index < LOOKED_AT:
+        if turns is None and index in LOOKED_AT:
             turns = quarter_turns(frame.rgb, detector)
             if turns:
                 warnings.append(
