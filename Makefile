@@ -44,6 +44,9 @@ $(VENV)/.installed-web: $(VENV)/.installed
 web: $(VENV)/.installed-web
 	$(BIN)/fnevr web
 
+# Tests start many processes, which would compile the package again and again.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
 # What loads engines and compilers has processes of its own, and a file stays in one of them, since
 # exporting takes long. So it does where servers and browsers are started. What is skipped is said.
 test: $(VENV)/.installed-dev
