@@ -44,7 +44,8 @@ $(VENV)/.installed-web: $(VENV)/.installed
 web: $(VENV)/.installed-web
 	$(BIN)/fnevr web
 
-# Tests start many processes, which would compile the package again and again.
+# Bytecode is kept even where that variable is set: tests start many processes, and each of them
+# would compile the package.
 test test-slow: export PYTHONDONTWRITEBYTECODE =
 
 # What loads engines and compilers has processes of its own, and a file stays in one of them, since
